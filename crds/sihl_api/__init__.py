@@ -1,0 +1,1 @@
+"""What a TrainingJob is: its tasks, spec, status, run record, and the contract inside its pod."""

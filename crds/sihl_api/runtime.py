@@ -1,0 +1,147 @@
+"""The contract inside a job's pod: what the operator puts in, and what the trainer gives back.
+
+Operator and trainer never import each other; all that they must agree on stands here.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from sihl_api.trainingjob import CheckpointStatus, ModelStatus, Progress, TrainingJobSpec
+
+HTTP_PORT = 9464
+"""Every container of the pod serves /metrics (Prometheus) and /progress (JSON) here in its turn."""
+
+TRAINER_CONTAINER = "trainer"
+FETCH_TRAIN_CONTAINER = "fetch-train"
+FETCH_VALIDATION_CONTAINER = "fetch-validation"
+
+DATASET_DIRECTORY = "/dataset"
+"""An emptyDir of `datasetSize`; the splits are the folders train/ and validation/ of it."""
+SCRATCH_DIRECTORY = "/scratch"
+"""An emptyDir for checkpoints on their way to the store, and for temporary files (TMPDIR)."""
+TERMINATION_LOG = "/dev/termination-log"
+
+STORE_SECRET = "sihl-store"  # noqa: S105 (a Secret's name)
+STORE_KEYS = ("endpoint", "bucket", "prefix", "region", "accessKeyId", "secretAccessKey")
+"""Keys of the namespace's store Secret; prefix and region may be left out."""
+STORE_OPTIONAL_KEYS = ("prefix", "region")
+DATASET_KEYS = ("accessKeyId", "secretAccessKey")
+"""Keys of a Secret that `dataset.*.credentials` names."""
+
+
+class Env:
+    """Names of the environment variables that a container is given."""
+
+    JOB = "SIHL_JOB"  # JSON of `JobReference`
+    ATTEMPT = "SIHL_ATTEMPT"
+    POD_NAME = "SIHL_POD_NAME"
+    NODE_NAME = "SIHL_NODE_NAME"
+    IMAGE = "SIHL_IMAGE"
+    ALLOW_CPU = "SIHL_ALLOW_CPU"  # "1": gpus > 0 may train on a CPU where torch sees no GPU
+
+    @staticmethod
+    def store(key: str) -> str:
+        """The variable of a key of the store's Secret: SIHL_STORE_ACCESS_KEY_ID."""
+        return f"SIHL_STORE_{_snake(key)}"
+
+    @staticmethod
+    def dataset(key: str) -> str:
+        """The variable of a key of the dataset's Secret: SIHL_DATASET_ACCESS_KEY_ID."""
+        return f"SIHL_DATASET_{_snake(key)}"
+
+
+def _snake(key: str) -> str:
+    return "".join(f"_{c}" if c.isupper() else c for c in key).upper()
+
+
+class ExitCode(IntEnum):
+    """How a container of the pod ended; sysexits.h where it has a fitting one."""
+
+    SUCCEEDED = 0
+    BAD_DATA = 65  # EX_DATAERR: no retry helps
+    UNAVAILABLE = 69  # EX_UNAVAILABLE: a store did not answer; retried without counting
+    CRASHED = 70  # EX_SOFTWARE: retried `retries` times
+    OUT_OF_MEMORY = 71  # EX_OSERR: no retry helps
+    STOPPED = 75  # EX_TEMPFAIL: stopped as asked, checkpoint durable
+    STOPPED_WITHOUT_CHECKPOINT = 76  # stopped as asked; only an earlier checkpoint stands, or none
+    BAD_CONFIG = 78  # EX_CONFIG: no retry helps
+
+
+class Message(BaseModel):
+    """Base of what travels between pod and operator; unknown fields are ignored."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore")
+
+
+class JobReference(Message):
+    """The job as its pod knows it."""
+
+    namespace: str
+    name: str
+    uid: str
+    spec: TrainingJobSpec
+
+
+TERMINATION_MESSAGE_LIMIT = 4096
+_TEXT_LIMIT = 1500
+
+
+class Result(Message):
+    """What a container leaves in its termination message: its end, told once, by itself.
+
+    `reason` is CamelCase and becomes a condition's reason, `message` a person's text that names
+    the file, field or resource and what to do. `checkpoint` is the last durable one, if any.
+    """
+
+    reason: str
+    message: str = ""
+    step: int | None = None
+    checkpoint: CheckpointStatus | None = None
+    model: ModelStatus | None = None
+    metrics: dict[str, str] = Field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        """JSON of at most 4,096 bytes: Kubernetes cuts off what is longer, breaking it."""
+        result = self.model_copy(update={"message": _shortened(self.message)})
+        text = result.model_dump_json(by_alias=True, exclude_none=True).encode()
+        if len(text) > TERMINATION_MESSAGE_LIMIT:
+            slim = result.model_copy(update={"metrics": {}})
+            text = slim.model_dump_json(by_alias=True, exclude_none=True).encode()
+        return text
+
+
+def _shortened(text: str) -> str:
+    raw = text.encode()
+    if len(raw) <= _TEXT_LIMIT:
+        return text
+    return raw[: _TEXT_LIMIT - 3].decode(errors="ignore") + "..."
+
+
+class ProgressReport(Message):
+    """What `GET /progress` answers."""
+
+    stage: str  # Fetching, Checking, Loading, Training, Validating, Saving, Stopping
+    progress: Progress = Progress()
+    metrics: dict[str, str] = Field(default_factory=dict)
+    checkpoint: CheckpointStatus | None = None
+
+
+def read_result(text: str | None) -> Result | None:
+    """The result in a termination message, or None where it holds none (killed, or not ours)."""
+    try:
+        return Result.model_validate_json(text) if text else None
+    except ValueError:
+        return None
+
+
+def reference_json(namespace: str, name: str, uid: str, spec: dict[str, Any]) -> str:
+    """JSON for `Env.JOB` from a job's raw spec."""
+    reference = JobReference(
+        namespace=namespace, name=name, uid=uid, spec=TrainingJobSpec.model_validate(spec)
+    )
+    return reference.model_dump_json(by_alias=True, exclude_none=True)

@@ -1,0 +1,559 @@
+"""TrainingJob `sihl.ai/v1alpha1`: spec and status as types.
+
+The one place for each field, its range, its default and its description: `crd` renders the
+CustomResourceDefinition from these classes, the operator and the trainer read jobs with them.
+What a schema cannot say stands beside its class as a `Rule` in CEL, evaluated by the API server.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from sihl_api.tasks import Task
+from sihl_api.units import DURATION_PATTERN, QUANTITY_PATTERN, seconds
+
+GROUP = "sihl.ai"
+VERSION = "v1alpha1"
+KIND = "TrainingJob"
+PLURAL = "trainingjobs"
+SHORT_NAME = "sihljob"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+QUEUE_ANNOTATION = f"{GROUP}/queue"
+NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+QUEUE_MAX_LENGTH = 50
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A CEL rule (`x-kubernetes-validations`) over the object whose class carries it."""
+
+    cel: str
+    message: str
+    field_path: str | None = None
+
+
+class Schema(BaseModel):
+    """Base of all parts of a TrainingJob: camelCase outside, frozen, unknown fields refused."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid"
+    )
+    rules: ClassVar[tuple[Rule, ...]] = ()
+
+
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=QUEUE_MAX_LENGTH)]
+Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, min_length=2, max_length=20)]
+Quantity = Annotated[str, StringConstraints(pattern=QUANTITY_PATTERN, max_length=30)]
+IntOrQuantity = Annotated[int | str, Field(json_schema_extra={"x-kubernetes-int-or-string": True})]
+ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=253)]
+LevelRange = Annotated[
+    list[Annotated[int, Field(ge=1, le=7)]],
+    Field(
+        min_length=2,
+        max_length=2,
+        description="First and last level; level i has stride 2^i.",
+    ),
+]
+Preserved = Annotated[
+    dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
+]
+
+
+# --- dataset ---------------------------------------------------------------------------------
+
+
+class Credentials(Schema):
+    """A Secret of the job's namespace with the keys accessKeyId and secretAccessKey."""
+
+    secret_name: ObjectName = Field(
+        description="Secret in the job's namespace with accessKeyId and secretAccessKey; "
+        "read when the job starts."
+    )
+
+
+class S3Location(Schema):
+    """A dataset's place in S3-compatible storage. Read permission is enough."""
+
+    endpoint: str = Field(
+        pattern=r"^https?://[^\s/]+/?$",
+        max_length=300,
+        description="URL of the S3 service, for example https://s3.eu-west-1.amazonaws.com.",
+    )
+    bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]+[a-z0-9]$", min_length=3, max_length=63)
+    prefix: str = Field(
+        default="",
+        max_length=900,
+        description="Folder of the dataset within the bucket: images/ lies directly below it.",
+    )
+    region: str = Field(default="us-east-1", min_length=1, max_length=50)
+    credentials: Credentials | None = Field(
+        default=None, description="Without credentials the bucket is read anonymously."
+    )
+
+
+class Dataset(Schema):
+    """What the job learns from, and what it is validated on."""
+
+    train: S3Location
+    validation: S3Location | None = Field(
+        default=None,
+        description="Without it, validationFraction of the training images is split off by seed.",
+    )
+    validation_fraction: float = Field(default=0.1, gt=0, lt=1)
+
+
+# --- model -----------------------------------------------------------------------------------
+
+RESNETS = (
+    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
+    "resnext50_32x4d", "resnext101_32x8d", "wide_resnet50_2", "wide_resnet101_2",
+)  # fmt: skip
+BACKBONE_TOP_LEVEL = 5
+"""The coarsest level that a backbone computes; a neck may add coarser ones up to 7."""
+
+
+class InitializationFrom(StrEnum):
+    """Where a model's first weights come from."""
+
+    RANDOM = "Random"
+    IMAGENET = "ImageNet"
+    JOB = "Job"
+    URI = "URI"
+
+
+class Initialization(Schema):
+    """Where the model's first weights come from."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("(self.from == 'Job') == has(self.job)", "job is given with from: Job, and only then",
+             ".job"),
+        Rule("(self.from == 'URI') == has(self.uri)", "uri is given with from: URI, and only then",
+             ".uri"),
+    )  # fmt: skip
+
+    from_: InitializationFrom = Field(
+        default=InitializationFrom.RANDOM,
+        alias="from",
+        description="ImageNet initializes the backbone; Job and URI every weight whose name and "
+        "shape fit.",
+    )
+    job: ObjectName | None = Field(
+        default=None, description="An earlier job of this project; its final model is loaded."
+    )
+    uri: str | None = Field(
+        default=None,
+        pattern=r"^s3://.+$",
+        max_length=1000,
+        description="Folder of a model in the namespace's store: s3://bucket/path/model.",
+    )
+
+
+class Backbone(Schema):
+    """The network that turns an image into levels of features."""
+
+    name: Literal[RESNETS] = "resnet50"  # type: ignore[valid-type]  # an enum from one tuple
+
+
+class Neck(Schema):
+    """What mixes the backbone's levels, all with the same number of channels."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("self.levels[0] <= self.levels[1]", "levels are [first, last]: first must not exceed "
+             "last", ".levels"),
+        Rule("self.levels[0] <= 5", "a neck starts at one of the backbone's levels, 1 to 5",
+             ".levels"),
+    )  # fmt: skip
+
+    name: Literal["FPN"] = "FPN"
+    levels: LevelRange = [3, 7]
+    channels: int = Field(default=256, ge=8, le=2048, multiple_of=8)
+
+
+class Head(Schema):
+    """One task that the model learns, on one level or a range of levels."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("!has(self.levels) || self.levels[0] <= self.levels[1]",
+             "levels are [first, last]: first must not exceed last", ".levels"),
+    )  # fmt: skip
+
+    name: Name = Field(description="Unique within the job; metrics and losses carry it.")
+    task: Task
+    annotations: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=100,
+        description="Which of the dataset's annotations feed this head; may be left out where "
+        "the dataset has only one.",
+    )
+    levels: LevelRange | None = Field(
+        default=None,
+        description="First and last level; by default all of the neck's for detection, the "
+        "coarsest of the backbone's for classification.",
+    )
+    loss_weight: float = Field(default=1.0, ge=0, le=1e6)
+
+
+class Model(Schema):
+    """Backbone, optional neck, and one or more heads of any mix of tasks."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "has(self.neck) || self.heads.all(h, !has(h.levels) || h.levels[1] <= 5)",
+            "without a neck a head's levels are the backbone's, 1 to 5",
+            ".heads",
+        ),
+        Rule(
+            "has(self.neck) || self.heads.all(h, !has(h.levels) || h.levels[0] == h.levels[1])",
+            "a head over several levels needs a neck, which gives them equal channels",
+            ".heads",
+        ),
+        Rule(
+            "!has(self.neck) || self.heads.all(h, !has(h.levels) || "
+            "(h.levels[0] >= self.neck.levels[0] && h.levels[1] <= self.neck.levels[1]))",
+            "a head's levels must lie within the neck's",
+            ".heads",
+        ),
+    )
+
+    initialization: Initialization = Initialization()
+    backbone: Backbone = Backbone()
+    neck: Neck | None = None
+    heads: list[Head] = Field(
+        min_length=1,
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+
+
+# --- training --------------------------------------------------------------------------------
+
+
+class OptimizerName(StrEnum):
+    """Optimizers, as torch.optim names them."""
+
+    ADAMW = "AdamW"
+    SGD = "SGD"
+
+
+class Optimizer(Schema):
+    """How weights follow their gradients."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("self.name == 'SGD' || !has(self.momentum)", "momentum belongs to SGD; AdamW has none",
+             ".momentum"),
+    )  # fmt: skip
+
+    name: OptimizerName = OptimizerName.ADAMW
+    learning_rate: float = Field(default=1e-3, gt=0, le=100)
+    weight_decay: float = Field(default=1e-4, ge=0, le=100)
+    momentum: float | None = Field(default=None, ge=0, lt=1, description="SGD only; default 0.9.")
+
+
+class SchedulerName(StrEnum):
+    """Learning-rate schedules."""
+
+    ONE_CYCLE = "OneCycle"
+    MULTI_STEP = "MultiStep"
+    CONSTANT = "Constant"
+
+
+class Scheduler(Schema):
+    """How the learning rate changes over the steps."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("(self.name == 'MultiStep') == has(self.milestones)",
+             "milestones are given with MultiStep, and only then", ".milestones"),
+        Rule("self.name == 'MultiStep' || !has(self.factor)", "factor belongs to MultiStep",
+             ".factor"),
+        Rule("self.name == 'OneCycle' || (!has(self.warmupSteps) && !has(self.initialFactor) && "
+             "!has(self.finalFactor))",
+             "warmupSteps, initialFactor and finalFactor belong to OneCycle", ".name"),
+    )  # fmt: skip
+
+    name: SchedulerName = SchedulerName.ONE_CYCLE
+    milestones: list[Annotated[int, Field(ge=1)]] | None = Field(
+        default=None, min_length=1, max_length=50, description="Steps at which the rate falls."
+    )
+    factor: float | None = Field(
+        default=None, gt=0, lt=1, description="What each milestone multiplies by; default 0.1."
+    )
+    warmup_steps: int | None = Field(
+        default=None, ge=0, description="Steps until the full rate; default a tenth of all steps."
+    )
+    initial_factor: float | None = Field(
+        default=None, gt=0, le=1, description="First rate as a part of the full one; default 0.04."
+    )
+    final_factor: float | None = Field(
+        default=None, gt=0, le=1, description="Last rate as a part of the full one; default 0.0001."
+    )
+
+
+class InputSize(Schema):
+    """The resolution in pixels that images are letterboxed to: scaled and padded, never cropped."""
+
+    width: int = Field(default=512, ge=8, le=8192)
+    height: int = Field(default=512, ge=8, le=8192)
+
+
+class Augmentation(Schema):
+    """Random changes to training images, drawn from (seed, epoch, index)."""
+
+    horizontal_flip: bool = Field(default=False, description="Mirror every second image.")
+    scale: float = Field(
+        default=0.1, ge=0, le=0.9, description="Shrink by up to this part, placed at random."
+    )
+    brightness: float = Field(default=0.1, ge=0, le=1, description="Brighten or darken by up to.")
+
+
+class Precision(StrEnum):
+    """Number format of forward and backward passes; weights and optimizer stay float32."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+class Training(Schema):
+    """Hyperparameters; each has a default."""
+
+    max_steps: int = Field(default=10_000, ge=1, le=100_000_000)
+    max_duration: Duration | None = Field(
+        default=None,
+        description="Learning time after which training ends early and well, over all attempts.",
+    )
+    validations: int = Field(
+        default=10, ge=1, le=10_000, description="How many, evenly over the run; last at the end."
+    )
+    batch_size: int = Field(default=16, ge=1, le=65_536, description="Over all GPUs together.")
+    input_size: InputSize = InputSize()
+    scale_at_inference: bool = Field(
+        default=True,
+        description="Whether validation images are letterboxed too, or only padded.",
+    )
+    gradient_clip_norm: float | None = Field(default=None, gt=0, le=1e6)
+    augmentation: Augmentation = Augmentation()
+    optimizer: Optimizer = Optimizer()
+    scheduler: Scheduler = Scheduler()
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    precision: Precision = Precision.FLOAT32
+
+
+# --- runner ----------------------------------------------------------------------------------
+
+
+class Resources(Schema):
+    """CPU, memory and ephemeral storage of the trainer's container, as in a Pod."""
+
+    requests: dict[str, IntOrQuantity] = Field(default={}, max_length=10)
+    limits: dict[str, IntOrQuantity] = Field(default={}, max_length=10)
+
+
+class Toleration(Schema):
+    """A toleration, as in a Pod."""
+
+    key: str | None = Field(default=None, max_length=317)
+    operator: Literal["Exists", "Equal"] | None = None
+    value: str | None = Field(default=None, max_length=63)
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    toleration_seconds: int | None = Field(default=None, ge=0)
+
+
+class Runner(Schema):
+    """Where the job runs, and how it is started, stopped and retried."""
+
+    gpus: int = Field(
+        default=1, ge=0, le=64, description="0 trains on the CPU; more than one in one pod."
+    )
+    resources: Resources = Resources()
+    node_selector: dict[str, str] = Field(default={}, max_length=20)
+    tolerations: list[Toleration] = Field(default=[], max_length=20)
+    affinity: Preserved | None = Field(default=None, description="Pod affinity, as in a Pod.")
+    service_account_name: ObjectName | None = None
+    priority_class_name: ObjectName | None = None
+    image: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=500,
+        pattern=r"^\S+$",
+        description="Instead of the operator's trainer image.",
+    )
+    dataset_size: Quantity = Field(
+        default="20Gi", description="Most that the dataset may take of the node's disk."
+    )
+    checkpoint_interval: Duration = "10m"
+    stop_grace_period: Duration = Field(
+        default="5m", description="What a stop may take, checkpoint and upload included."
+    )
+    start_timeout: Duration = Field(
+        default="1h", description="From the pod's creation to the first step's readiness."
+    )
+    retries: int = Field(
+        default=3, ge=0, le=1000, description="After failures that a retry may help."
+    )
+
+
+class TrainingJobSpec(Schema):
+    """What is to be trained, on what, where."""
+
+    project: Name = Field(
+        description="What jobs are compared within, and their queue unless the annotation "
+        f"{QUEUE_ANNOTATION} names another. Cannot change.",
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                {"rule": "self == oldSelf", "message": "project cannot change"}
+            ]
+        },
+    )
+    priority: int = Field(
+        default=0, ge=-1_000_000, le=1_000_000, description="Higher first within the queue."
+    )
+    suspend: bool = Field(
+        default=False,
+        description="true: stop with a checkpoint, or never start. false again: queue and resume.",
+    )
+    dataset: Dataset
+    model: Model
+    training: Training = Training()
+    runner: Runner = Runner()
+
+    @property
+    def stop_grace_seconds(self) -> int:
+        """Seconds between a stop's request and the pod's forced end."""
+        return seconds(self.runner.stop_grace_period)
+
+
+# --- status ----------------------------------------------------------------------------------
+
+
+class Phase(StrEnum):
+    """Where a job is in its life."""
+
+    QUEUED = "Queued"
+    STARTING = "Starting"
+    RUNNING = "Running"
+    STOPPING = "Stopping"
+    SUCCEEDED = "Succeeded"
+    STOPPED = "Stopped"
+    FAILED = "Failed"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens unless a user resumes a Stopped job."""
+        return self in (Phase.SUCCEEDED, Phase.STOPPED, Phase.FAILED)
+
+    @property
+    def active(self) -> bool:
+        """Whether the job holds its queue."""
+        return self in (Phase.STARTING, Phase.RUNNING, Phase.STOPPING)
+
+
+class ConditionType(StrEnum):
+    """What a TrainingJob's conditions speak of."""
+
+    ACCEPTED = "Accepted"
+    ADMITTED = "Admitted"
+    DATASET_READY = "DatasetReady"
+    CHECKPOINT_SAVED = "CheckpointSaved"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+
+
+class StatusSchema(Schema):
+    """Base of status parts: fields that a newer operator wrote are kept out of the way."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Condition(StatusSchema):
+    """A metav1.Condition."""
+
+    type: str = Field(max_length=316)
+    status: Literal["True", "False", "Unknown"]
+    reason: str = Field(max_length=1024)
+    message: str = Field(default="", max_length=32768)
+    last_transition_time: str = Field(json_schema_extra={"format": "date-time"})
+    observed_generation: int | None = None
+
+
+class Progress(StatusSchema):
+    """How far the running attempt is; written at most every ten seconds."""
+
+    step: int | None = None
+    max_steps: int | None = None
+    percent: int | None = None
+    remaining: str | None = Field(default=None, description="Time left, for example 12m30s.")
+    images_per_second: float | None = None
+    dataset_bytes: int | None = None
+    dataset_total_bytes: int | None = None
+
+
+class CheckpointStatus(StatusSchema):
+    """The last durable checkpoint: its manifest lies in the store."""
+
+    step: int
+    uri: str
+    saved_at: str = Field(json_schema_extra={"format": "date-time"})
+
+
+class ModelStatus(StatusSchema):
+    """The final model."""
+
+    uri: str
+    checksum: str = Field(description="sha256 of model.safetensors, in hexadecimal.")
+
+
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+
+
+class TrainingJobStatus(StatusSchema):
+    """What happened, and what is happening. Only the operator writes it."""
+
+    phase: Phase | None = None
+    observed_generation: int | None = None
+    queue: str | None = Field(default=None, description="Under which the job was admitted.")
+    attempt: int | None = Field(default=None, ge=0)
+    failures: int | None = Field(
+        default=None, ge=0, description="Attempts that counted against runner.retries."
+    )
+    retry_after: Time | None = Field(default=None, description="Backoff: not admitted before.")
+    pod_name: str | None = None
+    node_name: str | None = None
+    queue_position: int | None = Field(
+        default=None, description="1 is next. Kept for the first ten of a queue."
+    )
+    submitted_at: Time | None = None
+    started_at: Time | None = Field(default=None, description="When the attempt was admitted.")
+    running_at: Time | None = Field(default=None, description="When its training began.")
+    ended_at: Time | None = None
+    progress: Progress | None = None
+    metrics: dict[str, str] | None = Field(
+        default=None, max_length=200, description="Of the last validation: head/metric."
+    )
+    checkpoint: CheckpointStatus | None = None
+    model: ModelStatus | None = None
+    conditions: list[Condition] | None = Field(
+        default=None,
+        max_length=20,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+
+
+JOB_RULES = (
+    Rule(
+        "size(self.metadata.name) <= 63",
+        "metadata.name must have at most 63 characters: it becomes a label and a folder's name",
+    ),
+    Rule(
+        "!has(oldSelf.status) || !has(oldSelf.status.attempt) || oldSelf.status.attempt == 0 || "
+        "(self.spec.dataset == oldSelf.spec.dataset && self.spec.model == oldSelf.spec.model && "
+        "self.spec.training == oldSelf.spec.training && self.spec.runner == oldSelf.spec.runner)",
+        "a job that has started can only change suspend and priority: submit a new job instead",
+    ),
+)
+"""Rules over the whole object; the second is a transition rule, for updates only."""
