@@ -1,0 +1,1 @@
+"""Datasets: metadata, annotations, conversions between tasks, images, order, batches."""

@@ -1,0 +1,81 @@
+"""Samples, and the batches made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from sihl_trainer.data.letterbox import Placement
+from sihl_trainer.data.targets import Target
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """An image as the model sees it, with what each head is to learn from it.
+
+    Args:
+        image: uint8 [3, H, W], RGB, letterboxed and augmented.
+        index: Its index in the dataset.
+        name: Its file name.
+        targets: By head name, in pixels of `image`; None: not annotated for that head.
+        size: (height, width) of the original in pixels.
+        placement: Maps pixels of the original to those of `image`. An augmented image may be
+            mirrored after it; a validation image never is.
+    """
+
+    image: Tensor
+    index: int
+    name: str
+    targets: dict[str, Target | None]
+    size: tuple[int, int]
+    placement: Placement
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Samples side by side.
+
+    Args:
+        images: uint8 [B, 3, H, W].
+        targets: By head name, B targets each; None: not annotated for that head.
+        names, indices, sizes, placements: As in `Sample`, B each.
+    """
+
+    images: Tensor
+    targets: dict[str, list[Target | None]]
+    names: list[str]
+    indices: list[int]
+    sizes: list[tuple[int, int]]
+    placements: list[Placement]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def pin_memory(self) -> Batch:
+        """The batch with its images in page-locked memory, for copies that do not block."""
+        return replace(self, images=self.images.pin_memory())
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The batch with images and targets on a device."""
+        targets = {
+            head: [target and target.to(device, non_blocking) for target in column]
+            for head, column in self.targets.items()
+        }
+        return replace(self, images=self.images.to(device, non_blocking=non_blocking), targets=targets)
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """A batch of one or more samples of one size."""
+    return Batch(
+        images=torch.stack([sample.image for sample in samples]),
+        targets={
+            head: [sample.targets[head] for sample in samples] for head in samples[0].targets
+        },
+        names=[sample.name for sample in samples],
+        indices=[sample.index for sample in samples],
+        sizes=[sample.size for sample in samples],
+        placements=[sample.placement for sample in samples],
+    )

@@ -1,0 +1,55 @@
+"""Ends that the trainer can explain: each has its exit code, a reason and a person's message."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sihl_api.runtime import ExitCode, Result
+
+
+class TrainerError(Exception):
+    """What ends a container of the pod, told in full.
+
+    Args:
+        reason: CamelCase; becomes the reason of a condition.
+        message: Names the file, field or resource, and what to do.
+    """
+
+    exit_code: ClassVar[ExitCode] = ExitCode.CRASHED
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(reason, message)  # both in `args`: pickles across processes
+        self.reason = reason
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+    @property
+    def result(self) -> Result:
+        """What to leave in the termination log."""
+        return Result(reason=self.reason, message=self.message)
+
+
+class BadData(TrainerError):
+    """The dataset is at fault; no retry helps."""
+
+    exit_code = ExitCode.BAD_DATA
+
+
+class BadConfig(TrainerError):
+    """The job, or a Secret that it names, is at fault; no retry helps."""
+
+    exit_code = ExitCode.BAD_CONFIG
+
+
+class Unavailable(TrainerError):
+    """A store did not answer, or changed under our hands; a later try may succeed."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
+class OutOfMemory(TrainerError):
+    """More memory than the job may use, of the host or of the GPU."""
+
+    exit_code = ExitCode.OUT_OF_MEMORY
