@@ -88,7 +88,6 @@ class JobReference(Message):
 
 
 TERMINATION_MESSAGE_LIMIT = 4096
-_TEXT_LIMIT = 1500
 
 
 class Result(Message):
@@ -106,20 +105,25 @@ class Result(Message):
     metrics: dict[str, str] = Field(default_factory=dict)
 
     def encode(self) -> bytes:
-        """JSON of at most 4,096 bytes: Kubernetes cuts off what is longer, breaking it."""
-        result = self.model_copy(update={"message": _shortened(self.message)})
-        text = result.model_dump_json(by_alias=True, exclude_none=True).encode()
-        if len(text) > TERMINATION_MESSAGE_LIMIT:
-            slim = result.model_copy(update={"metrics": {}})
-            text = slim.model_dump_json(by_alias=True, exclude_none=True).encode()
+        """JSON of at most 4,096 bytes: Kubernetes cuts off what is longer, breaking it.
+
+        What gives way first is the metrics, which the record has too, then the message's end.
+        """
+        text = b""
+        for metrics, limit in ((self.metrics, 1500), ({}, 1500), ({}, 400)):
+            message = _shortened(self.message, limit)
+            result = self.model_copy(update={"message": message, "metrics": metrics})
+            text = result.model_dump_json(by_alias=True, exclude_none=True).encode()
+            if len(text) <= TERMINATION_MESSAGE_LIMIT:
+                break
         return text
 
 
-def _shortened(text: str) -> str:
-    raw = text.encode()
-    if len(raw) <= _TEXT_LIMIT:
+def _shortened(text: str, limit: int) -> str:
+    raw = text.encode(errors="replace")
+    if len(raw) <= limit:
         return text
-    return raw[: _TEXT_LIMIT - 3].decode(errors="ignore") + "..."
+    return raw[: limit - 3].decode(errors="ignore") + "..."
 
 
 class ProgressReport(Message):

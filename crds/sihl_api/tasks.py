@@ -7,6 +7,7 @@ here, a reader for its annotations, a conversion for each edge, and a head: noth
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from enum import StrEnum
 
@@ -20,8 +21,7 @@ class Task(StrEnum):
     @property
     def words(self) -> str:
         """The task as a dataset's metadata spells it: 'object detection'."""
-        head, *rest = str(self.value)
-        return (head + "".join(f" {c}" if c.isupper() else c for c in rest)).lower()
+        return re.sub(r"(?<!^)([A-Z])", r" \1", self.value).lower()
 
 
 def task_from_words(words: str) -> Task:
