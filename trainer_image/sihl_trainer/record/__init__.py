@@ -1,0 +1,1 @@
+"""The run record as the trainer writes and reads it: metrics, logs, checkpoints, the model."""
