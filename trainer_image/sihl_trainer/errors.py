@@ -1,5 +1,7 @@
 """Ends that the trainer can explain: each has its exit code, a reason and a person's message."""
 
+# ruff: noqa: N818 (they are named for the exit code that they end with)
+
 from __future__ import annotations
 
 from typing import ClassVar

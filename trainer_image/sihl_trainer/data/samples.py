@@ -64,16 +64,16 @@ class Batch:
             head: [target and target.to(device, non_blocking) for target in column]
             for head, column in self.targets.items()
         }
-        return replace(self, images=self.images.to(device, non_blocking=non_blocking), targets=targets)
+        return replace(
+            self, images=self.images.to(device, non_blocking=non_blocking), targets=targets
+        )
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
     """A batch of one or more samples of one size."""
     return Batch(
         images=torch.stack([sample.image for sample in samples]),
-        targets={
-            head: [sample.targets[head] for sample in samples] for head in samples[0].targets
-        },
+        targets={head: [sample.targets[head] for sample in samples] for head in samples[0].targets},
         names=[sample.name for sample in samples],
         indices=[sample.index for sample in samples],
         sizes=[sample.size for sample in samples],

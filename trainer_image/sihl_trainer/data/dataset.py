@@ -1,0 +1,180 @@
+"""The job's training and validation images, each as a sample for the job's heads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sihl_api.trainingjob import Augmentation, TrainingJobSpec
+from sihl_trainer.data import images
+from sihl_trainer.data.augment import Change, draw
+from sihl_trainer.data.feeds import Feed, open_split
+from sihl_trainer.data.letterbox import PADDING, Placement, letterboxing
+from sihl_trainer.data.metadata import IMAGES
+from sihl_trainer.data.samples import Sample
+from sihl_trainer.data.targets import HeadInfo, Target
+from sihl_trainer.errors import BadData
+
+log = logging.getLogger(__name__)
+
+TRAIN = "train"
+VALIDATION = "validation"
+
+
+@dataclass(frozen=True)
+class Datasets:
+    """What a job learns from, what it is validated on, and what its heads must know of both."""
+
+    train: VisionDataset
+    validation: VisionDataset
+    head_info: dict[str, HeadInfo]
+
+
+class VisionDataset:
+    """Images that are annotated for at least one of the job's heads.
+
+    Args:
+        folder: That of the images.
+        names: Their file names, in the order of their indices.
+        feeds: By head name, where its targets come from.
+        input_size: (width, height) of every sample, in pixels.
+        enlarge: Whether small images are scaled up to the input, or only padded.
+        augmentation: None: images are shown as they are, in every epoch.
+        seed: Of the augmentation.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        names: Sequence[str],
+        feeds: Mapping[str, Feed],
+        input_size: tuple[int, int],
+        *,
+        enlarge: bool = True,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.folder = folder
+        self.names = list(names)
+        self.feeds = dict(feeds)
+        self.input_size = input_size
+        self.enlarge = enlarge
+        self.augmentation = augmentation
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def sample(self, epoch: int, index: int) -> Sample:
+        """The image with `index` as `epoch` sees it.
+
+        Raises:
+            BadData: The image cannot be decoded; names its file.
+        """
+        name = self.names[index]
+        change = self._change(epoch, index)
+        with images.opened(self.folder / name) as image:
+            size = images.upright_size(image)
+            fit = letterboxing(
+                size,
+                self.input_size,
+                enlarge=self.enlarge,
+                shrink=change.shrink,
+                position=change.position,
+            )
+            pixels = images.pixels(image, fit.size, change.brightness)
+        canvas = self._canvas(pixels, fit.placement, mirror=change.mirror)
+        targets = {
+            head: self._target(feed.target(name), fit.placement, mirror=change.mirror)
+            for head, feed in self.feeds.items()
+        }
+        return Sample(canvas, index, name, targets, (size[1], size[0]), fit.placement)
+
+    def _change(self, epoch: int, index: int) -> Change:
+        if self.augmentation is None:
+            return Change()
+        return draw(self.augmentation, self.seed, epoch, index)
+
+    def _canvas(self, pixels: np.ndarray, placement: Placement, *, mirror: bool) -> torch.Tensor:
+        width, height = self.input_size
+        canvas = np.empty((height, width, 3), np.uint8)
+        canvas[:] = PADDING
+        rows = slice(placement.top, placement.top + pixels.shape[0])
+        columns = slice(placement.left, placement.left + pixels.shape[1])
+        canvas[rows, columns] = pixels
+        if mirror:
+            canvas = canvas[:, ::-1]
+        return torch.from_numpy(np.ascontiguousarray(canvas.transpose(2, 0, 1)))
+
+    def _target(
+        self, target: Target | None, placement: Placement, *, mirror: bool
+    ) -> Target | None:
+        if target is None:
+            return None
+        placed = target.placed(placement)
+        return placed.mirrored(self.input_size[0]) if mirror else placed
+
+
+def open_datasets(spec: TrainingJobSpec, root: Path) -> Datasets:
+    """The datasets of a job, from the folders train/ and, where the job has one, validation/.
+
+    Raises:
+        BadData: What the folders hold is at odds with the dataset's format, or too little of it.
+        BadConfig: A head asks for annotations that the dataset does not have.
+    """
+    training = spec.training
+    input_size = (training.input_size.width, training.input_size.height)
+    train = open_split(root / TRAIN, spec.model.heads)
+    validation = train
+    if spec.dataset.validation:
+        validation = open_split(root / VALIDATION, spec.model.heads, train.feeds)
+        train_names, validation_names = train.annotated, validation.annotated
+    else:
+        train_names, validation_names = split(
+            train.annotated, spec.dataset.validation_fraction, training.seed
+        )
+    log.info("%d training images, %d validation images", len(train_names), len(validation_names))
+    return Datasets(
+        train=VisionDataset(
+            root / TRAIN / IMAGES,
+            train_names,
+            train.feeds,
+            input_size,
+            augmentation=training.augmentation,
+            seed=training.seed,
+        ),
+        validation=VisionDataset(
+            validation.folder / IMAGES,
+            validation_names,
+            validation.feeds,
+            input_size,
+            enlarge=training.scale_at_inference,
+        ),
+        head_info=train.head_info,
+    )
+
+
+def split(names: Sequence[str], fraction: float, seed: int) -> tuple[list[str], list[str]]:
+    """Names for training and names for validation, each sorted, at least one of either.
+
+    Which is which follows from the seed and each name alone, by hash, so that it does not depend
+    on the order in which a store lists them.
+
+    Raises:
+        BadData: Fewer than two names.
+    """
+    if len(names) < 2:
+        raise BadData(
+            "DatasetTooSmall",
+            f"{len(names)} annotated image cannot be split into training and validation: add "
+            "images, or give spec.dataset.validation",
+        )
+    count = min(len(names) - 1, max(1, round(len(names) * fraction)))
+    shuffled = sorted(names, key=lambda name: sha256(f"{seed}/{name}".encode()).digest())
+    return sorted(shuffled[count:]), sorted(shuffled[:count])

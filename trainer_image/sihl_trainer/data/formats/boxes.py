@@ -1,0 +1,134 @@
+"""Object detection: a file that maps each image to its boxes.
+
+    000.jpg: [{category: cat2, bbox: [xmin, ymin, xmax, ymax]}, ...]
+    001.jpg: []       # no object
+    002.jpg: null     # not annotated
+
+Pixels from the image's top left corner, x to the right, y down.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sihl_api.tasks import Task
+from sihl_trainer.data.documents import Value, number
+from sihl_trainer.data.formats.base import (
+    Annotations,
+    annotation_entries,
+    invalid,
+    read_names,
+    unknown_name,
+)
+from sihl_trainer.data.targets import BoxesTarget, HeadInfo
+
+TOLERANCE = 0.5
+"""Pixels that a box may reach over its image's edge: tools round differently."""
+
+
+class BoxAnnotations(Annotations):
+    """The boxes of all images, one after the other in two arrays.
+
+    A tensor for each image would take more memory than the boxes, in each loader process.
+    """
+
+    def __init__(
+        self, spans: dict[str, tuple[int, int]], boxes: np.ndarray, categories: np.ndarray
+    ) -> None:
+        self._spans = spans
+        self._boxes = boxes  # float32 [M, 4]
+        self._categories = categories  # int64 [M]
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The images that are annotated, if only with no box."""
+        return list(self._spans)
+
+    def target(self, name: str) -> BoxesTarget | None:
+        """The image's boxes."""
+        if (span := self._spans.get(name)) is None:
+            return None
+        part = slice(*span)
+        return BoxesTarget(
+            torch.from_numpy(self._boxes[part].copy()),
+            torch.from_numpy(self._categories[part].copy()),
+        )
+
+    def fault(self, name: str, width: int, height: int) -> str | None:
+        """The first box that reaches out of its image."""
+        boxes = self._boxes[slice(*self._spans.get(name, (0, 0)))]
+        outside = (boxes < -TOLERANCE).any(1)
+        outside |= (boxes[:, 2] > width + TOLERANCE) | (boxes[:, 3] > height + TOLERANCE)
+        if not outside.any():
+            return None
+        first = int(outside.argmax())
+        return (
+            f"box {first + 1}, {_shown(boxes[first])}, lies outside its image, which is {width} "
+            f"pixels wide and {height} high"
+        )
+
+
+def read_info(fields: dict[str, Value], place: str) -> HeadInfo:
+    """The categories, in the order of their indices."""
+    return HeadInfo(Task.OBJECT_DETECTION, read_names(fields, "categories", place))
+
+
+def read(path: Path, info: HeadInfo) -> BoxAnnotations:
+    """The boxes in a file.
+
+    Raises:
+        BadData: Malformed, a category that the metadata does not list, or a box without area;
+            names file, line, image and box.
+    """
+    indices = {name: index for index, name in enumerate(info.categories)}
+    spans: dict[str, tuple[int, int]] = {}
+    numbers, categories = array("f"), array("q")
+    for entry in annotation_entries(path):
+        if entry.value is None:
+            continue
+        if not isinstance(entry.value, list):
+            raise invalid(
+                path, entry, "must be a list of boxes, [] for none, null if not annotated"
+            )
+        start = len(categories)
+        for count, item in enumerate(entry.value, start=1):
+            box = _box(item)
+            if isinstance(box, str):
+                raise invalid(path, entry, f"box {count}: {box}")
+            category = item.get("category") if isinstance(item, dict) else None
+            if not isinstance(category, str) or category not in indices:
+                text = unknown_name(category, info.categories)
+                raise invalid(path, entry, f"box {count}: {text}")
+            numbers.extend(box)
+            categories.append(indices[category])
+        spans[entry.key] = (start, len(categories))
+    return BoxAnnotations(
+        spans,
+        np.array(numbers, dtype=np.float32).reshape(-1, 4),
+        np.array(categories, dtype=np.int64),
+    )
+
+
+def _box(item: Value) -> list[float] | str:
+    """The four numbers of an entry, or what is wrong with it."""
+    corners = item.get("bbox") if isinstance(item, dict) else None
+    if not isinstance(corners, list) or len(corners) != 4:
+        return "must be {category: ..., bbox: [xmin, ymin, xmax, ymax]}"
+    box = [value for value in map(number, corners) if value is not None]
+    if len(box) < 4:
+        return f"bbox [{', '.join(map(str, corners))}] must be four numbers"
+    xmin, ymin, xmax, ymax = box
+    if xmax <= xmin:
+        return f"xmax {xmax:g} must be greater than xmin {xmin:g}"
+    if ymax <= ymin:
+        return f"ymax {ymax:g} must be greater than ymin {ymin:g}"
+    return box
+
+
+def _shown(box: np.ndarray) -> str:
+    return "[" + ", ".join(f"{value:g}" for value in box) + "]"

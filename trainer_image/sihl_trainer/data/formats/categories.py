@@ -1,0 +1,66 @@
+"""Multiclass classification: a file that maps each image to one of `categories`.
+
+000.jpg: cat2
+001.jpg: null     # not annotated
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sihl_api.tasks import Task
+from sihl_trainer.data.documents import Value
+from sihl_trainer.data.formats.base import (
+    Annotations,
+    annotation_entries,
+    invalid,
+    read_names,
+    unknown_name,
+)
+from sihl_trainer.data.targets import CategoryTarget, HeadInfo
+
+
+class CategoryAnnotations(Annotations):
+    """An index into the categories by image."""
+
+    def __init__(self, categories: dict[str, int]) -> None:
+        self._categories = categories
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The images that have a category."""
+        return list(self._categories)
+
+    def target(self, name: str) -> CategoryTarget | None:
+        """The image's category."""
+        category = self._categories.get(name)
+        return None if category is None else CategoryTarget(category)
+
+    def fault(self, name: str, width: int, height: int) -> str | None:  # noqa: ARG002
+        """Nothing: a category fits an image of any size."""
+        return None
+
+
+def read_info(fields: dict[str, Value], place: str) -> HeadInfo:
+    """The categories, in the order of their indices."""
+    return HeadInfo(Task.MULTICLASS_CLASSIFICATION, read_names(fields, "categories", place))
+
+
+def read(path: Path, info: HeadInfo) -> CategoryAnnotations:
+    """The categories in a file.
+
+    Raises:
+        BadData: Malformed, or a category that the metadata does not list; names file, line, image.
+    """
+    indices = {name: index for index, name in enumerate(info.categories)}
+    found: dict[str, int] = {}
+    for entry in annotation_entries(path):
+        if entry.value is None:
+            continue
+        if not isinstance(entry.value, str):
+            raise invalid(path, entry, "must be one category's name, or null if not annotated")
+        if entry.value not in indices:
+            raise invalid(path, entry, unknown_name(entry.value, info.categories))
+        found[entry.key] = indices[entry.value]
+    return CategoryAnnotations(found)

@@ -1,0 +1,117 @@
+"""A dataset's metadata: which annotations it has, and for which tasks.
+
+A single-task dataset says `task`, `annotations` and what belongs to the task (`categories`); its
+one annotation set is called by the stem of the annotations' name. A multitask dataset says the
+same under `tasks`, once for each set, by the set's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from sihl_api.tasks import Task, task_from_words
+from sihl_trainer.data.documents import METADATA_LIMIT, Value, read_entries
+from sihl_trainer.data.formats import FORMATS
+from sihl_trainer.data.names import fault_in_name
+from sihl_trainer.data.targets import HeadInfo
+from sihl_trainer.errors import BadData
+
+METADATA_NAMES = ("metadata.yaml", "metadata.yml", "metadata.json")
+IMAGES = "images"
+_WORDS = " or ".join(METADATA_NAMES)
+
+
+@dataclass(frozen=True)
+class AnnotationSet:
+    """One annotation of the images; `source` is its file or folder, relative to the dataset's."""
+
+    name: str
+    task: Task
+    source: PurePosixPath
+    info: HeadInfo
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """The annotation sets of a dataset, by name."""
+
+    file: str
+    sets: dict[str, AnnotationSet]
+
+
+def metadata_name(names: Iterable[str], place: str) -> str:
+    """Which of the names in a dataset's folder is its metadata's.
+
+    Raises:
+        BadData: None of them, or more than one.
+    """
+    found = sorted(set(names).intersection(METADATA_NAMES))
+    if not found:
+        raise BadData(
+            "DatasetMetadataMissing",
+            f"no {_WORDS} in {place}: the dataset needs one, next to {IMAGES}/",
+        )
+    if len(found) > 1:
+        raise BadData(
+            "DatasetMetadataAmbiguous",
+            f"{place} has {' and '.join(found)}: keep the one that is meant",
+        )
+    return found[0]
+
+
+def read_metadata(folder: Path) -> Metadata:
+    """The metadata in a dataset's folder.
+
+    Raises:
+        BadData: Missing, malformed, or at odds with the schema; names file and field.
+    """
+    name = metadata_name((path.name for path in folder.iterdir()), str(folder))
+    fields = {entry.key: entry.value for entry in read_entries(folder / name, METADATA_LIMIT)}
+    if "tasks" not in fields:
+        single = _annotation_set(name, None, fields)
+        return Metadata(name, {single.name: single})
+    if "task" in fields:
+        raise _fault(name, "has both `task` and `tasks`: a multitask dataset has only `tasks`")
+    tasks = fields["tasks"]
+    if not isinstance(tasks, dict) or not tasks:
+        raise _fault(name, "`tasks` must map the name of each annotation set to its task")
+    return Metadata(
+        name,
+        {set_name: _annotation_set(name, set_name, value) for set_name, value in tasks.items()},
+    )
+
+
+def _annotation_set(file: str, name: str | None, fields: Value) -> AnnotationSet:
+    place = f"{file}: tasks.{name}" if name else file
+    if not isinstance(fields, dict):
+        raise _fault(place, "must be a mapping with `task` and `annotations`")
+    words = fields.get("task")
+    if not isinstance(words, str):
+        known = ", ".join(repr(task.words) for task in Task)
+        raise _fault(place, f"`task` is missing; this release knows {known}")
+    try:
+        task = task_from_words(words)
+    except ValueError as error:
+        raise _fault(place, str(error)) from None
+    source = _source(place, fields.get("annotations"))
+    return AnnotationSet(name or source.stem, task, source, FORMATS[task].read_info(fields, place))
+
+
+def _source(place: str, value: Value) -> PurePosixPath:
+    if not isinstance(value, str) or not value:
+        raise _fault(place, "`annotations` must name the annotations' file, e.g. annotations.yaml")
+    parts = value.rstrip("/").split("/")
+    for part in parts:
+        if fault := fault_in_name(part):
+            raise _fault(
+                place, f"`annotations: {value!r}` cannot be a path in the dataset: {fault}"
+            )
+    if parts[0] == IMAGES or value in METADATA_NAMES:
+        raise _fault(place, f"`annotations: {value}` cannot be the metadata or lie in {IMAGES}/")
+    return PurePosixPath(*parts)
+
+
+def _fault(place: str, what: str) -> BadData:
+    return BadData("DatasetMetadataInvalid", f"{place}: {what}")

@@ -1,0 +1,92 @@
+"""The pod's own port: /metrics for Prometheus and /progress for the operator."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from sihl_api.runtime import HTTP_PORT, ProgressReport
+
+
+class ProgressServer:
+    """Answers in threads of its own until closed; a context manager.
+
+    Args:
+        report: Called for each GET of /progress, from another thread.
+        registry: What /metrics shows.
+        port: 0 takes a free one; see `port`.
+
+    Raises:
+        OSError: The port is taken.
+    """
+
+    def __init__(
+        self,
+        report: Callable[[], ProgressReport],
+        registry: CollectorRegistry,
+        port: int = HTTP_PORT,
+    ) -> None:
+
+        class Handler(_Handler):
+            def page(self) -> tuple[str, bytes] | None:
+                match self.path.split("?")[0]:
+                    case "/metrics":
+                        return CONTENT_TYPE_LATEST, bytes(generate_latest(registry))
+                    case "/progress":
+                        text = report().model_dump_json(by_alias=True, exclude_none=True)
+                        return "application/json", text.encode()
+                return None
+
+        self._server = ThreadingHTTPServer(("", port), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return self._server.server_port
+
+    def close(self) -> None:
+        """Stop answering and free the port."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = 30  # seconds; a client that says nothing frees its thread
+
+    def page(self) -> tuple[str, bytes] | None:
+        raise NotImplementedError
+
+    def do_GET(self) -> None:
+        page = self.page()
+        if page is None:
+            self.send_error(404, "only /metrics and /progress are served")
+            return
+        kind, body = page
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: a scrape every few seconds is no news."""
