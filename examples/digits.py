@@ -181,7 +181,7 @@ def _write_scenes(
 def _scene(
     digits: Digits, picks: Iterator[int], size: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, list[str]]:
-    """Grey noise with one to five digits that do not touch; each one's entry, with its ink's box."""
+    """Noise with one to five digits that do not touch; each one's entry, with its ink's box."""
     scene = rng.integers(0, 70, (size, size)).astype(np.uint8)
     taken = np.zeros((size, size), bool)
     objects: list[str] = []
