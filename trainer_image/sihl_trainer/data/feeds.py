@@ -54,7 +54,10 @@ class Split:
 
 
 def open_split(
-    folder: Path, heads: Sequence[Head], train_feeds: Mapping[str, Feed] | None = None
+    folder: Path,
+    heads: Sequence[Head],
+    train_feeds: Mapping[str, Feed] | None = None,
+    names: Sequence[str] | None = None,
 ) -> Split:
     """A dataset's folder, read for the heads.
 
@@ -63,6 +66,7 @@ def open_split(
         heads: The job's.
         train_feeds: The training set's, where the folder is the validation set's: its categories
             keep the indices that they have in training.
+        names: Of its images, where these have yet to be fetched; else they are looked up.
 
     Raises:
         BadData: What the folder holds is at odds with the format; names file, entry and remedy.
@@ -74,7 +78,7 @@ def open_split(
         name: _as_trained(found, (train_feeds or {}).get(name), metadata.file)
         for name, found in chosen.items()
     }
-    names = image_names(folder)
+    names = image_names(folder) if names is None else sorted(names)
     sets: dict[str, Annotations] = {}
     feeds = {}
     for head in heads:
@@ -84,7 +88,7 @@ def open_split(
         feeds[head.name] = Feed(sets[found.name], infos[head.name], find_conversion(head, found))
     annotated = sorted(set().union(*(annotations.names for annotations in sets.values())))
     info = {name: feed.conversion.info(feed.info) for name, feed in feeds.items()}
-    return Split(folder, names, annotated, sets, feeds, info)
+    return Split(folder, list(names), annotated, sets, feeds, info)
 
 
 def choose_set(head: Head, metadata: Metadata) -> AnnotationSet:

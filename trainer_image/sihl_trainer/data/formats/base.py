@@ -26,7 +26,10 @@ class Annotations(ABC):
 
     @abstractmethod
     def fault(self, name: str, width: int, height: int) -> str | None:
-        """What is wrong with an image's annotation, now that its size in pixels is known."""
+        """What is wrong with an image's annotation, now that its size in pixels is known.
+
+        The text names the file, the image and the entry; None: nothing.
+        """
 
 
 @dataclass(frozen=True)

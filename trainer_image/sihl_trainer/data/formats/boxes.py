@@ -38,8 +38,13 @@ class BoxAnnotations(Annotations):
     """
 
     def __init__(
-        self, spans: dict[str, tuple[int, int]], boxes: np.ndarray, categories: np.ndarray
+        self,
+        file: str,
+        spans: dict[str, tuple[int, int]],
+        boxes: np.ndarray,
+        categories: np.ndarray,
     ) -> None:
+        self._file = file
         self._spans = spans
         self._boxes = boxes  # float32 [M, 4]
         self._categories = categories  # int64 [M]
@@ -68,8 +73,8 @@ class BoxAnnotations(Annotations):
             return None
         first = int(outside.argmax())
         return (
-            f"box {first + 1}, {_shown(boxes[first])}, lies outside its image, which is {width} "
-            f"pixels wide and {height} high"
+            f'{self._file}, "{name}", box {first + 1}: {_shown(boxes[first])} lies outside the '
+            f"image, which is {width} pixels wide and {height} high"
         )
 
 
@@ -108,6 +113,7 @@ def read(path: Path, info: HeadInfo) -> BoxAnnotations:
             categories.append(indices[category])
         spans[entry.key] = (start, len(categories))
     return BoxAnnotations(
+        path.name,
         spans,
         np.array(numbers, dtype=np.float32).reshape(-1, 4),
         np.array(categories, dtype=np.int64),

@@ -1,0 +1,282 @@
+"""A dataset's place in S3: boto3 lists it, obstore moves its bytes.
+
+Each error of either is told as what it means for the job: credentials or bucket are wrong
+(`BadConfig`), the store is away (`Unavailable`), or an object changed under our hands (`Changed`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import boto3
+import obstore
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from obstore import exceptions
+from obstore.store import S3Store
+
+from sihl_api.runtime import DATASET_KEYS, Env, ExitCode
+from sihl_api.trainingjob import S3Location
+from sihl_trainer.errors import BadConfig, TrainerError, Unavailable
+from sihl_trainer.record.retry import persist
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config
+
+T = TypeVar("T")
+
+PATIENCE = 120.0
+"""Seconds that a store may be away before the fetch gives up."""
+THREADS = 16
+CHUNK_BYTES = 2**20
+_ACCESS_CODES = {
+    "403", "401", "AccessDenied", "AllAccessDisabled", "AuthorizationHeaderMalformed",
+    "ExpiredToken", "Forbidden", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch",
+}  # fmt: skip
+_BUCKET_CODES = {"404", "NoSuchBucket", "NotFound"}
+
+
+class Changed(TrainerError):  # noqa: N818 (as in `errors`)
+    """An object is not the one that was listed; a later attempt lists again."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
+@dataclass(frozen=True)
+class RemoteObject:
+    """An object as it was listed."""
+
+    key: str
+    size: int
+    etag: str
+    modified: datetime
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies directly below a prefix: objects, and the names of folders."""
+
+    objects: dict[str, RemoteObject]
+    folders: list[str]
+
+
+@dataclass(frozen=True)
+class Keys:
+    """An access key, if the dataset needs one."""
+
+    access_key_id: str = field(repr=False)
+    secret_access_key: str = field(repr=False)
+
+
+def keys_from_environment(location: S3Location, environ: Mapping[str, str]) -> Keys | None:
+    """The keys of the Secret that a location names, as the pod is given them.
+
+    Raises:
+        BadConfig: A key of the Secret is missing.
+    """
+    if location.credentials is None:
+        return None
+    values = {key: environ.get(Env.dataset(key), "").strip() for key in DATASET_KEYS}
+    if missing := [key for key, value in values.items() if not value]:
+        raise BadConfig(
+            "DatasetCredentialsMissing",
+            f"Secret {location.credentials.secret_name} lacks {' and '.join(missing)}, which "
+            f"reading bucket {location.bucket} takes",
+        )
+    return Keys(values["accessKeyId"], values["secretAccessKey"])
+
+
+class Bucket:
+    """A dataset's bucket. Thread-safe.
+
+    Args:
+        location: Endpoint, bucket, region and prefix.
+        keys: None reads anonymously.
+        patience: Seconds that the store may be away before a request counts as failed.
+
+    Raises:
+        BadConfig: The prefix cannot be a folder's.
+    """
+
+    def __init__(self, location: S3Location, keys: Keys | None, patience: float = PATIENCE) -> None:
+        self.location = location
+        self.patience = patience
+        self.prefix = _folder(location.prefix)
+        self._client = _client(location, keys)
+        self._store = _store(location, keys)
+
+    def list(self, folder: str = "") -> Listing:
+        """What lies directly in a folder of the dataset ("" or one that ends in a slash).
+
+        Raises:
+            BadConfig: Access is denied, or there is no such bucket.
+            Unavailable: The store did not answer.
+        """
+        prefix = self.prefix + folder
+        query = {"Bucket": self.location.bucket, "Prefix": prefix, "Delimiter": "/"}
+        paginator = self._client.get_paginator("list_objects_v2")
+        pages = self._ask(f"list {prefix or '/'}", lambda: [*paginator.paginate(**query)])
+        objects = {
+            item["Key"][len(prefix) :]: RemoteObject(
+                item["Key"], item["Size"], item.get("ETag", ""), item["LastModified"]
+            )
+            for page in pages
+            for item in page.get("Contents", ())
+            if item["Key"] != prefix  # a folder's own marker
+        }
+        folders = [
+            item["Prefix"][len(prefix) : -1]
+            for page in pages
+            for item in page.get("CommonPrefixes", ())
+        ]
+        return Listing(objects, folders)
+
+    def read(
+        self, remote: RemoteObject, start: int, end: int, sink: Callable[[int, memoryview], None]
+    ) -> None:
+        """Read bytes [start, end) of an object into `sink(offset, chunk)`.
+
+        After a failure the range is read anew from its start.
+
+        Raises:
+            BadConfig: Access is denied.
+            Changed: The object is no longer the one that was listed.
+            Unavailable: The store did not answer, or too little.
+        """
+
+        def read() -> None:
+            offset = start
+            for chunk in self._stream(remote, start, end):
+                sink(offset, memoryview(chunk))
+                offset += len(chunk)
+            if offset != end:
+                raise Unavailable("DatasetUnavailable", f"{remote.key}: {self._where} cut it short")
+
+        self._ask(f"read {remote.key}", read)
+
+    def _stream(self, remote: RemoteObject, start: int, end: int) -> Iterator[Any]:
+        if end == 0:
+            return iter(())  # an empty object has no range that could be asked for
+        options: Any = {"range": (start, end)}
+        if remote.etag:
+            options["if_match"] = remote.etag
+        found = obstore.get(self._store, remote.key, options=options)
+        return iter(found.stream(min_chunk_size=CHUNK_BYTES))
+
+    def _ask(self, what: str, request: Callable[[], T]) -> T:
+        def ask() -> T:
+            try:
+                return request()
+            except Exception as error:
+                if told := self._explain(error, what):
+                    raise told from error
+                raise
+
+        deadline = time.monotonic() + self.patience
+        return persist(ask, f"To {what}", lambda: deadline)
+
+    @property
+    def _where(self) -> str:
+        return f"bucket {self.location.bucket} at {self.location.endpoint}"
+
+    def _explain(self, error: Exception, what: str) -> TrainerError | None:
+        if isinstance(error, ClientError):
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            if code in _ACCESS_CODES:
+                return self._denied(what, code)
+            if code in _BUCKET_CODES:
+                return BadConfig(
+                    "DatasetBucketNotFound",
+                    f"there is no {self._where}: correct the dataset's bucket or endpoint",
+                )
+            return Unavailable("DatasetUnavailable", f"{self._where} answered {code} to {what}")
+        if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
+            return self._denied(what, type(error).__name__.removesuffix("Error"))
+        if isinstance(error, exceptions.PreconditionError | FileNotFoundError):
+            return _changed(what)  # the latter is obstore's name for a missing object
+        if isinstance(error, BotoCoreError | HTTPClientError | exceptions.BaseError):
+            return Unavailable(
+                "DatasetUnavailable",
+                f"{self._where} did not answer when asked to {what} ({_short(error)}): check that "
+                "the endpoint is right and can be reached from the pod",
+            )
+        return None
+
+    def _denied(self, what: str, code: str) -> BadConfig:
+        credentials = self.location.credentials
+        remedy = (
+            f"correct accessKeyId and secretAccessKey in Secret {credentials.secret_name}, or "
+            "grant them read and list"
+            if credentials
+            else "name a Secret in the dataset's credentials: it was read anonymously"
+        )
+        return BadConfig(
+            "DatasetAccessDenied", f"{self._where} refused to {what} ({code}): {remedy}"
+        )
+
+
+def _changed(what: str) -> Changed:
+    return Changed(
+        "DatasetChanged",
+        f"the dataset changed while it was fetched (asked to {what}): it is fetched anew",
+    )
+
+
+def _folder(prefix: str) -> str:
+    path = prefix.strip("/")
+    if any(part in ("", ".", "..") for part in path.split("/")) and path:
+        raise BadConfig(
+            "DatasetPrefixInvalid",
+            f"the dataset's prefix {prefix!r} has a part that no folder can be called by",
+        )
+    return f"{path}/" if path else ""
+
+
+def _client(location: S3Location, keys: Keys | None) -> Any:
+    signing: dict[str, Any] = {} if keys else {"signature_version": UNSIGNED}
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=location.endpoint,
+        region_name=location.region,
+        aws_access_key_id=keys.access_key_id if keys else None,
+        aws_secret_access_key=keys.secret_access_key if keys else None,
+        config=Config(
+            retries={"mode": "standard", "total_max_attempts": 2},
+            connect_timeout=5,
+            read_timeout=30,
+            s3={"addressing_style": "path"},
+            **signing,
+        ),
+    )
+
+
+def _store(location: S3Location, keys: Keys | None) -> S3Store:
+    config: S3Config = {
+        "endpoint": location.endpoint.rstrip("/"),
+        "region": location.region,
+        "virtual_hosted_style_request": False,
+        "skip_signature": keys is None,
+    }
+    if keys:
+        config["access_key_id"] = keys.access_key_id
+        config["secret_access_key"] = keys.secret_access_key
+    return S3Store(
+        location.bucket,
+        config=config,
+        client_options={
+            "allow_http": True,
+            "connect_timeout": timedelta(seconds=5),
+            "timeout": timedelta(minutes=5),
+        },
+        retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=30)},
+    )
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else text[:197] + "..."

@@ -1,0 +1,192 @@
+"""Moves planned files to disk: in parallel, large ones by ranges, each whole or not there.
+
+A file is written under a temporary name and renamed once it is verified, with the object's time
+of modification. So a file that has the listed size and time is complete, and is not fetched again
+when the container restarts.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import os
+import re
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from pathlib import Path
+
+from sihl_trainer.errors import BadConfig, Unavailable
+from sihl_trainer.fetch.bucket import THREADS, Bucket
+from sihl_trainer.fetch.plan import PlannedFile
+
+log = logging.getLogger(__name__)
+
+PART_BYTES = 16 * 2**20
+PARTIAL_SUFFIX = ".sihl-part"
+_MD5_ETAG = re.compile(r'^"?([0-9a-f]{32})"?$')
+
+
+def is_complete(folder: Path, file: PlannedFile) -> bool:
+    """Whether the file was fetched before, as it is listed now."""
+    try:
+        found = (folder / file.path).stat()
+    except OSError:
+        return False
+    return (found.st_size, int(found.st_mtime)) == (file.remote.size, _modified(file))
+
+
+def download(
+    bucket: Bucket,
+    folder: Path,
+    files: Iterable[PlannedFile],
+    advance: Callable[[int], None],
+    threads: int = THREADS,
+) -> None:
+    """Fetch the files that are not complete.
+
+    Args:
+        bucket: Where they lie.
+        folder: The dataset's, below which they go.
+        files: Which.
+        advance: Told of each few bytes that arrived.
+        threads: How many requests at a time.
+
+    Raises:
+        BadConfig: Access is denied, or the disk is full.
+        Unavailable: The store is away, or what arrives is not what it lists.
+        Changed: The dataset changed meanwhile.
+    """
+    missing = [file for file in files if not is_complete(folder, file)]
+    for parent in {folder / file.path.parent for file in missing}:
+        parent.mkdir(parents=True, exist_ok=True)
+    large = [file for file in missing if file.remote.size > 2 * PART_BYTES]
+    small = [file for file in missing if file.remote.size <= 2 * PART_BYTES]
+    try:
+        for file in large:
+            _Transfer(bucket, folder, file, advance, threads).run()
+        _in_parallel(
+            [_Transfer(bucket, folder, file, advance, threads=1).run for file in small], threads
+        )
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise BadConfig(
+            "DatasetTooLarge",
+            "the node's disk filled up while the dataset was fetched, though there was room when "
+            "it began: something else writes to it. Use other nodes by runner.nodeSelector",
+        ) from None
+
+
+class _Transfer:
+    """One file on its way."""
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        folder: Path,
+        file: PlannedFile,
+        advance: Callable[[int], None],
+        threads: int,
+    ) -> None:
+        self.bucket = bucket
+        self.remote = file.remote
+        self.modified = _modified(file)
+        self.path = folder / file.path
+        self.partial = self.path.with_name(self.path.name + PARTIAL_SUFFIX)
+        self.advance = advance
+        self.threads = threads
+
+    def run(self) -> None:
+        """Fetch, verify, rename."""
+        self._fetch()
+        self._verify()
+        os.utime(self.partial, (self.modified, self.modified))
+        self.partial.replace(self.path)
+
+    def _fetch(self) -> None:
+        size = self.remote.size
+        ranges = [(at, min(at + PART_BYTES, size)) for at in range(0, size, PART_BYTES)]
+        with self.partial.open("wb") as output:
+            descriptor = output.fileno()
+            os.ftruncate(descriptor, size)
+            _in_parallel(
+                [lambda part=part: self._fetch_range(descriptor, *part) for part in ranges],  # type: ignore[misc]
+                self.threads,
+            )
+
+    def _fetch_range(self, descriptor: int, start: int, end: int) -> None:
+        arrived = 0
+
+        def write(offset: int, chunk: memoryview) -> None:
+            nonlocal arrived
+            if offset == start and arrived:
+                self.advance(-arrived)  # a retry, from the start
+                arrived = 0
+            while chunk:
+                written = os.pwrite(descriptor, chunk, offset)
+                chunk, offset = chunk[written:], offset + written
+                arrived += written
+                self.advance(written)
+
+        self.bucket.read(self.remote, start, end, write)
+
+    def _verify(self) -> None:
+        """Compare with the MD5 that the store lists, where it lists one.
+
+        The ETag of an object that was put in one part is its MD5, unless the bucket is encrypted
+        with a key service. Then two fetches agree with each other, and not with the ETag.
+        """
+        listed = _MD5_ETAG.match(self.remote.etag)
+        if listed is None or (first := _md5(self.partial)) == listed[1]:
+            return
+        log.warning("%s arrived with another checksum than listed: fetching again", self.remote.key)
+        self.advance(-self.remote.size)
+        self._fetch()
+        if (second := _md5(self.partial)) not in (listed[1], first):
+            raise Unavailable(
+                "DatasetDownloadCorrupt",
+                f"{self.remote.key} arrived damaged twice (MD5 {first} and {second}, listed "
+                f"{listed[1]}): check the store and the network to it",
+            )
+
+
+def _modified(file: PlannedFile) -> int:
+    """Whole seconds: neither stores nor file systems agree on finer ones."""
+    return int(file.remote.modified.timestamp())
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+    return digest.hexdigest()
+
+
+def _in_parallel(tasks: Sequence[Callable[[], None]], threads: int) -> None:
+    """Run the tasks; the first that fails stops those that have not begun."""
+    if threads == 1 or len(tasks) == 1:
+        for task in tasks:
+            task()
+        return
+    waiting = iter(tasks)
+    lock = threading.Lock()
+    failed = threading.Event()
+
+    def work() -> None:
+        while not failed.is_set():
+            with lock:
+                task = next(waiting, None)
+            if task is None:
+                return
+            try:
+                task()
+            except BaseException:
+                failed.set()
+                raise
+
+    with ThreadPoolExecutor(min(threads, max(1, len(tasks)))) as pool:
+        workers = [pool.submit(work) for _ in range(threads)]
+        done, _ = wait(workers, return_when=FIRST_EXCEPTION)
+    for worker in done:
+        worker.result()

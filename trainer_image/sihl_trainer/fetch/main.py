@@ -1,0 +1,176 @@
+"""`sihl-trainer fetch train|validation`: the pod's init containers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+
+from sihl_api.runtime import DATASET_DIRECTORY, HTTP_PORT, Env, ExitCode, JobReference, Result
+from sihl_api.trainingjob import Head, S3Location, TrainingJobSpec
+from sihl_api.units import human_bytes
+from sihl_trainer.data.dataset import TRAIN, VALIDATION
+from sihl_trainer.data.documents import METADATA_LIMIT
+from sihl_trainer.data.feeds import Split, choose_set, open_split
+from sihl_trainer.data.metadata import IMAGES, METADATA_NAMES, read_metadata
+from sihl_trainer.errors import BadConfig, TrainerError
+from sihl_trainer.fetch.bucket import Bucket, keys_from_environment
+from sihl_trainer.fetch.check import check_images
+from sihl_trainer.fetch.download import download, is_complete
+from sihl_trainer.fetch.plan import (
+    PlannedFile,
+    Room,
+    bytes_on_disk,
+    check_room,
+    plan_annotations,
+    plan_images,
+    plan_metadata,
+)
+from sihl_trainer.fetch.progress import FetchProgress, ProgressLog
+from sihl_trainer.http import ProgressServer
+from sihl_trainer.termination import write_result
+
+log = logging.getLogger(__name__)
+
+
+def fetch_main(split: str, root: Path = Path(DATASET_DIRECTORY), port: int = HTTP_PORT) -> int:
+    """Fetch and check one split as the container's environment says; returns the exit code.
+
+    Whatever ends it leaves a `Result` in the termination log.
+    """
+    signal.signal(signal.SIGTERM, _stopped)
+    signal.signal(signal.SIGINT, _stopped)
+    progress = FetchProgress(split)
+    try:
+        job = _job(os.environ)
+        with ProgressServer(progress.report, progress.registry, port):
+            fetch_split(job.spec, split, root, os.environ, progress)
+    except TrainerError as error:
+        log.error("%s", error)
+        write_result(error.result)
+        return int(error.exit_code)
+    except Exception as error:
+        log.exception("The fetch failed unexpectedly")
+        write_result(Result(reason="FetchCrashed", message=f"{type(error).__name__}: {error}"))
+        return int(ExitCode.CRASHED)
+    write_result(Result(reason="DatasetFetched", message=progress.line()))
+    return int(ExitCode.SUCCEEDED)
+
+
+def fetch_split(
+    spec: TrainingJobSpec,
+    split: str,
+    root: Path,
+    environ: Mapping[str, str],
+    progress: FetchProgress | None = None,
+) -> None:
+    """Bring one split into root/<split> and check all of it.
+
+    In this order: metadata, what it names and whether it can feed the job's heads, sizes against
+    the room there is, annotations against the images' names, the images, each image decoded and
+    its annotations against its size. Each step is refused before the next one costs anything.
+
+    Raises:
+        BadConfig: The job or its Secret is at fault.
+        BadData: The dataset is.
+        Unavailable: The store is away.
+        Changed: The dataset changed meanwhile.
+    """
+    location = _location(spec, split)
+    progress = progress or FetchProgress(split)
+    bucket = Bucket(location, keys_from_environment(location, environ))
+    folder = root / split
+    place = f"s3://{location.bucket}/{bucket.prefix}"
+
+    top = bucket.list()
+    metadata = plan_metadata(top, place, METADATA_LIMIT)
+    _remove_stale(folder, METADATA_NAMES, [metadata])
+    download(bucket, folder, [metadata], lambda _: None)
+    annotations = _plan_annotations(bucket, folder, spec.model.heads, place)
+    images = plan_images(bucket.list(f"{IMAGES}/"), place)
+    files = [metadata, *annotations, *images]
+
+    _remove_stale(folder / IMAGES, None, images)
+    check_room(files, _room(spec, root, folder, files), split)
+    total = sum(file.remote.size for file in files)
+    progress.fetching(total, sum(file.remote.size for file in files if is_complete(folder, file)))
+    log.info("Fetching %s from %s: %s in %d files", split, place, human_bytes(total), len(files))
+    with ProgressLog(progress):
+        download(bucket, folder, annotations, progress.advance)
+        opened = _open(spec, split, root, [file.path.name for file in images])
+        download(bucket, folder, images, progress.advance)
+    with ProgressLog(progress):
+        check_images(opened, progress)
+
+
+def _plan_annotations(
+    bucket: Bucket, folder: Path, heads: Sequence[Head], place: str
+) -> list[PlannedFile]:
+    metadata = read_metadata(folder)
+    planned = {}
+    for source in {choose_set(head, metadata).source for head in heads}:
+        parent = "".join(f"{part}/" for part in source.parent.parts)
+        beside, inside = bucket.list(parent), bucket.list(f"{source}/")
+        planned.update(
+            {file.path: file for file in plan_annotations(source, beside, inside, place)}
+        )
+    return [planned[path] for path in sorted(planned)]
+
+
+def _open(spec: TrainingJobSpec, split: str, root: Path, names: Sequence[str]) -> Split:
+    """The split's annotations, read and checked against its images' names."""
+    heads = spec.model.heads
+    train = open_split(root / TRAIN, heads) if split == VALIDATION else None
+    return open_split(root / split, heads, train.feeds if train else None, names)
+
+
+def _room(spec: TrainingJobSpec, root: Path, folder: Path, files: Sequence[PlannedFile]) -> Room:
+    present = bytes_on_disk(file.remote.size for file in files if is_complete(folder, file))
+    everything = sum(path.stat().st_blocks * 512 for path in root.rglob("*") if path.is_file())
+    disk = os.statvfs(root)
+    return Room(
+        limit=spec.runner.dataset_size,
+        used=max(0, everything - present),
+        present=present,
+        free=disk.f_bavail * disk.f_frsize,
+    )
+
+
+def _remove_stale(
+    folder: Path, names: Sequence[str] | None, planned: Sequence[PlannedFile]
+) -> None:
+    """Remove what an earlier run of this container left and the dataset no longer has."""
+    wanted = {file.path.name for file in planned}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name not in wanted and (names is None or path.name in names):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _location(spec: TrainingJobSpec, split: str) -> S3Location:
+    location = {TRAIN: spec.dataset.train, VALIDATION: spec.dataset.validation}.get(split)
+    if location is None:
+        raise BadConfig("DatasetSplitUnknown", f"the job has no {split} dataset")
+    return location
+
+
+def _job(environ: Mapping[str, str]) -> JobReference:
+    try:
+        return JobReference.model_validate_json(environ.get(Env.JOB, ""))
+    except ValueError as error:
+        raise BadConfig(
+            "JobUnreadable", f"the variable {Env.JOB} does not hold the job: {error}"
+        ) from None
+
+
+def _stopped(number: int, _: FrameType | None) -> None:
+    """End at once: the dataset's folder goes with the pod, and there is no checkpoint to save."""
+    name = signal.Signals(number).name
+    log.warning("%s: stopped while the dataset was fetched", name)
+    write_result(
+        Result(reason="StoppedWhileFetching", message="stopped while the dataset was fetched")
+    )
+    os._exit(int(ExitCode.STOPPED_WITHOUT_CHECKPOINT))
