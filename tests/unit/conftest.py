@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.s3 import S3Server, serve
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server, one for the whole run."""
+    folder: Path = tmp_path_factory.mktemp("s3")
+    with serve(folder) as server:
+        server.make_bucket("data")
+        server.make_bucket("private")
+        yield server
