@@ -1,0 +1,95 @@
+"""What the outside sees while a run lasts: /metrics and /progress."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from sihl_api.record import MetricLine
+from sihl_api.runtime import ProgressReport
+from sihl_api.trainingjob import CheckpointStatus, Progress
+from sihl_api.units import human_seconds
+
+
+class Status:
+    """The latest of everything. Thread-safe.
+
+    Args:
+        max_steps: Of the job's spec.
+    """
+
+    def __init__(self, max_steps: int) -> None:
+        self.registry = CollectorRegistry()
+        self._max_steps = max_steps
+        self._lock = threading.Lock()
+        self._report = ProgressReport(stage="Loading", progress=Progress(max_steps=max_steps))
+        self._step = self._gauge("training_step", "Steps that are done")
+        self._gauge("training_max_steps", "Steps of the whole job").set(max_steps)
+        self._loss = self._gauge("training_loss", "Mean since the last report", "head", "loss")
+        self._metric = self._gauge("training_metric", "Of the last validation", "head", "metric")
+        self._rate = self._gauge("training_images_per_second", "Training throughput")
+        self._learning_rate = self._gauge("training_learning_rate", "Of the last step")
+        self._checkpoint_step = self._gauge("checkpoint_step", "Of the last durable checkpoint")
+        self._checkpoint_time = self._gauge("checkpoint_timestamp_seconds", "When it was written")
+        self._checkpoint_bytes = self._gauge("checkpoint_bytes", "Its size")
+        self._checkpoint_upload = self._gauge("checkpoint_upload_seconds", "Its upload's duration")
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"sihl_{name}", text, labels, registry=self.registry)
+
+    def report(self) -> ProgressReport:
+        """What GET /progress answers."""
+        with self._lock:
+            return self._report
+
+    def stage(self, stage: str) -> None:
+        """What is being done: one of ProgressReport's stages."""
+        self._change(stage=stage)
+
+    def progress(self, step: int, images_per_second: float | None, remaining: float | None) -> None:
+        """How far training is; `remaining` in seconds."""
+        self._step.set(step)
+        if images_per_second is not None:
+            self._rate.set(images_per_second)
+        self._change(
+            progress=Progress(
+                step=step,
+                max_steps=self._max_steps,
+                percent=min(100, 100 * step // self._max_steps),
+                remaining=None if remaining is None else human_seconds(remaining),
+                images_per_second=images_per_second,
+            )
+        )
+
+    def learning_rate(self, value: float) -> None:
+        """The learning rate of the last step."""
+        self._learning_rate.set(value)
+
+    def line(self, line: MetricLine) -> None:
+        """A line of metrics: a loss or a metric is named `head/name`, or `name` over all heads."""
+        gauge = self._metric if line.kind == "validation" else self._loss
+        for key, value in line.values.items():
+            head, _, name = key.rpartition("/")
+            gauge.labels(head, name).set(value)
+
+    def validated(self, metrics: dict[str, str]) -> None:
+        """The results of the last validation, as a job's status shows them."""
+        self._change(metrics=metrics)
+
+    def checkpoint(
+        self, status: CheckpointStatus, size: int | None = None, seconds: float | None = None
+    ) -> None:
+        """A durable checkpoint, and what its upload took where this attempt did it."""
+        self._checkpoint_step.set(status.step)
+        self._checkpoint_time.set(datetime.fromisoformat(status.saved_at).timestamp())
+        if size is not None:
+            self._checkpoint_bytes.set(size)
+        if seconds is not None:
+            self._checkpoint_upload.set(seconds)
+        self._change(checkpoint=status)
+
+    def _change(self, **values: object) -> None:
+        with self._lock:
+            self._report = self._report.model_copy(update=values)

@@ -1,0 +1,121 @@
+"""How a run ended: exit code and result, from the state in which nothing is left to wait for."""
+
+from __future__ import annotations
+
+from sihl_api.runtime import ExitCode, Result
+from sihl_api.units import human_seconds
+from sihl_trainer.supervisor.machine import UPLOAD_PATIENCE, State
+
+MEMORY_HINT = (
+    "raise spec.runner.resources.limits.memory, or lower spec.training.batchSize or "
+    "spec.training.inputSize"
+)
+
+
+def verdict(state: State, grace: float) -> tuple[ExitCode, Result]:
+    """The run's end, told from its last state; `grace` in seconds is for the message."""
+    code, reason, message = _told(state, grace)
+    return code, Result(
+        reason=reason,
+        message=message,
+        step=state.step,
+        checkpoint=state.checkpoint,
+        model=state.model,
+        metrics=state.metrics,
+    )
+
+
+def _told(state: State, grace: float) -> tuple[ExitCode, str, str]:
+    if state.model is not None:
+        return ExitCode.SUCCEEDED, "Succeeded", f"the model is {state.model.uri}"
+    if state.failure is not None and state.failure.exit_code is not ExitCode.CRASHED:
+        return state.failure.exit_code, state.failure.reason, state.failure.message
+    if state.worker is not None and state.worker.out_of_memory:
+        return (
+            ExitCode.OUT_OF_MEMORY,
+            "OutOfMemory",
+            f"the trainer used more memory than its container may: {MEMORY_HINT}. "
+            + _what_stands(state),
+        )
+    if state.stopping:
+        return _stopped(state, grace)
+    if state.preparation_error is not None:
+        error = state.preparation_error.error
+        return error.exit_code, error.reason, error.message
+    return _failed(state)
+
+
+def _stopped(state: State, grace: float) -> tuple[ExitCode, str, str]:
+    if not state.training:
+        return _stopped_before_training(state)
+    if state.checkpointed and not state.worker_killed and state.worker and state.worker.clean:
+        return ExitCode.STOPPED, "Stopped", f"stopped as asked. {_what_stands(state)}"
+    without = ExitCode.STOPPED_WITHOUT_CHECKPOINT
+    if state.worker_killed or state.worker is None or state.uploads:
+        late = "uploaded" if state.uploads else "written"
+        trouble = f" ({state.upload_error})" if state.uploads and state.upload_error else ""
+        return (
+            without,
+            "CheckpointTimedOut",
+            f"the last checkpoint was not {late} within spec.runner.stopGracePeriod "
+            f"({human_seconds(grace)}){trouble}: raise it. {_what_stands(state)}",
+        )
+    if state.failure is not None:
+        return without, state.failure.reason, f"{state.failure.message} {_what_stands(state)}"
+    return (
+        without,
+        "CrashedWhileStopping",
+        f"the trainer ended by {state.worker.how} when it was asked to stop. {_what_stands(state)}"
+        + _last_words(state),
+    )
+
+
+def _stopped_before_training(state: State) -> tuple[ExitCode, str, str]:
+    if state.checkpoint is not None:
+        return (
+            ExitCode.STOPPED,
+            "Stopped",
+            f"stopped as asked, before this attempt's first step. {_what_stands(state)}",
+        )
+    if state.standing_known:
+        message = "stopped as asked, before the first step: there is no checkpoint yet"
+    elif state.preparation_error is not None:
+        message = (
+            "stopped as asked, before the record could be read: "
+            f"{state.preparation_error.error.message}"
+        )
+    else:
+        message = (
+            "stopped as asked, before the store said whether an earlier attempt's checkpoint stands"
+        )
+    return ExitCode.STOPPED_WITHOUT_CHECKPOINT, "StoppedBeforeFirstStep", message
+
+
+def _failed(state: State) -> tuple[ExitCode, str, str]:
+    if state.failure is not None:
+        text = f"{state.failure.message} {_what_stands(state)}{_last_words(state)}"
+        return state.failure.exit_code, state.failure.reason, text
+    assert state.worker is not None, "a run without a stop ends after its worker"
+    if not state.worker.clean:
+        text = f"the trainer ended by {state.worker.how}. {_what_stands(state)}{_last_words(state)}"
+        return ExitCode.CRASHED, "WorkerCrashed", text
+    if state.uploads:
+        what = "model" if state.uploads[0].is_model else "checkpoint"
+        text = (
+            f"the {what} of step {state.uploads[0].step} could not be uploaded within "
+            f"{human_seconds(UPLOAD_PATIENCE)}: {state.upload_error}. {_what_stands(state)}"
+        )
+        return ExitCode.UNAVAILABLE, "StoreUnavailable", text
+    text = f"the trainer ended without a model. {_what_stands(state)}{_last_words(state)}"
+    return ExitCode.CRASHED, "WorkerEndedEarly", text
+
+
+def _what_stands(state: State) -> str:
+    if state.checkpoint is None:
+        return "There is no checkpoint."
+    return f"The checkpoint of step {state.checkpoint.step} stands."
+
+
+def _last_words(state: State) -> str:
+    words = state.worker.last_words.strip() if state.worker else ""
+    return f" Its last words:\n{words}" if words else ""
