@@ -1,0 +1,1 @@
+"""Learning: the loop, its schedule, evaluation, checkpoints, and the worker process around it."""
