@@ -18,7 +18,7 @@ from sihl_trainer.data.documents import METADATA_LIMIT
 from sihl_trainer.data.feeds import Split, choose_set, open_split
 from sihl_trainer.data.metadata import IMAGES, METADATA_NAMES, read_metadata
 from sihl_trainer.errors import BadConfig, TrainerError
-from sihl_trainer.fetch.bucket import Bucket, keys_from_environment
+from sihl_trainer.fetch.bucket import PATIENCE, Bucket, keys_from_environment
 from sihl_trainer.fetch.check import check_images
 from sihl_trainer.fetch.download import download, is_complete
 from sihl_trainer.fetch.plan import (
@@ -37,7 +37,12 @@ from sihl_trainer.termination import write_result
 log = logging.getLogger(__name__)
 
 
-def fetch_main(split: str, root: Path = Path(DATASET_DIRECTORY), port: int = HTTP_PORT) -> int:
+def fetch_main(
+    split: str,
+    root: Path = Path(DATASET_DIRECTORY),
+    port: int = HTTP_PORT,
+    patience: float = PATIENCE,
+) -> int:
     """Fetch and check one split as the container's environment says; returns the exit code.
 
     Whatever ends it leaves a `Result` in the termination log.
@@ -48,7 +53,7 @@ def fetch_main(split: str, root: Path = Path(DATASET_DIRECTORY), port: int = HTT
     try:
         job = _job(os.environ)
         with ProgressServer(progress.report, progress.registry, port):
-            fetch_split(job.spec, split, root, os.environ, progress)
+            fetch_split(job.spec, split, root, os.environ, progress, patience)
     except TrainerError as error:
         log.error("%s", error)
         write_result(error.result)
@@ -67,12 +72,14 @@ def fetch_split(
     root: Path,
     environ: Mapping[str, str],
     progress: FetchProgress | None = None,
+    patience: float = PATIENCE,
 ) -> None:
     """Bring one split into root/<split> and check all of it.
 
     In this order: metadata, what it names and whether it can feed the job's heads, sizes against
     the room there is, annotations against the images' names, the images, each image decoded and
     its annotations against its size. Each step is refused before the next one costs anything.
+    A store that is away is waited for, `patience` seconds a request.
 
     Raises:
         BadConfig: The job or its Secret is at fault.
@@ -82,7 +89,7 @@ def fetch_split(
     """
     location = _location(spec, split)
     progress = progress or FetchProgress(split)
-    bucket = Bucket(location, keys_from_environment(location, environ))
+    bucket = Bucket(location, keys_from_environment(location, environ), patience)
     folder = root / split
     place = f"s3://{location.bucket}/{bucket.prefix}"
 

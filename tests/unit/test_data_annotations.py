@@ -1,0 +1,278 @@
+"""Metadata, formats, and what feeds a head."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path, PurePosixPath
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sihl_api.tasks import Task
+from sihl_api.trainingjob import Head
+from sihl_trainer.data.feeds import Split, open_split
+from sihl_trainer.data.formats import FORMATS
+from sihl_trainer.data.metadata import read_metadata
+from sihl_trainer.data.names import MAX_NAME_BYTES, fault_in_name
+from sihl_trainer.data.targets import BoxesTarget, CategoryTarget
+from sihl_trainer.errors import BadConfig, BadData
+from tests.support.datasets import (
+    BOX_HEAD,
+    BOXES,
+    CLASS_HEAD,
+    CLASSES,
+    classification,
+    detection,
+    write,
+)
+
+MULTITASK = """
+tasks:
+  boxes: {task: object detection, categories: [cat, dog], annotations: boxes.yaml}
+  mood: {task: Multiclass Classification, categories: [good, bad], annotations: labels/mood.yaml}
+"""
+
+
+def opened(folder: Path, *heads: dict[str, object]) -> Split:
+    return open_split(folder, [Head.model_validate(head) for head in heads])
+
+
+def test_every_task_has_a_format() -> None:
+    assert set(FORMATS) == set(Task)
+
+
+# --- metadata --------------------------------------------------------------------------------
+
+
+def test_a_single_task_dataset_has_one_set_called_by_its_annotations_stem(tmp_path: Path) -> None:
+    metadata = read_metadata(write(tmp_path, {"metadata.yml": CLASSES}))
+    assert list(metadata.sets) == ["annotations"]
+    assert metadata.sets["annotations"].info.categories == ("cat", "dog")
+
+
+def test_a_multitask_dataset_has_the_sets_that_it_names(tmp_path: Path) -> None:
+    sets = read_metadata(write(tmp_path, {"metadata.yaml": MULTITASK})).sets
+    assert {name: found.task for name, found in sets.items()} == {
+        "boxes": Task.OBJECT_DETECTION,
+        "mood": Task.MULTICLASS_CLASSIFICATION,
+    }
+    assert sets["mood"].source == PurePosixPath("labels/mood.yaml")
+
+
+def test_metadata_in_json_says_the_same(tmp_path: Path) -> None:
+    text = '{"task": "object detection", "categories": [0, 1], "annotations": "a.json"}'
+    metadata = read_metadata(write(tmp_path, {"metadata.json": text}))
+    assert metadata.sets["a"].info.categories == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("categories: [a]\nannotations: a.yaml", "`task` is missing"),
+        ("task: juggling\ncategories: [a]\nannotations: a.yaml", "unknown task 'juggling'"),
+        ("task: object detection\nannotations: a.yaml", "`categories` must list"),
+        ("task: object detection\ncategories: []\nannotations: a.yaml", "`categories` must list"),
+        ("task: object detection\ncategories: [a, a]\nannotations: a.yaml", "'a' twice"),
+        ("task: object detection\ncategories: [a, null]\nannotations: a.yaml", "None"),
+        ("task: object detection\ncategories: [a]", "`annotations` must name"),
+        ("task: object detection\ncategories: [a]\nannotations: ../a.yaml", "cannot be a path"),
+        ("task: object detection\ncategories: [a]\nannotations: /etc/passwd", "cannot be a path"),
+        ("task: object detection\ncategories: [a]\nannotations: images/a.yaml", "images/"),
+        ("task: object detection\ncategories: [a]\nannotations: metadata.yaml", "metadata"),
+        ("tasks: {}", "`tasks` must map"),
+        ("tasks: {a: b}", "tasks.a: must be a mapping"),
+        ("task: x\ntasks: {a: {}}", "both `task` and `tasks`"),
+    ],
+)
+def test_metadata_at_odds_with_the_schema_is_refused_by_field(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    with pytest.raises(BadData) as caught:
+        read_metadata(write(tmp_path, {"metadata.yaml": text}))
+    assert "metadata.yaml" in str(caught.value)
+    assert says in str(caught.value)
+
+
+def test_missing_metadata_is_told_with_the_names_it_may_have(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match=r"metadata\.yaml or metadata\.yml or metadata\.json"):
+        read_metadata(tmp_path)
+
+
+def test_two_metadata_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="keep the one that is meant"):
+        read_metadata(write(tmp_path, {"metadata.yaml": CLASSES, "metadata.json": "{}"}))
+
+
+@given(name=st.text(max_size=300))
+def test_a_name_that_is_let_through_stays_directly_in_its_folder(name: str) -> None:
+    if fault_in_name(name) is None:
+        path = Path("/dataset/images") / name
+        assert path.parent == Path("/dataset/images")
+        assert path.name == name
+        assert 0 < len(name.encode()) <= MAX_NAME_BYTES
+        assert not set(name) & {"\0", "\n", "\r", "/"}
+
+
+# --- formats ---------------------------------------------------------------------------------
+
+
+def test_null_is_not_annotated_and_an_empty_list_is_no_object(tmp_path: Path) -> None:
+    files = detection(3) | {
+        "annotations.yaml": b"0.jpg: null\n1.jpg: []\n2.jpg: [{category: dog, bbox: [1, 2, 3, 4]}]"
+    }
+    split = opened(write(tmp_path, files), BOX_HEAD)
+    target = split.feeds["boxes"].target
+    assert target("0.jpg") is None
+    empty, full = target("1.jpg"), target("2.jpg")
+    assert isinstance(empty, BoxesTarget)
+    assert isinstance(full, BoxesTarget)
+    assert empty.boxes.shape == (0, 4)
+    assert full.boxes.tolist() == [[1, 2, 3, 4]]
+    assert full.categories.tolist() == [1]
+    assert split.annotated == ["1.jpg", "2.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("0.jpg: [{category: cat, bbox: [5, 2, 5, 9]}]", "box 1: xmax 5 must be greater"),
+        ("0.jpg: [{category: cat, bbox: [5, 9, 6, 2]}]", "box 1: ymax 2 must be greater"),
+        ("0.jpg: [{category: cat, bbox: [1, 2, 3]}]", "bbox: [xmin, ymin, xmax, ymax]"),
+        ("0.jpg: [{category: cat, bbox: [1, 2, x, 4]}]", "must be four numbers"),
+        ("0.jpg: [{category: cat, bbox: [1, 2, .nan, 4]}]", "must be four numbers"),
+        ("0.jpg: [{bbox: [1, 2, 3, 4]}]", "unknown category None"),
+        ("0.jpg: [{category: cow, bbox: [1, 2, 3, 4]}]", "'cow'; the metadata lists cat, dog"),
+        ("0.jpg: [cat]", "must be {category"),
+        ("0.jpg: cat", "must be a list of boxes"),
+        ("0.jpg: {category: cat}", "must be a list of boxes"),
+    ],
+)
+def test_a_box_at_odds_with_the_format_is_refused_by_file_line_image_and_entry(
+    tmp_path: Path, line: str, says: str
+) -> None:
+    files = detection(2) | {"annotations.yaml": f"1.jpg: []\n{line}\n".encode()}
+    with pytest.raises(BadData) as caught:
+        opened(write(tmp_path, files), BOX_HEAD)
+    assert 'annotations.yaml, line 2, "0.jpg"' in str(caught.value)
+    assert says in str(caught.value)
+
+
+def test_an_unknown_category_is_told_with_the_known_ones(tmp_path: Path) -> None:
+    files = classification(2) | {"annotations.yaml": b"0.jpg: cat\n1.jpg: cow\n"}
+    with pytest.raises(BadData) as caught:
+        opened(write(tmp_path, files), CLASS_HEAD)
+    assert str(caught.value) == (
+        "annotations.yaml, line 2, \"1.jpg\": unknown category 'cow'; the metadata lists cat, dog"
+    )
+
+
+@pytest.mark.parametrize(
+    ("box", "fits"),
+    [("[0, 0, 24, 16]", True), ("[-0.4, 0, 24.4, 16]", True), ("[0, 0, 25, 16]", False),
+     ("[0, 0, 24, 17]", False), ("[-1, 0, 24, 16]", False), ("[30, 30, 40, 40]", False)],
+)  # fmt: skip
+def test_a_box_outside_its_image_is_a_fault(tmp_path: Path, box: str, fits: bool) -> None:
+    line = f"0.jpg: [{{category: cat, bbox: [1, 1, 2, 2]}}, {{category: cat, bbox: {box}}}]"
+    split = opened(write(tmp_path, detection(1) | {"annotations.yaml": line.encode()}), BOX_HEAD)
+    fault = split.sets["annotations"].fault("0.jpg", 24, 16)
+    assert (fault is None) == fits
+    if fault:
+        assert fault.startswith('annotations.yaml, "0.jpg", box 2: [')
+        assert "24 pixels wide and 16 high" in fault
+
+
+def test_targets_survive_the_way_between_processes() -> None:
+    target = BoxesTarget(torch.tensor([[1.0, 2, 3, 4]]), torch.tensor([1]))
+    again = pickle.loads(pickle.dumps(target))
+    assert torch.equal(again.boxes, target.boxes)
+    assert torch.equal(again.categories, target.categories)
+
+
+# --- feeds -----------------------------------------------------------------------------------
+
+
+def test_each_head_is_fed_by_the_set_that_it_names(tmp_path: Path) -> None:
+    files = {
+        "metadata.yaml": MULTITASK.encode(),
+        "boxes.yaml": b"0.jpg: []\n1.jpg: null\n",
+        "labels/mood.yaml": b"1.jpg: bad\n0.jpg: null\n",
+        **{name: body for name, body in detection(3).items() if name.startswith("images/")},
+    }
+    split = opened(
+        write(tmp_path, files),
+        BOX_HEAD | {"annotations": "boxes"},
+        CLASS_HEAD | {"annotations": "mood"},
+    )
+    assert split.annotated == ["0.jpg", "1.jpg"]  # 2.jpg is annotated for neither
+    assert split.feeds["pet"].target("0.jpg") is None
+    assert split.feeds["pet"].target("1.jpg") == CategoryTarget(1)
+    assert split.head_info["pet"].categories == ("good", "bad")
+
+
+@pytest.mark.parametrize(
+    ("head", "metadata", "says"),
+    [
+        (CLASS_HEAD, MULTITASK, "head 'pet' must say which `annotations` feed it"),
+        (CLASS_HEAD | {"annotations": "x"}, MULTITASK,
+         "head 'pet' asks for annotations 'x'; the dataset has 'boxes' (object detection), 'mood'"),
+        (CLASS_HEAD, BOXES,
+         "learns multiclass classification, but annotations 'annotations' are for object detec"),
+    ],
+)  # fmt: skip
+def test_a_head_that_the_dataset_cannot_feed_is_the_jobs_fault(
+    tmp_path: Path, head: dict[str, object], metadata: str, says: str
+) -> None:
+    with pytest.raises(BadConfig) as caught:
+        opened(write(tmp_path, detection(1) | {"metadata.yaml": metadata.encode()}), head)
+    assert says in str(caught.value)
+
+
+def test_an_annotation_for_a_missing_image_is_refused(tmp_path: Path) -> None:
+    files = classification(2) | {"annotations.yaml": b"0.jpg: cat\n7.jpg: dog\n8.jpg: null\n"}
+    with pytest.raises(BadData, match=r"annotations\.yaml annotates '7\.jpg', which images/ does"):
+        opened(write(tmp_path, files), CLASS_HEAD)
+
+
+def test_images_without_an_entry_are_not_annotated_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = classification(3) | {"annotations.yaml": b"0.jpg: cat\n"}
+    assert opened(write(tmp_path, files), CLASS_HEAD).annotated == ["0.jpg"]
+    assert "2 of 3 images are not annotated in annotations.yaml" in caplog.text
+
+
+def test_a_set_that_annotates_no_image_is_refused(tmp_path: Path) -> None:
+    files = classification(2) | {"annotations.yaml": b"0.jpg: null\n"}
+    with pytest.raises(BadData, match="annotates none of the 2 images"):
+        opened(write(tmp_path, files), CLASS_HEAD)
+
+
+def test_missing_annotations_are_told_by_name(tmp_path: Path) -> None:
+    files = {name: body for name, body in classification().items() if name != "annotations.yaml"}
+    with pytest.raises(BadData, match=r"annotations\.yaml is missing"):
+        opened(write(tmp_path, files), CLASS_HEAD)
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
+    files = {"metadata.yaml": CLASSES, "annotations.yaml": "", "images/sub/a.jpg": b"x"}
+    with pytest.raises(BadData, match="no images in"):
+        opened(write(tmp_path, files), CLASS_HEAD)
+
+
+def test_validation_keeps_the_category_indices_of_training(tmp_path: Path) -> None:
+    train = opened(write(tmp_path / "train", classification()), CLASS_HEAD)
+    files = {"metadata.yaml": CLASSES.replace("[cat, dog]", "[dog]").encode()}
+    files |= {"annotations.yaml": b"0.jpg: dog\n"}
+    folder = write(tmp_path / "validation", classification(1) | files)
+    validation = open_split(folder, [Head.model_validate(CLASS_HEAD)], train.feeds)
+    assert validation.feeds["pet"].target("0.jpg") == CategoryTarget(1)
+
+
+def test_a_category_that_only_validation_has_is_refused(tmp_path: Path) -> None:
+    train = opened(write(tmp_path / "train", classification()), CLASS_HEAD)
+    files = {"metadata.yaml": CLASSES.replace("[cat, dog]", "[cat, cow]").encode()}
+    folder = write(tmp_path / "validation", classification(1) | files)
+    with pytest.raises(BadData, match=r"validation dataset's metadata\.yaml lists .*: cow"):
+        open_split(folder, [Head.model_validate(CLASS_HEAD)], train.feeds)
