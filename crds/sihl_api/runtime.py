@@ -75,7 +75,12 @@ class ExitCode(IntEnum):
 class Message(BaseModel):
     """Base of what travels between pod and operator; unknown fields are ignored."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore")
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="ignore",
+        ser_json_inf_nan="strings",  # a loss that became NaN is told, not lost: JSON has no NaN
+    )
 
 
 class JobReference(Message):

@@ -27,7 +27,6 @@ class Spool:
 
     Args:
         folder: Where the segments wait; made if missing.
-        first: The first segment's number.
         segment_bytes: A segment of this size is closed even if nobody takes it.
         limit_bytes: The oldest closed segments are dropped beyond this; None keeps all.
     """
@@ -35,7 +34,6 @@ class Spool:
     def __init__(
         self,
         folder: Path,
-        first: int = 0,
         segment_bytes: int = 1 << 20,
         limit_bytes: int | None = None,
     ) -> None:
@@ -44,7 +42,7 @@ class Spool:
         self._segment_bytes = segment_bytes
         self._limit_bytes = limit_bytes
         self._closed: deque[Segment] = deque()
-        self._number = first
+        self._number = 0
         self._open_bytes = 0
         self._lock = threading.Lock()
 
@@ -56,18 +54,18 @@ class Spool:
                 self._close()
                 self._drop()
 
-    def next(self) -> Segment | None:
-        """The oldest segment that is not yet done; closes the open one if there is no other."""
+    def waiting(self) -> list[Segment]:
+        """Closed segments, the oldest first; closes the open one if no other waits."""
         with self._lock:
             if not self._closed:
                 self._close()
-            return self._closed[0] if self._closed else None
+            return list(self._closed)
 
     def done(self, segment: Segment) -> None:
         """The store has it: forget it."""
         with self._lock:
-            if self._closed and self._closed[0].number == segment.number:
-                self._closed.popleft()
+            if segment in self._closed:
+                self._closed.remove(segment)
         segment.path.unlink(missing_ok=True)
 
     def _write(self, line: bytes) -> None:

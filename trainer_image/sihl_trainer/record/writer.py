@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import logging
 import platform
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 LOG_LIMIT_BYTES = 64 << 20
 _PACKAGES = ("sihl", "torch", "torchvision", "torchmetrics", "safetensors")
+_LAST_TRIES = 3
 _SEGMENT = re.compile(r"/(metrics|log)-(\d+)\.")
 
 
@@ -43,12 +45,11 @@ class RecordWriter:
         self._paths = paths
         self._attempt = attempt
         self._interval = interval
-        first = self._next_segments()
-        self._metrics = Spool(spool / "metrics", first["metrics"])
-        self._log = Spool(spool / "log", first["log"], limit_bytes=LOG_LIMIT_BYTES)
+        self._metrics = Spool(spool / "metrics")
+        self._log = Spool(spool / "log", limit_bytes=LOG_LIMIT_BYTES)
+        self._first: dict[str, int] | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="record", daemon=True)
-        self._failing = False
 
     def start(self) -> None:
         """Begin to ship."""
@@ -56,17 +57,17 @@ class RecordWriter:
 
     def metrics(self, line: MetricLine) -> None:
         """Add a line of metrics."""
-        self._metrics.append(line.model_dump_json(by_alias=True).encode())
+        _append(self._metrics, line.model_dump_json(by_alias=True).encode())
 
     def log(self, line: bytes) -> None:
         """Add a line of the log, already free of secrets."""
-        self._log.append(line)
+        _append(self._log, line)
 
-    def close(self, seconds: float) -> None:
-        """Ship what is left, for so many seconds at most."""
+    def close(self) -> None:
+        """Ship what is left, and return once the store has it or has failed three times more."""
         self._closing.set()
         if self._thread.is_alive():
-            self._thread.join(seconds)
+            self._thread.join()
 
     def result(self, result: Result) -> None:
         """Write the attempt's end. Raises what the store raises."""
@@ -74,36 +75,49 @@ class RecordWriter:
 
     def _run(self) -> None:
         failures = 0
-        while True:
-            closing = self._closing.wait(backoff(failures) if failures else self._interval)
-            shipped = self._ship(self._metrics, self._paths.metrics)
-            shipped = self._ship(self._log, self._paths.log) and shipped
-            failures = 0 if shipped else failures + 1
-            if closing and (shipped or failures > 2):
+        while not self._closing.wait(backoff(failures) if failures else self._interval):
+            failures = 0 if self._shipped(quiet=failures > 0) else failures + 1
+        for _ in range(_LAST_TRIES):
+            # Twice: the first time a segment may be waiting from before, beside the open one.
+            if self._shipped(quiet=True) and self._shipped(quiet=True):
                 return
 
-    def _ship(self, spool: Spool, key: Callable[[int, int], str]) -> bool:
-        """Upload all that is closed; whether the store took it."""
-        while segment := spool.next():
-            try:
-                self._store.upload(key(self._attempt, segment.number), segment.path)
-            except (TrainerError, MissingObjectError) as error:
-                if not self._failing:  # said once an outage: the log itself waits for the store
-                    log.warning("The record cannot be written for now: %s", error)
-                self._failing = True
-                return False
-            spool.done(segment)
-            self._failing = False
-        return True
+    def _shipped(self, quiet: bool) -> bool:
+        try:
+            self._ship_all()
+            return True
+        except (TrainerError, MissingObjectError, OSError) as error:
+            if not quiet:  # said once an outage: the log itself waits for the store
+                log.warning("The record cannot be written for now: %s", error)
+            return False
 
-    def _next_segments(self) -> dict[str, int]:
-        """Segment numbers that are free: an attempt's pod may have been made a second time."""
+    def _ship_all(self) -> None:
+        if self._first is None:
+            self._first = self._free_segments()
+        self._ship(self._metrics, self._paths.metrics, self._first["metrics"])
+        self._ship(self._log, self._paths.log, self._first["log"])
+
+    def _ship(self, spool: Spool, key: Callable[[int, int], str], first: int) -> None:
+        for segment in spool.waiting():
+            # One that was dropped meanwhile, to make room, is passed over.
+            if segment.path.exists():
+                self._store.upload(key(self._attempt, first + segment.number), segment.path)
+                spool.done(segment)
+
+    def _free_segments(self) -> dict[str, int]:
+        """The first numbers that are free: an attempt's pod may have been made a second time."""
         first = {"metrics": 0, "log": 0}
         for kind in first:
             for item in self._store.objects(f"{self._paths.attempt(self._attempt)}{kind}-"):
                 if match := _SEGMENT.search(item.key):
                     first[kind] = max(first[kind], int(match.group(2)) + 1)
         return first
+
+
+def _append(spool: Spool, line: bytes) -> None:
+    # A full disk costs lines of the record, never the training that they tell of.
+    with contextlib.suppress(OSError):
+        spool.append(line)
 
 
 def write_job(store: Store, paths: RecordPaths, job: JobReference, image: str) -> None:

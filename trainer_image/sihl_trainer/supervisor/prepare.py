@@ -73,9 +73,7 @@ def _prepared(
     if restored is not None:
         tell(Standing(restored.status))
         return Prepared(resume=restored.directory)
-    initial = download_initial(
-        store, paths, job.spec.model.initialization, scratch / "initial"
-    )
+    initial = download_initial(store, paths, job.spec.model.initialization, scratch / "initial")
     return Prepared(initial=initial)
 
 

@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 from pathlib import Path
-
-_PR_SET_CHILD_SUBREAPER = 36
-
-
-def adopt_orphans() -> None:
-    """Become the parent of descendants whose own parent ends; PID 1 is so without asking."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def reap_orphans(but: int) -> int:
@@ -29,23 +20,30 @@ def reap_orphans(but: int) -> int:
     return reaped
 
 
-def kill_tree(pid: int) -> None:
-    """SIGKILL to a process and its descendants, also those in sessions of their own.
+def kill_marked(marker: str) -> int:
+    """SIGKILL to every process whose environment holds the marker; how many.
 
-    torchrun gives each rank a session: its process group does not hold them. The tree is stopped
-    from its root on, so that none of it starts another while the list is made.
+    Descendants inherit an environment whatever sessions and process groups they are in (torchrun
+    gives each rank a session of its own) and whoever became their parent.
     """
-    tree = [pid]
-    for member in tree:
-        _signal(member, signal.SIGSTOP)
-        tree += [child for child in _children_of(member) if child not in tree]
-    for member in tree:
-        _signal(member, signal.SIGKILL)
+    killed: set[int] = set()
+    while found := set(_marked(marker.encode())) - killed:
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        killed |= found
+    return len(killed)
 
 
-def _signal(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, number)
+def _marked(marker: bytes) -> list[int]:
+    own = os.getpid()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and int(entry.name) != own:
+            with contextlib.suppress(OSError):
+                if marker in (entry / "environ").read_bytes():
+                    found.append(int(entry.name))
+    return found
 
 
 def _children_of(pid: int) -> list[int]:

@@ -46,7 +46,7 @@ def _told(state: State, grace: float) -> tuple[ExitCode, str, str]:
 
 
 def _stopped(state: State, grace: float) -> tuple[ExitCode, str, str]:
-    if not state.training:
+    if not (state.training and state.step):
         return _stopped_before_training(state)
     if state.checkpointed and not state.worker_killed and state.worker and state.worker.clean:
         return ExitCode.STOPPED, "Stopped", f"stopped as asked. {_what_stands(state)}"
@@ -62,6 +62,9 @@ def _stopped(state: State, grace: float) -> tuple[ExitCode, str, str]:
         )
     if state.failure is not None:
         return without, state.failure.reason, f"{state.failure.message} {_what_stands(state)}"
+    if state.worker.clean:
+        text = f"the trainer wrote no checkpoint of step {state.step}. {_what_stands(state)}"
+        return without, "StoppedWithoutCheckpoint", text
     return (
         without,
         "CrashedWhileStopping",

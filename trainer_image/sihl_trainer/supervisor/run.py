@@ -1,0 +1,299 @@
+"""Runs one attempt: threads bring events, `machine` decides, this does it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sihl_api.record import RecordPaths
+from sihl_api.runtime import ExitCode, JobReference, ProgressReport, Result
+from sihl_trainer.errors import TrainerError
+from sihl_trainer.record.checkpoints import checkpoint_status
+from sihl_trainer.record.folders import TornFolderError, upload_folder
+from sihl_trainer.record.models import model_status
+from sihl_trainer.record.store import Store
+from sihl_trainer.record.writer import RecordWriter
+from sihl_trainer.supervisor import events
+from sihl_trainer.supervisor.logs import RecordHandler
+from sihl_trainer.supervisor.machine import (
+    Deadlines,
+    State,
+    advance,
+    is_over,
+    stop_is_settled,
+)
+from sihl_trainer.supervisor.output import Redactor
+from sihl_trainer.supervisor.prepare import PATIENCE, metrics_text, prepare
+from sihl_trainer.supervisor.processes import reap_orphans
+from sihl_trainer.supervisor.status import Status
+from sihl_trainer.supervisor.stop import SOCKET_NAME, StopServer
+from sihl_trainer.supervisor.verdict import verdict
+from sihl_trainer.supervisor.worker import Worker, worker_command, worker_environment
+from sihl_trainer.training import channel
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 1.0
+CLOSING_SECONDS = 15.0
+"""For the last log segment and result.json, where no grace period allows less."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """An attempt.
+
+    Args:
+        job: What is trained.
+        attempt: Its number.
+        dataset: The folder with train/ and validation/.
+        scratch: A folder for checkpoints on their way.
+        image: Of the container, for job.json.
+        secrets: Values that must not be printed.
+        command: Starts the worker; its own arguments follow.
+        console: Is given each line of the log.
+        observe: Is given the progress every second.
+        store_patience: Seconds for which a store that is away is waited for at the start.
+    """
+
+    job: JobReference
+    attempt: int
+    dataset: Path
+    scratch: Path
+    image: str = ""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    command: tuple[str, ...] = ()
+    console: Callable[[bytes], None] = lambda _: None
+    observe: Callable[[ProgressReport], None] = lambda _: None
+    store_patience: float = PATIENCE
+
+
+class Supervisor:
+    """One attempt, from reading the record to the verdict.
+
+    Args:
+        settings: The attempt.
+        store: Where the record lies.
+        prefix: Of the record within the store.
+    """
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        job = settings.job
+        self._settings = settings
+        self._store = store
+        self._paths = RecordPaths(store.prefix, job.namespace, job.spec.project, job.name, job.uid)
+        self._grace = float(job.spec.stop_grace_seconds)
+        self._redactor = Redactor(settings.secrets)
+        settings.scratch.mkdir(parents=True, exist_ok=True)
+        self._writer = RecordWriter(
+            store, self._paths, settings.attempt, settings.scratch / "record"
+        )
+        # A SimpleQueue, because signal handlers put into it while its reader waits.
+        self._events: queue.SimpleQueue[events.Event] = queue.SimpleQueue()
+        self._state = State(Deadlines.of(self._grace))
+        self._worker: Worker | None = None
+        self.status = Status(job.spec.training.max_steps)
+
+    def request_stop(self, at_once: bool = False) -> None:
+        """Ask for a stop; may be called from signal handlers and any thread."""
+        self._events.put(events.StopRequested(at_once))
+
+    def run(self, report: Callable[[Result], None] = lambda _: None) -> tuple[ExitCode, Result]:
+        """Train to whatever end.
+
+        Args:
+            report: Is given the result before the record is closed, which may take a while.
+        """
+        handler = RecordHandler(self._redactor, self._line)
+        with handler:
+            self._writer.start()
+            stop_server = StopServer(self._settings.scratch / SOCKET_NAME, self.request_stop)
+            threading.Thread(target=self._prepare, name="prepare", daemon=True).start()
+            self._loop(stop_server)
+            if self._worker is not None:
+                self._worker.kill()
+            code, result = verdict(self._state, self._grace)
+            result = result.model_copy(
+                update={"message": self._redactor.clean_text(result.message)}
+            )
+            report(result)
+            (log.info if code == ExitCode.SUCCEEDED else log.warning)(
+                "%s (exit code %d): %s", result.reason, code, result.message
+            )
+            self._close_record(result)
+            stop_server.settle(f"{result.reason}: {result.message}")
+            stop_server.close()
+        return code, result
+
+    # --- the loop ----------------------------------------------------------------------------
+
+    def _loop(self, stop_server: StopServer) -> None:
+        while not is_over(self._state, time.monotonic()):
+            wait = min(TICK_SECONDS, self._state.next_deadline - time.monotonic())
+            try:
+                event = self._events.get(timeout=max(0.0, wait))
+            except queue.Empty:
+                event = events.Tick()
+                self._idle()
+            before = self._state
+            self._state, actions = advance(before, event, time.monotonic())
+            self._note(before, event)
+            for action in actions:
+                self._do(action)
+            if stop_is_settled(self._state) and self._state.checkpoint is not None:
+                stop_server.settle(f"the checkpoint is {self._state.checkpoint.uri}")
+
+    def _idle(self) -> None:
+        self._settings.observe(self.status.report())
+        if os.getpid() == 1 and self._worker is not None:
+            reap_orphans(but=self._worker.pid)
+
+    def _note(self, before: State, event: events.Event) -> None:
+        """Tell the outside what an event changed."""
+        state = self._state
+        if state.checkpoint is not None and state.checkpoint != before.checkpoint:
+            self.status.checkpoint(state.checkpoint)
+        if state.metrics != before.metrics:
+            self.status.validated(state.metrics)
+        if state.stopping and not before.stopping:
+            log.info("A stop was asked for; grace period %.0f s", self._grace)
+            self.status.stage("Stopping")
+        match event:
+            case events.UploadFailed(error):
+                log.warning("An upload failed: %s", error)
+            case events.WorkerEnded(how) if not state.stopping:
+                log.info("The worker ended by %s", how)
+                self.status.stage("Saving")
+
+    def _do(self, action: events.Action) -> None:
+        match action:
+            case events.StartWorker(resume, initial):
+                self._worker = self._started(resume, initial)
+            case events.AskWorkerToStop():
+                assert self._worker is not None
+                self._worker.ask_to_stop()
+            case events.KillWorker():
+                assert self._worker is not None
+                log.warning("The worker is ended by SIGKILL")
+                self._worker.kill()
+            case events.BeginUpload(upload):
+                threading.Thread(
+                    target=self._upload, args=(upload,), name="upload", daemon=True
+                ).start()
+            case events.Discard(directory):
+                shutil.rmtree(directory, ignore_errors=True)
+
+    # --- what runs in threads of its own -----------------------------------------------------
+
+    def _prepare(self) -> None:
+        prepare(
+            self._store,
+            self._paths,
+            self._settings.job,
+            self._settings.image,
+            self._settings.scratch,
+            self._events.put,
+            self._settings.store_patience,
+        )
+
+    def _upload(self, upload: events.Upload) -> None:
+        paths, began = self._paths, time.monotonic()
+        prefix = (
+            paths.model
+            if upload.is_model
+            else paths.checkpoint(self._settings.attempt, upload.step)
+        )
+        event: events.Event
+        try:
+            manifest = upload_folder(self._store, upload.directory, prefix)
+        except TrainerError as error:
+            event = events.UploadFailed(str(error))
+        except Exception as error:
+            hopeless = isinstance(error, TornFolderError | OSError | ValueError)
+            log.exception("Uploading %s failed", upload.directory)
+            event = events.UploadFailed(f"{type(error).__name__}: {error}", hopeless)
+        else:
+            seconds = time.monotonic() - began
+            size = sum(entry.bytes for entry in manifest.files.values())
+            what = "model" if upload.is_model else "checkpoint"
+            log.info("The %s of step %d is in the record (%.1f s)", what, upload.step, seconds)
+            if upload.is_model:
+                event = events.ModelDurable(model_status(self._store, paths, manifest))
+            else:
+                status = checkpoint_status(self._store, prefix, manifest)
+                self.status.checkpoint(status, size, seconds)
+                event = events.CheckpointDurable(status)
+        self._events.put(event)
+
+    def _heard(self, message: channel.FromWorker) -> None:
+        match message:
+            case channel.ProgressMessage():
+                self._progressed(message)
+            case channel.MetricsMessage(line=line):
+                self._writer.metrics(line)
+                self.status.line(line)
+                if line.kind == "validation":
+                    self._events.put(events.Validated(metrics_text(line)))
+            case channel.CheckpointWritten(directory=directory, step=step):
+                self._events.put(events.Written(events.Upload(Path(directory), step)))
+            case channel.ModelWritten(directory=directory, step=step):
+                upload = events.Upload(Path(directory), step, is_model=True)
+                self._events.put(events.Written(upload))
+            case channel.Failed(exit_code=code, reason=reason, message=text):
+                self._events.put(events.WorkerFailed(code, reason, text))
+
+    def _progressed(self, message: channel.ProgressMessage) -> None:
+        if not self._state.stopping:
+            self.status.stage(message.stage)
+        self.status.progress(message.step, message.images_per_second, message.remaining_seconds)
+        if message.learning_rate is not None:
+            self.status.learning_rate(message.learning_rate)
+        if message.stage != "Loading":
+            self._events.put(events.Stepped(message.step))
+
+    def _line(self, line: bytes) -> None:
+        self._writer.log(line)
+        self._settings.console(line)
+
+    # --- start and end -----------------------------------------------------------------------
+
+    def _started(self, resume: Path | None, initial: Path | None) -> Worker:
+        settings = self._settings
+        command = list(settings.command) or worker_command(settings.job.spec.runner.gpus)
+        command += ["--dataset", str(settings.dataset), "--scratch", str(settings.scratch)]
+        command += ["--resume", str(resume)] if resume else []
+        command += ["--initial", str(initial)] if initial else []
+        environ = worker_environment(
+            os.environ,
+            settings.job,
+            settings.attempt,
+            settings.scratch / "worker.sock",
+            settings.scratch,
+        )
+        return Worker(command, environ, self._redactor, self._line, self._heard, self._events.put)
+
+    def _close_record(self, result: Result) -> None:
+        """Write the end into the record, for as long as there is time."""
+
+        def close() -> None:
+            self._writer.close()
+            try:
+                self._writer.result(result)
+            except TrainerError as error:
+                log.warning("result.json could not be written: %s", error)
+
+        seconds = CLOSING_SECONDS
+        if self._state.stop_at is not None:
+            left = self._state.stop_at + self._grace - time.monotonic() - 0.5
+            seconds = min(seconds, max(0.5, left))
+        if self._state.preparation_error is not None:
+            seconds = min(seconds, 2.0)
+        closer = threading.Thread(target=close, name="close", daemon=True)
+        closer.start()
+        closer.join(seconds)
