@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -60,14 +61,19 @@ class S3Server:
 
     def put(self, bucket: str, objects: dict[str, bytes]) -> None:
         """Objects by their keys."""
-        for key, body in objects.items():
-            self.client.put_object(Bucket=bucket, Key=key, Body=body)
+        with ThreadPoolExecutor(8) as pool:
+            for done in [
+                pool.submit(self.client.put_object, Bucket=bucket, Key=key, Body=body)
+                for key, body in objects.items()
+            ]:
+                done.result()
 
     def empty(self, bucket: str, prefix: str) -> None:
         """Delete every object below a prefix."""
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        for item in [item for page in pages for item in page.get("Contents", ())]:
-            self.client.delete_object(Bucket=bucket, Key=item["Key"])
+        for page in pages:
+            if found := [{"Key": item["Key"]} for item in page.get("Contents", ())]:
+                self.client.delete_objects(Bucket=bucket, Delete={"Objects": found})
 
 
 @contextmanager

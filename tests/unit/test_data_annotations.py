@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 import torch
@@ -35,7 +37,7 @@ tasks:
 """
 
 
-def opened(folder: Path, *heads: dict[str, object]) -> Split:
+def opened(folder: Path, *heads: Mapping[str, Any]) -> Split:
     return open_split(folder, [Head.model_validate(head) for head in heads])
 
 
@@ -222,7 +224,7 @@ def test_each_head_is_fed_by_the_set_that_it_names(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_head_that_the_dataset_cannot_feed_is_the_jobs_fault(
-    tmp_path: Path, head: dict[str, object], metadata: str, says: str
+    tmp_path: Path, head: dict[str, Any], metadata: str, says: str
 ) -> None:
     with pytest.raises(BadConfig) as caught:
         opened(write(tmp_path, detection(1) | {"metadata.yaml": metadata.encode()}), head)
@@ -256,7 +258,7 @@ def test_missing_annotations_are_told_by_name(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
-    files = {"metadata.yaml": CLASSES, "annotations.yaml": "", "images/sub/a.jpg": b"x"}
+    files = {"metadata.yaml": CLASSES, "annotations.yaml": "", "images/sub/a.jpg": "x"}
     with pytest.raises(BadData, match="no images in"):
         opened(write(tmp_path, files), CLASS_HEAD)
 

@@ -239,7 +239,7 @@ def _folder(prefix: str) -> str:
 
 def _client(location: S3Location, keys: Keys | None) -> Any:
     signing: dict[str, Any] = {} if keys else {"signature_version": UNSIGNED}
-    return boto3.session.Session().client(
+    return boto3.client(
         "s3",
         endpoint_url=location.endpoint,
         region_name=location.region,

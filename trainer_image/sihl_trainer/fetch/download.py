@@ -110,7 +110,6 @@ class _Transfer:
         ranges = [(at, min(at + PART_BYTES, size)) for at in range(0, size, PART_BYTES)]
         with self.partial.open("wb") as output:
             descriptor = output.fileno()
-            os.ftruncate(descriptor, size)
             _in_parallel(
                 [lambda part=part: self._fetch_range(descriptor, *part) for part in ranges],  # type: ignore[misc]
                 self.threads,
