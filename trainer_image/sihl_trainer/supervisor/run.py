@@ -8,7 +8,7 @@ import queue
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,6 +56,7 @@ class Settings:
         scratch: A folder for checkpoints on their way.
         image: Of the container, for job.json.
         secrets: Values that must not be printed.
+        environ: What the worker is given beside the supervisor's own environment.
         command: Starts the worker; its own arguments follow.
         console: Is given each line of the log.
         observe: Is given the progress every second.
@@ -68,6 +69,7 @@ class Settings:
     scratch: Path
     image: str = ""
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    environ: Mapping[str, str] = field(default_factory=dict)
     command: tuple[str, ...] = ()
     console: Callable[[bytes], None] = lambda _: None
     observe: Callable[[ProgressReport], None] = lambda _: None
@@ -270,7 +272,7 @@ class Supervisor:
         command += ["--resume", str(resume)] if resume else []
         command += ["--initial", str(initial)] if initial else []
         environ = worker_environment(
-            os.environ,
+            {**os.environ, **settings.environ},
             settings.job,
             settings.attempt,
             settings.scratch / "worker.sock",

@@ -1,0 +1,97 @@
+"""`sihl-trainer`: what runs in a job's pod, and one job on this machine without Kubernetes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+# Nothing here imports torch, boto3 or the like at the top: `stop` must answer at once, and `train`
+# must catch signals before it imports anything that takes long.
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    command: str = options.command
+    if command == "fetch":
+        return _fetch(options.split)
+    if command == "train":
+        return _train()
+    if command == "stop":
+        return _stop()
+    return _local(options.job, options.output, options.dataset)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sihl-trainer", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    fetch = commands.add_parser("fetch", help="in a pod: fetch and check a dataset")
+    fetch.add_argument("split", choices=["train", "validation"])
+    commands.add_parser("train", help="in a pod: train, checkpoint, record")
+    commands.add_parser("stop", help="in a pod: stop with a checkpoint, and wait for it (preStop)")
+
+    local = commands.add_parser(
+        "local",
+        help="run one TrainingJob on this machine, without Kubernetes",
+        description="Run one TrainingJob on this machine, without Kubernetes. Ctrl-C stops with a "
+        "checkpoint, and the same command resumes from it. The dataset's keys are taken from "
+        "SIHL_DATASET_ACCESS_KEY_ID and SIHL_DATASET_SECRET_ACCESS_KEY, or from where AWS's own "
+        "tools look for them.",
+    )
+    local.add_argument("job", type=Path, metavar="job.yaml")
+    local.add_argument(
+        "--output",
+        type=Path,
+        help="folder of run records (default: the S3 store that SIHL_STORE_* name, or "
+        "./sihl-record)",
+    )
+    local.add_argument(
+        "--dataset",
+        type=Path,
+        metavar="DIR",
+        help="use DIR/train and DIR/validation instead of fetching the dataset",
+    )
+    return parser
+
+
+def _fetch(split: str) -> int:
+    from sihl_trainer.fetch.main import fetch_main
+
+    return fetch_main(split)
+
+
+def _train() -> int:
+    from sihl_trainer.signals import StopSignals
+
+    signals = StopSignals(signal.SIGTERM, signal.SIGINT)
+    from sihl_trainer.train import train_main
+
+    return train_main(os.environ, signals)
+
+
+def _stop() -> int:
+    from sihl_api.runtime import SCRATCH_DIRECTORY, Env, JobReference
+    from sihl_trainer.supervisor.stop import SOCKET_NAME, request_stop
+
+    job = JobReference.model_validate_json(os.environ[Env.JOB])
+    socket = Path(SCRATCH_DIRECTORY) / SOCKET_NAME
+    print(request_stop(socket, job.spec.stop_grace_seconds), flush=True)
+    return 0
+
+
+def _local(job: Path, output: Path | None, dataset: Path | None) -> int:
+    from sihl_trainer.signals import StopSignals
+
+    signals = StopSignals(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    from sihl_trainer.local import local_main
+
+    return local_main(job, output, dataset, os.environ, signals)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

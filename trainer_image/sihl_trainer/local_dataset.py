@@ -1,0 +1,79 @@
+"""The dataset of a job that runs on this machine: fetched, or already there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import boto3
+from botocore.exceptions import BotoCoreError
+
+from sihl_api.runtime import DATASET_KEYS, Env
+from sihl_api.trainingjob import S3Location, TrainingJobSpec
+from sihl_trainer.data.dataset import TRAIN, VALIDATION
+from sihl_trainer.data.feeds import open_split
+from sihl_trainer.errors import BadConfig
+from sihl_trainer.fetch.check import check_images
+from sihl_trainer.fetch.main import fetch_split
+from sihl_trainer.fetch.progress import FetchProgress
+from sihl_trainer.terminal import ProgressLine
+
+
+def local_dataset(
+    spec: TrainingJobSpec,
+    given: Path | None,
+    into: Path,
+    environ: Mapping[str, str],
+    line: ProgressLine,
+) -> Path:
+    """The folder with the dataset's splits, fetched if need be, and checked.
+
+    Args:
+        spec: The job's.
+        given: A folder that has the splits already; it is checked and left as it is.
+        into: Where they are fetched to otherwise.
+        environ: May hold the keys.
+        line: Shows the progress.
+
+    Raises:
+        BadConfig: The job or its keys are at fault.
+        BadData: The dataset is.
+        Unavailable: The store is away.
+    """
+    for split in (TRAIN, VALIDATION):
+        location: S3Location | None = getattr(spec.dataset, split)
+        if location is None:
+            continue
+        progress = FetchProgress(split)
+        with line.watching(progress.report):
+            if given is not None:
+                _check_split(spec, split, given, progress)
+            else:
+                into.mkdir(parents=True, exist_ok=True)
+                fetch_split(spec, split, into, _with_keys(location, environ), progress)
+    return given or into
+
+
+def _check_split(spec: TrainingJobSpec, split: str, root: Path, progress: FetchProgress) -> None:
+    """Hold a dataset that is there already to what a fetched one is held to."""
+    heads = spec.model.heads
+    trained = open_split(root / TRAIN, heads).feeds if split != TRAIN else None
+    check_images(open_split(root / split, heads, trained), progress)
+
+
+def _with_keys(location: S3Location, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment with the dataset's keys, from where AWS's tools find them if need be."""
+    names = [Env.dataset(key) for key in DATASET_KEYS]
+    if location.credentials is None or all(environ.get(name) for name in names):
+        return environ
+    try:
+        found = boto3.session.Session().get_credentials()
+    except BotoCoreError as error:
+        raise BadConfig("DatasetCredentialsMissing", f"AWS credentials: {error}") from None
+    if found is None or found.token:
+        raise BadConfig(
+            "DatasetCredentialsMissing",
+            f"bucket {location.bucket} needs keys that do not expire: set {' and '.join(names)}, "
+            "or an AWS profile",
+        )
+    return {**environ, names[0]: found.access_key, names[1]: found.secret_key}

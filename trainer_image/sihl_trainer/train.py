@@ -1,0 +1,102 @@
+"""`sihl-trainer train`: the pod's main container, from its environment to its exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from sihl_api.runtime import (
+    DATASET_DIRECTORY,
+    HTTP_PORT,
+    SCRATCH_DIRECTORY,
+    Env,
+    ExitCode,
+    JobReference,
+    Result,
+)
+from sihl_trainer.errors import BadConfig, TrainerError
+from sihl_trainer.http import ProgressServer
+from sihl_trainer.record.s3 import S3Settings, S3Store
+from sihl_trainer.signals import StopSignals
+from sihl_trainer.supervisor.run import Settings, Supervisor
+from sihl_trainer.termination import write_result
+
+log = logging.getLogger(__name__)
+
+
+def train_main(
+    environ: Mapping[str, str],
+    signals: StopSignals,
+    dataset: Path = Path(DATASET_DIRECTORY),
+    scratch: Path = Path(SCRATCH_DIRECTORY),
+    port: int = HTTP_PORT,
+) -> int:
+    """Run the attempt that the environment describes; returns the exit code.
+
+    Whatever ends it leaves a `Result` in the termination log.
+    """
+    try:
+        store = S3Settings.from_environment(environ)
+        settings = Settings(
+            job=_job(environ),
+            attempt=_attempt(environ),
+            dataset=dataset,
+            scratch=scratch,
+            image=environ.get(Env.IMAGE, ""),
+            secrets=(store.access_key_id, store.secret_access_key),
+            console=_print,
+        )
+        supervisor = Supervisor(settings, S3Store(store))
+        signals.hand_to(lambda _: supervisor.request_stop())
+        with _served(supervisor, port):
+            code, _ = supervisor.run(write_result)
+    except TrainerError as error:
+        _print(str(error).encode())
+        write_result(error.result)
+        return int(error.exit_code)
+    except Exception as error:
+        log.exception("The supervisor failed")
+        write_result(Result(reason="SupervisorCrashed", message=f"{type(error).__name__}: {error}"))
+        return int(ExitCode.CRASHED)
+    return int(code)
+
+
+@contextlib.contextmanager
+def _served(supervisor: Supervisor, port: int) -> Iterator[None]:
+    """With /metrics and /progress, if the port can be had: training does not depend on it."""
+    try:
+        server = ProgressServer(supervisor.status.report, supervisor.status.registry, port)
+    except OSError as error:
+        log.warning("Port %d cannot be served (%s): no metrics, no progress", port, error)
+        yield
+        return
+    with server:
+        yield
+
+
+def _job(environ: Mapping[str, str]) -> JobReference:
+    try:
+        return JobReference.model_validate_json(environ.get(Env.JOB, ""))
+    except ValueError as error:
+        raise BadConfig(
+            "JobUnreadable", f"the variable {Env.JOB} does not hold the job: {error}"
+        ) from None
+
+
+def _attempt(environ: Mapping[str, str]) -> int:
+    text = environ.get(Env.ATTEMPT, "")
+    if not text.isdecimal():
+        raise BadConfig(
+            "AttemptUnreadable", f"the variable {Env.ATTEMPT} holds {text!r}, not a number"
+        )
+    return int(text)
+
+
+def _print(line: bytes) -> None:
+    # Whoever reads the container's output may be gone; training goes on.
+    with contextlib.suppress(OSError):
+        sys.stdout.buffer.write(line + b"\n")
+        sys.stdout.buffer.flush()
