@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sihl_api.record import Manifest, RecordPaths
+from sihl_api.record import MANIFEST, Manifest, RecordPaths
 from sihl_api.trainingjob import CheckpointStatus
 from sihl_trainer.record.folders import TornFolderError, check_sizes, download_folder, read_manifest
 from sihl_trainer.record.store import MissingObjectError, Store
@@ -37,9 +37,12 @@ def standing_checkpoints(
 
     The later step wins, then the later attempt. Yields the folder's prefix beside each.
     """
-    for prefix in _checkpoint_prefixes(store, paths):
+    for step, attempt in _listed(store, paths):
+        prefix = paths.checkpoint(attempt, step)
         try:
             manifest = read_manifest(store, prefix)
+            if (manifest.step, manifest.attempt) != (step, attempt):
+                raise TornFolderError(f"{store.uri(prefix + MANIFEST)} is another checkpoint's")
             check_sizes(store, prefix, manifest)
         except MissingObjectError:
             continue  # without a manifest it does not exist: its upload was interrupted
@@ -78,12 +81,13 @@ def restore_latest(
     return None
 
 
-def _checkpoint_prefixes(store: Store, paths: RecordPaths) -> list[str]:
+def _listed(store: Store, paths: RecordPaths) -> list[tuple[int, int]]:
+    """(step, attempt) of the folders of checkpoints, the latest first, whole or not."""
     found = [
-        (int(step), int(attempt), f"{paths.attempt(int(attempt))}checkpoints/{step}/")
+        (int(step), int(attempt))
         for attempt in store.folders(paths.attempts)
         if attempt.isdecimal()
         for step in store.folders(f"{paths.attempt(int(attempt))}checkpoints/")
         if step.isdecimal()
     ]
-    return [prefix for _, _, prefix in sorted(found, reverse=True)]
+    return sorted(found, reverse=True)

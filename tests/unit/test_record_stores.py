@@ -1,0 +1,169 @@
+"""Both stores keep the same promises: a real S3 server, and a folder."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+import pytest
+
+from sihl_api.runtime import ExitCode
+from sihl_trainer.errors import BadConfig, Unavailable
+from sihl_trainer.record.s3 import S3Settings, S3Store
+from sihl_trainer.record.store import FolderStore, MissingObjectError, Store
+from tests.support.proxy import proxied
+from tests.support.s3 import S3Server
+
+
+def settings_of(s3: S3Server, prefix: str = "", **changes: str) -> S3Settings:
+    values = {
+        "endpoint": s3.endpoint,
+        "bucket": "data",
+        "access_key_id": s3.admin[0],
+        "secret_access_key": s3.admin[1],
+        "prefix": prefix,
+    }
+    return S3Settings(**(values | changes))
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    if request.param == "folder":
+        return FolderStore(tmp_path / "store")
+    s3: S3Server = request.getfixturevalue("s3")
+    return S3Store(settings_of(s3))
+
+
+@pytest.fixture
+def at() -> str:
+    """A prefix of the test's own."""
+    return f"{uuid.uuid4().hex}/"
+
+
+def test_what_was_put_is_read_back(store: Store, at: str) -> None:
+    store.put(f"{at}a/b.json", b"{}")
+    assert store.get(f"{at}a/b.json") == b"{}"
+
+
+def test_a_file_that_takes_several_parts_arrives_whole(
+    store: Store, at: str, tmp_path: Path
+) -> None:
+    content = os.urandom(40 << 20)
+    (tmp_path / "big").write_bytes(content)
+    store.upload(f"{at}big", tmp_path / "big")
+    assert b"".join(store.read(f"{at}big")) == content
+
+
+def test_an_empty_object_is_an_object(store: Store, at: str) -> None:
+    store.put(f"{at}empty", b"")
+    assert store.get(f"{at}empty") == b""
+
+
+def test_a_missing_object_is_named(store: Store, at: str) -> None:
+    with pytest.raises(MissingObjectError, match=f"{at}nothing"):
+        store.get(f"{at}nothing")
+
+
+def test_objects_are_listed_with_their_sizes_below_any_prefix(store: Store, at: str) -> None:
+    for name, content in {"log-2": b"22", "log-1": b"1", "logs/x": b"333", "other": b""}.items():
+        store.put(f"{at}{name}", content)
+    listed = [(o.key.removeprefix(at), o.bytes) for o in store.objects(f"{at}log")]
+    assert listed == [("log-1", 1), ("log-2", 2), ("logs/x", 3)]
+    assert [o.key for o in store.objects(f"{at}logs/")] == [f"{at}logs/x"]
+    assert store.objects(f"{at}nowhere/") == []
+
+
+def test_folders_are_those_directly_below(store: Store, at: str) -> None:
+    for name in ("1/a", "1/deep/b", "10/c", "file"):
+        store.put(f"{at}{name}", b"x")
+    assert store.folders(at) == ["1", "10"]
+    assert store.folders(f"{at}nowhere/") == []
+
+
+def test_a_uri_leads_back_to_its_key(store: Store, at: str) -> None:
+    assert store.key_of(store.uri(f"{at}model")) == f"{at}model"
+    assert store.key_of("s3://elsewhere/model") is None
+
+
+def test_an_upload_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "store")
+    with pytest.raises(Unavailable):
+        store.upload("a/b", tmp_path / "not-there")
+    assert store.objects("") == []
+    assert list((tmp_path / "store" / "a").iterdir()) == []
+
+
+def test_a_missing_bucket_is_told_by_its_secrets_key(s3: S3Server) -> None:
+    store = S3Store(settings_of(s3, bucket="no-such-bucket"))
+    with pytest.raises(BadConfig, match=r"no-such-bucket.*Secret sihl-store.*key bucket"):
+        store.objects("")
+
+
+@pytest.mark.parametrize("change", [{"secret_access_key": "wrong"}, {"access_key_id": "nobody"}])
+def test_wrong_keys_are_told_by_their_secrets_keys(s3: S3Server, change: dict[str, str]) -> None:
+    store = S3Store(settings_of(s3, **change))
+    with pytest.raises(BadConfig, match=r"Secret sihl-store.*accessKeyId and secretAccessKey"):
+        store.put("x", b"")
+
+
+def test_a_key_that_may_only_read_is_refused_when_it_writes(s3: S3Server, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    keys = {"access_key_id": s3.reader[0], "secret_access_key": s3.reader[1]}
+    with pytest.raises(BadConfig, match="grant them read, write and list"):
+        S3Store(settings_of(s3, **keys)).upload("x", tmp_path / "file")
+
+
+def test_a_store_that_is_away_is_unavailable_and_later_there_again(s3: S3Server) -> None:
+    with proxied(s3.endpoint) as faults:
+        store = S3Store(settings_of(s3, endpoint=faults.endpoint), attempts=1)
+        faults.down = True
+        with pytest.raises(Unavailable, match="did not answer"):
+            store.put("away", b"1")
+        faults.down = False
+        store.put("away", b"1")
+
+
+def test_an_answer_that_is_cut_short_is_no_answer(s3: S3Server) -> None:
+    S3Store(settings_of(s3)).put("long", os.urandom(3 << 20))
+    with proxied(s3.endpoint) as faults:
+        store = S3Store(settings_of(s3, endpoint=faults.endpoint), attempts=1)
+        faults.cut_after, faults.cuts = 1 << 20, 1
+        with pytest.raises(Unavailable):
+            store.get("long")
+        assert len(store.get("long")) == 3 << 20
+
+
+COMPLETE = {
+    "SIHL_STORE_ENDPOINT": "https://s3.example.org",
+    "SIHL_STORE_BUCKET": "runs",
+    "SIHL_STORE_ACCESS_KEY_ID": "key",
+    "SIHL_STORE_SECRET_ACCESS_KEY": "secret",
+}
+
+
+def test_settings_come_from_the_secret_with_defaults_for_what_may_be_left_out() -> None:
+    settings = S3Settings.from_environment({**COMPLETE, "SIHL_STORE_PREFIX": "/a/b/"})
+    assert (settings.prefix, settings.region) == ("a/b", "us-east-1")
+    assert "secret" not in repr(settings).replace("secret_access_key", "")
+
+
+@pytest.mark.parametrize(
+    ("variable", "key"),
+    [
+        ("SIHL_STORE_ENDPOINT", "endpoint"),
+        ("SIHL_STORE_BUCKET", "bucket"),
+        ("SIHL_STORE_ACCESS_KEY_ID", "accessKeyId"),
+        ("SIHL_STORE_SECRET_ACCESS_KEY", "secretAccessKey"),
+    ],
+)
+def test_a_key_that_the_secret_lacks_is_named(variable: str, key: str) -> None:
+    with pytest.raises(BadConfig, match=f"Secret sihl-store .* lacks {key}:") as caught:
+        S3Settings.from_environment({k: v for k, v in COMPLETE.items() if k != variable})
+    assert caught.value.exit_code is ExitCode.BAD_CONFIG
+
+
+@pytest.mark.parametrize("endpoint", ["s3.example.org", "ftp://s3.example.org", "https://"])
+def test_an_endpoint_that_is_no_url_is_refused(endpoint: str) -> None:
+    with pytest.raises(BadConfig, match="key endpoint"):
+        S3Settings.from_environment({**COMPLETE, "SIHL_STORE_ENDPOINT": endpoint})
