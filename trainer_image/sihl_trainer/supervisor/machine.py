@@ -202,6 +202,8 @@ def _decide_worker(
 
 def _enqueued(state: State, upload: Upload) -> State:
     """The newest replaces what waits; what is under way is let finish: it may be the last."""
+    if upload in state.uploads:
+        return state
     under_way = state.uploads[:1] if state.retry_at is None else ()
     return replace(state, uploads=(*under_way, upload))
 
