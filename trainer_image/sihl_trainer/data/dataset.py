@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from sihl_api.trainingjob import Augmentation, TrainingJobSpec
 from sihl_trainer.data import images
@@ -101,16 +101,15 @@ class VisionDataset:
             return Change()
         return draw(self.augmentation, self.seed, epoch, index)
 
-    def _canvas(self, pixels: np.ndarray, placement: Placement, *, mirror: bool) -> torch.Tensor:
-        width, height = self.input_size
-        canvas = np.empty((height, width, 3), np.uint8)
-        canvas[:] = PADDING
-        rows = slice(placement.top, placement.top + pixels.shape[0])
-        columns = slice(placement.left, placement.left + pixels.shape[1])
-        canvas[rows, columns] = pixels
-        if mirror:
-            canvas = canvas[:, ::-1]
-        return torch.from_numpy(np.ascontiguousarray(canvas.transpose(2, 0, 1)))
+    def _canvas(self, pixels: Tensor, placement: Placement, *, mirror: bool) -> Tensor:
+        _, height, width = pixels.shape
+        canvas = torch.empty((3, self.input_size[1], self.input_size[0]), dtype=torch.uint8)
+        for channel, value in enumerate(PADDING):
+            canvas[channel] = value
+        rows = slice(placement.top, placement.top + height)
+        columns = slice(placement.left, placement.left + width)
+        canvas[:, rows, columns] = pixels
+        return canvas.flip(2) if mirror else canvas
 
     def _target(
         self, target: Target | None, placement: Placement, *, mirror: bool
