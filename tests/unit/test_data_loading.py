@@ -115,6 +115,7 @@ def loaders() -> list[int]:
     return [child.pid for child in multiprocessing.active_children() if child.pid]
 
 
+@pytest.mark.slow
 def test_processes_make_the_same_batches_and_outlive_signals_meant_for_others(
     datasets: Datasets,
 ) -> None:
@@ -134,17 +135,19 @@ def test_processes_make_the_same_batches_and_outlive_signals_meant_for_others(
             os.kill(pid, 0)
 
 
+@pytest.mark.slow
 def test_a_loader_ends_when_its_own_process_says_so(datasets: Datasets) -> None:
     loading = batches(datasets.train, SPEC, workers=1)
     next(loading)
     (pid,) = loaders()
     os.kill(pid, signal.SIGTERM)
-    with pytest.raises((ProcessLookupError, RuntimeError)):
+    with pytest.raises((OSError, RuntimeError)):  # gone, by whichever way it shows first
         while True:
             next(loading)
             os.kill(pid, 0)
 
 
+@pytest.mark.slow
 def test_a_bad_image_met_by_a_loader_process_is_told_as_bad_data(tmp_path: Path) -> None:
     write(tmp_path / "train", classification(4))
     write(tmp_path / "validation", classification(4) | {"images/2.jpg": b"oops"})

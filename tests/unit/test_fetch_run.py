@@ -556,6 +556,7 @@ def test_a_container_without_its_job_says_so(
     assert result.reason == "JobUnreadable"
 
 
+@pytest.mark.slow
 def test_sigterm_ends_a_fetch_at_once_and_says_that_there_is_no_checkpoint(
     s3: S3Server, tmp_path: Path, upload: Upload
 ) -> None:
