@@ -1,0 +1,46 @@
+# Every target does its own set-up. What is built lies in $SIHL_CACHE (~/.cache/sihl), outside the
+# checkout, so that the second run builds nothing.
+PYTHON ?= python3
+SIHL_CACHE ?= $(HOME)/.cache/sihl
+export SIHL_CACHE
+export PYTHONPATH := $(CURDIR)/crds:$(CURDIR)/operator:$(CURDIR)/trainer_image:$(CURDIR)
+export MYPY_CACHE_DIR := $(SIHL_CACHE)/mypy
+export RUFF_CACHE_DIR := $(SIHL_CACHE)/ruff
+
+DEV := $(PYTHON) environment.py dev
+DEMO := $(PYTHON) environment.py demo
+CODE := crds operator trainer_image local_cluster demo examples tests environment.py
+
+.DEFAULT_GOAL := help
+.PHONY: help demo clean test test-fast lint unit format crd
+
+help: ## what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## a cluster, the operator, three training jobs on real images (CONTEXT=... for a cluster of yours)
+	@$(DEMO) python -m demo up $(if $(CONTEXT),--context "$(CONTEXT)") $(if $(REGISTRY),--registry "$(REGISTRY)")
+
+clean: ## take down what `make demo` started, and nothing else
+	@$(DEMO) python -m demo down
+
+test: lint ## everything: as test-fast, then slow tests, a real API server, a real cluster
+	@$(DEV) python -m local_cluster build
+	$(DEV) pytest tests/unit -n 2
+	$(DEV) pytest $(wildcard tests/simulation) tests/apiserver
+	$(DEV) pytest tests/e2e
+
+test-fast: lint ## what needs no cluster, in less than 90 seconds
+	$(DEV) pytest tests/unit -n 2 -m "not slow"
+
+lint: ## formatting, lint, types, imports
+	@$(DEV) ruff format --check $(CODE)
+	@$(DEV) ruff check $(CODE)
+	@$(DEV) mypy $(CODE)
+	@$(DEV) lint-imports --no-cache
+
+format: ## format the code and mend what ruff can
+	@$(DEV) ruff format $(CODE)
+	@$(DEV) ruff check --fix $(CODE)
+
+crd: ## write crds/trainingjobs.sihl.ai.yaml from crds/sihl_api
+	@$(DEV) python -m sihl_api.crd > .crd.yaml && mv .crd.yaml crds/trainingjobs.sihl.ai.yaml
