@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -35,6 +34,7 @@ from sihl_trainer.termination import PATH_VARIABLE
 from tests.support.datasets import BOX_HEAD, BOXES, CLASS_HEAD, classification, detection, job, jpeg
 from tests.support.proxy import proxied
 from tests.support.s3 import S3Server
+from tests.support.waiting import eventually
 
 BUCKET = "data"
 Upload = Callable[[dict[str, bytes]], str]
@@ -325,7 +325,7 @@ def test_a_store_that_comes_back_is_waited_for(
         running = pool.submit(
             fetch_split, spec, "train", tmp_path, environment(s3.reader), None, 60.0
         )
-        wait_for(lambda: proxy.connections >= 2)
+        eventually(lambda: proxy.connections >= 2)
         proxy.down = False
         running.result()
     assert len(open_datasets(job(), tmp_path).train.names) == 5
@@ -482,14 +482,6 @@ def test_a_full_disk_is_told(s3: S3Server, tmp_path: Path, upload: Upload) -> No
 
 
 # --- the container ---------------------------------------------------------------------------
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return found
 
 
 def container(
