@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ class Faults:
         down: Connections are closed as soon as they open.
         cut_after: Answers end after so many bytes, `cuts` times.
         damage: In an answer, these bytes become others of the same number, `damages` times.
+        upload_rate: Requests pass at so many bytes a second; 0 is without limit.
         connections: How many were opened so far.
     """
 
@@ -27,6 +29,7 @@ class Faults:
     cuts: int = 0
     damage: tuple[bytes, bytes] = (b"", b"")
     damages: int = 0
+    upload_rate: float = 0
     connections: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -75,6 +78,8 @@ def _pump(source: socket.socket, sink: socket.socket, answers: bool, faults: Fau
         while goes_on and (chunk := source.recv(65536)):
             if answers:
                 chunk, goes_on = faults.answer(chunk, sent)
+            elif faults.upload_rate:
+                time.sleep(len(chunk) / faults.upload_rate)
             sink.sendall(chunk)
             sent += len(chunk)
     for each in (source, sink):

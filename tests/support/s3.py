@@ -90,7 +90,7 @@ def serve(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "data").mkdir(exist_ok=True)
     (folder / "identities.json").write_text(json.dumps(_identities(readable)))
-    ports = _free_ports(8)
+    ports = free_ports(8)
     port = port or ports[0]
     names = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc",
              "filer.port", "filer.port.grpc", "s3.port.grpc")  # fmt: skip
@@ -140,7 +140,8 @@ def _weed() -> str:
     return found
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:

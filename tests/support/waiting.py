@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(condition: Callable[[], T], seconds: float = 60, pause: float = 0.01) -> T:
+def eventually(condition: Callable[[], T | None], seconds: float = 60, pause: float = 0.01) -> T:
     """What the condition answers as soon as it is true; fails after a generous time."""
     end = time.monotonic() + seconds
     while not (answer := condition()):

@@ -9,21 +9,30 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sihl_api.runtime import (
+    DATASET_DIRECTORY,
+    HTTP_PORT,
+    SCRATCH_DIRECTORY,
+    Env,
+    JobReference,
+)
+
 # Nothing here imports torch, boto3 or the like at the top: `stop` must answer at once, and `train`
 # must catch signals before it imports anything that takes long.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
+    """Run the command; returns its exit code, or ends the process with it."""
     options = _parser().parse_args(arguments)
-    command: str = options.command
-    if command == "fetch":
-        return _fetch(options.split)
-    if command == "train":
-        return _train()
-    if command == "stop":
-        return _stop()
-    return _local(options.job, options.output, options.dataset)
+    match options.command:
+        case "fetch":
+            return _fetch(options.split)
+        case "train":
+            return _train(options.dataset, options.scratch, options.port)
+        case "stop":
+            return _stop(options.scratch)
+        case _:
+            return _local(options.job, options.output, options.dataset)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -32,8 +41,14 @@ def _parser() -> argparse.ArgumentParser:
 
     fetch = commands.add_parser("fetch", help="in a pod: fetch and check a dataset")
     fetch.add_argument("split", choices=["train", "validation"])
-    commands.add_parser("train", help="in a pod: train, checkpoint, record")
-    commands.add_parser("stop", help="in a pod: stop with a checkpoint, and wait for it (preStop)")
+    train = commands.add_parser("train", help="in a pod: train, checkpoint, record")
+    train.add_argument("--dataset", type=Path, default=Path(DATASET_DIRECTORY))
+    train.add_argument("--port", type=int, default=HTTP_PORT)
+    stop = commands.add_parser(
+        "stop", help="in a pod: stop with a checkpoint, and wait for it (preStop)"
+    )
+    for each in (train, stop):
+        each.add_argument("--scratch", type=Path, default=Path(SCRATCH_DIRECTORY))
 
     local = commands.add_parser(
         "local",
@@ -65,32 +80,30 @@ def _fetch(split: str) -> int:
     return fetch_main(split)
 
 
-def _train() -> int:
-    from sihl_trainer.signals import StopSignals
+def _train(dataset: Path, scratch: Path, port: int) -> int:
+    from sihl_trainer.signals import StopSignals, leave
 
     signals = StopSignals(signal.SIGTERM, signal.SIGINT)
     from sihl_trainer.train import train_main
 
-    return train_main(os.environ, signals)
+    leave(train_main(os.environ, signals, dataset, scratch, port))
 
 
-def _stop() -> int:
-    from sihl_api.runtime import SCRATCH_DIRECTORY, Env, JobReference
+def _stop(scratch: Path) -> int:
     from sihl_trainer.supervisor.stop import SOCKET_NAME, request_stop
 
     job = JobReference.model_validate_json(os.environ[Env.JOB])
-    socket = Path(SCRATCH_DIRECTORY) / SOCKET_NAME
-    print(request_stop(socket, job.spec.stop_grace_seconds), flush=True)
+    print(request_stop(scratch / SOCKET_NAME, job.spec.stop_grace_seconds), flush=True)
     return 0
 
 
 def _local(job: Path, output: Path | None, dataset: Path | None) -> int:
-    from sihl_trainer.signals import StopSignals
+    from sihl_trainer.signals import StopSignals, leave
 
     signals = StopSignals(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     from sihl_trainer.local import local_main
 
-    return local_main(job, output, dataset, os.environ, signals)
+    leave(local_main(job, output, dataset, os.environ, signals))
 
 
 if __name__ == "__main__":

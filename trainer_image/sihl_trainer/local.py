@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sihl_api.record import JobRecord, RecordPaths
@@ -33,11 +33,15 @@ def local_main(
     dataset: Path | None,
     environ: Mapping[str, str],
     signals: StopSignals,
+    command: Sequence[str] = (),
 ) -> int:
-    """Run the job of a file; returns an `ExitCode`. All that it says goes to the terminal."""
+    """Run the job of a file; returns an `ExitCode`. All that it says goes to the terminal.
+
+    `command` starts another worker than our own.
+    """
     signals.hand_to(_interrupt)
     try:
-        code, result = _run(read_job(job_file), output, dataset, environ, signals)
+        code, result = _run(read_job(job_file), output, dataset, environ, signals, tuple(command))
     except TrainerError as error:
         print(f"{error.reason}: {error}", file=sys.stderr)
         return int(error.exit_code)
@@ -54,6 +58,7 @@ def _run(
     dataset: Path | None,
     environ: Mapping[str, str],
     signals: StopSignals,
+    command: tuple[str, ...],
 ) -> tuple[ExitCode, Result]:
     store, secrets = _store(output, environ)
     reference = JobReference(namespace=job.namespace, name=job.name, uid=_uid(job), spec=job.spec)
@@ -74,6 +79,7 @@ def _run(
             scratch=folder / "scratch",
             secrets=secrets,
             observe=line.show,
+            command=command,
             environ={Env.ALLOW_CPU: "1"},
         )
         supervisor = Supervisor(settings, store)

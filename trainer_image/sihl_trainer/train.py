@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sihl_api.runtime import (
@@ -33,10 +33,12 @@ def train_main(
     dataset: Path = Path(DATASET_DIRECTORY),
     scratch: Path = Path(SCRATCH_DIRECTORY),
     port: int = HTTP_PORT,
+    command: Sequence[str] = (),
 ) -> int:
     """Run the attempt that the environment describes; returns the exit code.
 
-    Whatever ends it leaves a `Result` in the termination log.
+    Whatever ends it leaves a `Result` in the termination log. `command` starts another worker than
+    our own.
     """
     try:
         store = S3Settings.from_environment(environ)
@@ -47,6 +49,7 @@ def train_main(
             scratch=scratch,
             image=environ.get(Env.IMAGE, ""),
             secrets=(store.access_key_id, store.secret_access_key),
+            command=tuple(command),
             console=_print,
         )
         supervisor = Supervisor(settings, S3Store(store))

@@ -100,6 +100,7 @@ class Supervisor:
         self._events: queue.SimpleQueue[events.Event] = queue.SimpleQueue()
         self._state = State(Deadlines.of(self._grace))
         self._worker: Worker | None = None
+        self._looked_at = 0.0
         self.status = Status(job.spec.training.max_steps)
 
     def request_stop(self, at_once: bool = False) -> None:
@@ -142,7 +143,7 @@ class Supervisor:
                 event = self._events.get(timeout=max(0.0, wait))
             except queue.Empty:
                 event = events.Tick()
-                self._idle()
+            self._every_second()
             before = self._state
             self._state, actions = advance(before, event, time.monotonic())
             self._note(before, event)
@@ -151,7 +152,10 @@ class Supervisor:
             if stop_is_settled(self._state) and self._state.checkpoint is not None:
                 stop_server.settle(f"the checkpoint is {self._state.checkpoint.uri}")
 
-    def _idle(self) -> None:
+    def _every_second(self) -> None:
+        if time.monotonic() - self._looked_at < TICK_SECONDS:
+            return
+        self._looked_at = time.monotonic()
         self._settings.observe(self.status.report())
         if os.getpid() == 1 and self._worker is not None:
             reap_orphans(but=self._worker.pid)
