@@ -109,6 +109,7 @@ def _structural(
     node: dict[str, Any], defs: dict[str, Any], rules: dict[str, tuple[api.Rule, ...]]
 ) -> dict[str, Any]:
     merged = _without_null(_resolved(node, defs), defs)
+    own_rules = rules.get(str(merged.get("title")), ())
     result = {key: value for key, value in merged.items() if key in _KEPT}
     result |= {key: value for key, value in merged.items() if key.startswith("x-kubernetes-")}
     if merged.get("x-kubernetes-int-or-string"):
@@ -122,9 +123,7 @@ def _structural(
         if exclusive in merged:
             result |= {bound: merged[exclusive], exclusive: True}
     if merged.get("default") is not None:
-        # An object defaults to {}: the defaults of its fields then follow by themselves.
-        default = merged["default"]
-        result["default"] = {} if isinstance(default, dict) else default
+        result["default"] = _default(merged["default"], bool(own_rules))
     if "properties" in merged:
         result["properties"] = {
             name: _structural(child, defs, rules) for name, child in merged["properties"].items()
@@ -134,10 +133,21 @@ def _structural(
     additional = merged.get("additionalProperties")
     if isinstance(additional, dict):
         result["additionalProperties"] = _structural(additional, defs, rules)
-    own_rules = rules.get(str(merged.get("title")), ())
     if own_rules:
         result["x-kubernetes-validations"] = _validations(own_rules)
     return result
+
+
+def _default(default: Any, has_rules: bool) -> Any:
+    """A default as the CRD states it.
+
+    An object's is {}: the defaults of its fields then follow by themselves. But the API server
+    holds a default to the object's rules as it stands, so one with rules states its plain fields.
+    """
+    if not isinstance(default, dict):
+        return default
+    plain = {k: v for k, v in default.items() if isinstance(v, str | int | float)}
+    return plain if has_rules else {}
 
 
 def _resolved(node: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
