@@ -1,0 +1,59 @@
+{{/* Labels of everything; call with (dict "root" $ "component" "operator"). */}}
+{{- define "sihl.labels" -}}
+{{ include "sihl.selector" . }}
+app.kubernetes.io/part-of: sihl
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
+{{- end }}
+
+{{/* Labels that select pods. The names are fixed: one cluster has one operator. */}}
+{{- define "sihl.selector" -}}
+app.kubernetes.io/name: sihl-{{ .component }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{- end }}
+
+{{/* An image's reference; call with (dict "root" $ "image" .Values.operator.image). */}}
+{{- define "sihl.image" -}}
+{{- if .image.digest -}}
+{{ .image.repository }}@{{ .image.digest }}
+{{- else -}}
+{{ .image.repository }}:{{ .image.tag | default .root.Chart.AppVersion }}
+{{- end -}}
+{{- end }}
+
+{{/* The restricted Pod Security Standard, for pods and their containers. */}}
+{{- define "sihl.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+{{- define "sihl.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* "true" where the chart runs the store itself. */}}
+{{- define "sihl.embedded" -}}
+{{- if not .Values.store.endpoint }}true{{ end -}}
+{{- end }}
+
+{{/* The store's URL. */}}
+{{- define "sihl.endpoint" -}}
+{{- .Values.store.endpoint | default (printf "http://sihl-store.%s.svc:8333" .Release.Namespace) -}}
+{{- end }}
+
+{{/* A namespace's bucket; call with an entry of .Values.namespaces. */}}
+{{- define "sihl.bucket" -}}
+{{- (.store | default dict).bucket | default .name -}}
+{{- end }}
+
+{{/* The names of a list of {name: ...}, by comma. */}}
+{{- define "sihl.names" -}}
+{{- $names := list -}}
+{{- range . }}{{ $names = append $names .name }}{{ end -}}
+{{- join "," $names -}}
+{{- end }}
