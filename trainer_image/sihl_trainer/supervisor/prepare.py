@@ -48,6 +48,12 @@ def prepare(
         )
     except TrainerError as error:
         event = PreparationFailed(error)
+    except Exception as error:
+        # A thread that ends without a word would leave the pod waiting for ever.
+        log.exception("The preparation failed unexpectedly")
+        event = PreparationFailed(
+            TrainerError("PreparationCrashed", f"{type(error).__name__}: {error}")
+        )
     tell(event)
 
 

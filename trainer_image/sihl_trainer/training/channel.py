@@ -40,7 +40,10 @@ class MetricsMessage(Message):
 
 
 class CheckpointWritten(Message):
-    """A checkpoint's folder is whole, its manifest written; from now on it is the supervisor's."""
+    """A checkpoint's folder is whole, its manifest written; from now on it is the supervisor's.
+
+    The manifest's attempt is that of `Env.ATTEMPT`; the folder is never written to again.
+    """
 
     type: Literal["checkpoint-written"] = "checkpoint-written"
     directory: str
