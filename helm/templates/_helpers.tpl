@@ -46,9 +46,9 @@ capabilities: {drop: [ALL]}
 {{- .Values.store.endpoint | default (printf "http://sihl-store.%s.svc:8333" .Release.Namespace) -}}
 {{- end }}
 
-{{/* A namespace's bucket; call with an entry of .Values.namespaces. */}}
+{{/* A namespace's bucket; call with (dict "name" $name "entry" $entry). */}}
 {{- define "sihl.bucket" -}}
-{{- (.store | default dict).bucket | default .name -}}
+{{- (.entry.store | default dict).bucket | default .name -}}
 {{- end }}
 
 {{/* The names of a list of {name: ...}, by comma. */}}
