@@ -1,0 +1,1 @@
+"""The network: backbone, neck, heads, and their weights on disk."""

@@ -1,0 +1,187 @@
+"""Object detection: anchor-free and dense on a range of levels, with shared weights.
+
+Boxes are distances from a point to its four sides (Tian et al., "FCOS", ICCV 2019); which points
+learn an object is decided by `assignment`; scores are learnt by the quality focal loss (Li et al.,
+"Generalized Focal Loss", NeurIPS 2020), boxes by GIoU (Rezatofighi et al., CVPR 2019).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics.detection import MeanAveragePrecision
+from torchvision.ops import batched_nms, generalized_box_iou_loss
+
+from sihl_api.record import HeadConfig
+from sihl_api.tasks import Task
+from sihl_trainer.data.targets import BoxesTarget, Target
+from sihl_trainer.model.heads.assignment import assign
+from sihl_trainer.model.heads.base import Features, Head
+
+CONVOLUTIONS = 2
+GROUPS = 8
+BOX_WEIGHT = 2.0
+SCORE_THRESHOLD = 0.05
+CANDIDATES = 1000
+NMS_IOU = 0.6
+MAX_DETECTIONS = 100
+_PRIOR = 0.01
+_MAX_EXPONENT = 8.0
+
+
+@dataclass(frozen=True, eq=False)
+class BoxesPrediction:
+    """Detections of one image, the best first.
+
+    Attributes:
+        boxes: float32 [N, 4], xyxy in pixels of the model's input.
+        categories: int64 [N].
+        scores: float32 [N].
+    """
+
+    boxes: Tensor
+    categories: Tensor
+    scores: Tensor
+
+
+class ObjectDetection(Head):
+    """Boxes with categories."""
+
+    task = Task.OBJECT_DETECTION
+
+    def __init__(self, config: HeadConfig, channels: Mapping[int, int]) -> None:
+        super().__init__(config, channels)
+        self.categories = list(config.settings["categories"])
+        width = channels[self.levels[0]]
+        self.score_tower = _tower(width)
+        self.box_tower = _tower(width)
+        self.score = nn.Conv2d(width, len(self.categories), 3, padding=1)
+        self.box = nn.Conv2d(width, 4, 3, padding=1)
+        self.scale = nn.Parameter(torch.ones(len(self.levels)))
+        for layer in (self.score, self.box):
+            nn.init.normal_(layer.weight, std=0.01)
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+        # At first nearly everything is background: start from that (RetinaNet, section 3.3).
+        nn.init.constant_(self.score.bias, -math.log((1 - _PRIOR) / _PRIOR))
+        nn.init.constant_(self.box.bias, math.log(2.0))
+
+    @classmethod
+    def default_levels(cls, channels: Mapping[int, int], has_neck: bool) -> list[int]:
+        """All of the neck's levels, or the backbone's fourth."""
+        if has_neck:
+            return [min(channels), max(channels)]
+        level = min(4, max(channels))
+        return [level, level]
+
+    def _dense(self, features: Features) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores as logits [B, P, C], boxes [B, P, 4] in pixels, points [P, 2] in pixels."""
+        logits, boxes, points = [], [], []
+        for i, level in enumerate(self.levels):
+            stride, feature = 2**level, features[level]
+            scores = self.score(self.score_tower(feature))
+            exponent = self.box(self.box_tower(feature)) * self.scale[i]
+            distances = exponent.float().clamp(max=_MAX_EXPONENT).exp() * stride
+            grid = _grid(feature.shape[-2:], stride, feature.device)
+            sides = distances.flatten(2).transpose(1, 2)  # [B, H * W, 4]: left, top, right, bottom
+            boxes.append(torch.cat((grid - sides[..., :2], grid + sides[..., 2:]), dim=-1))
+            logits.append(scores.float().flatten(2).transpose(1, 2))
+            points.append(grid)
+        return torch.cat(logits, 1), torch.cat(boxes, 1), torch.cat(points)
+
+    def loss(self, features: Features, targets: Sequence[Target | None]) -> dict[str, Tensor]:
+        """Quality focal loss of the scores, GIoU loss of the boxes, over annotated images."""
+        logits, boxes, points = self._dense(features)
+        rows = [i for i, target in enumerate(targets) if isinstance(target, BoxesTarget)]
+        if not rows:
+            return {"classification": logits.sum() * 0, "box": boxes.sum() * 0}
+        if len(rows) < len(targets):
+            logits, boxes = logits[rows], boxes[rows]
+        known = [t for t in targets if isinstance(t, BoxesTarget)]
+        truth, category, valid = _padded(known, logits.device)
+        found = assign(logits.detach().sigmoid(), boxes.detach(), points, truth, category, valid)
+        amount = found.weight.sum().clamp(min=1)
+        error = (found.scores - logits.sigmoid()).detach().square()
+        entropy = F.binary_cross_entropy_with_logits(logits, found.scores, reduction="none")
+        overlap = generalized_box_iou_loss(boxes, found.boxes, eps=1e-7)  # [B, P]
+        # Background points have no box: whatever their loss, even NaN, it counts for nothing.
+        overlap = torch.where(found.weight > 0, overlap * found.weight, 0.0)
+        return {
+            "classification": (error * entropy).sum() / amount,
+            "box": BOX_WEIGHT * overlap.sum() / amount,
+        }
+
+    def predict(self, features: Features) -> list[BoxesPrediction]:
+        """Detections after non-maximum suppression by category, within the input."""
+        logits, boxes, _ = self._dense(features)
+        level = self.levels[0]
+        height, width = (side * 2**level for side in features[level].shape[-2:])
+        limit = boxes.new_tensor([width, height, width, height])
+        boxes = boxes.clamp(min=0).minimum(limit)
+        return [_suppressed(s, b) for s, b in zip(logits.sigmoid(), boxes, strict=True)]
+
+    def evaluate(
+        self, predictions: Sequence[BoxesPrediction], targets: Sequence[Target]
+    ) -> dict[str, float]:
+        """COCO's mean average precision: over IoU 0.5 to 0.95, at 0.5, at 0.75, and recall."""
+        metric = MeanAveragePrecision(backend="faster_coco_eval")
+        metric.warn_on_many_detections = False
+        metric.update(
+            [{"boxes": p.boxes, "scores": p.scores, "labels": p.categories} for p in predictions],
+            [
+                {"boxes": t.boxes, "labels": t.categories}
+                for t in targets
+                if isinstance(t, BoxesTarget)
+            ],
+        )
+        found = metric.compute()
+        names = {"map": "map", "map50": "map_50", "map75": "map_75", "mar100": "mar_100"}
+        # COCO says -1 where there is no object at all.
+        return {ours: max(0.0, float(found[theirs])) for ours, theirs in names.items()}
+
+
+def _tower(width: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for _ in range(CONVOLUTIONS):
+        convolution = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        groups = math.gcd(GROUPS, width)
+        layers += [convolution, nn.GroupNorm(groups, width), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+def _grid(size: torch.Size, stride: int, device: torch.device) -> Tensor:
+    """float [H * W, 2]: x, y of each cell's centre, in pixels."""
+    height, width = size
+    y, x = torch.meshgrid(
+        torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
+    )
+    return (torch.stack((x, y), dim=-1).reshape(-1, 2) + 0.5) * stride
+
+
+def _padded(targets: Sequence[BoxesTarget], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Boxes [B, M, 4], categories [B, M] and which are real [B, M]."""
+    most = max(len(target.boxes) for target in targets)
+    boxes = torch.zeros(len(targets), most, 4)
+    categories = torch.zeros(len(targets), most, dtype=torch.int64)
+    valid = torch.zeros(len(targets), most, dtype=torch.bool)
+    for row, target in enumerate(targets):
+        count = len(target.boxes)
+        boxes[row, :count], categories[row, :count] = target.boxes, target.categories
+        valid[row, :count] = True
+    return boxes.to(device), categories.to(device), valid.to(device)
+
+
+def _suppressed(scores: Tensor, boxes: Tensor) -> BoxesPrediction:
+    """The best detections of scores [P, C] and boxes [P, 4], on the CPU."""
+    point, category = (scores > SCORE_THRESHOLD).nonzero(as_tuple=True)
+    kept = scores[point, category]
+    if len(kept) > CANDIDATES:
+        kept, order = kept.topk(CANDIDATES)
+        point, category = point[order], category[order]
+    chosen = batched_nms(boxes[point], kept, category, NMS_IOU)[:MAX_DETECTIONS]
+    return BoxesPrediction(boxes[point[chosen]].cpu(), category[chosen].cpu(), kept[chosen].cpu())

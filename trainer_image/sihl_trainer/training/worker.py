@@ -1,0 +1,184 @@
+"""The worker process: from its environment and command line to the end of training.
+
+    python -m sihl_trainer.training.worker --dataset DIR --scratch DIR [--resume DIR] [--initial DIR]
+
+Started by the supervisor, once for each GPU by torchrun; rank 0 speaks to it over the channel.
+Heavy imports stand inside functions: loader processes import this module too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sihl_api.runtime import Env, ExitCode, JobReference, Message
+from sihl_api.trainingjob import InitializationFrom, TrainingJobSpec
+from sihl_trainer.errors import OutOfMemory, TrainerError
+from sihl_trainer.training.channel import Channel, Done, Failed, ProgressMessage
+
+if TYPE_CHECKING:
+    import torch
+
+    from sihl_trainer.training.loop import Run
+
+log = logging.getLogger(__name__)
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", type=Path, required=True)
+    parser.add_argument("--scratch", type=Path, required=True)
+    parser.add_argument("--resume", type=Path)
+    parser.add_argument("--initial", type=Path)
+    return parser.parse_args()
+
+
+def main() -> int:
+    """The exit code; what ends it otherwise than well was told to the supervisor."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)  # a stop comes over the channel
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    first = os.environ.get("RANK", "0") == "0"
+    channel = Channel.from_environment() if first else None
+    send: Callable[[Message], None] = channel.send if channel else _unheard
+    try:
+        run = prepare(arguments(), send, lambda: bool(channel and channel.stop_requested))
+        _train(run)
+    except TrainerError as error:
+        log.error("%s: %s", error.reason, error)
+        send(Failed(exit_code=error.exit_code, reason=error.reason, message=error.message))
+        return int(error.exit_code)
+    send(Done())
+    if channel:
+        channel.close()
+    return int(ExitCode.SUCCEEDED)
+
+
+def _unheard(_: Message) -> None:
+    pass
+
+
+def _train(run: Run) -> None:
+    import torch
+
+    from sihl_trainer.training.distributed import leave
+    from sihl_trainer.training.loop import train
+
+    try:
+        train(run)
+    except torch.cuda.OutOfMemoryError as error:
+        raise OutOfMemory(
+            "OutOfMemory",
+            "the GPU's memory does not suffice: lower training.batchSize or training.inputSize, "
+            f"or use precision: bfloat16 ({str(error).splitlines()[0]})",
+        ) from error
+    finally:
+        leave()
+
+
+def prepare(
+    options: argparse.Namespace,
+    send: Callable[[Message], None],
+    stop_requested: Callable[[], bool],
+) -> Run:
+    """Dataset, model and optimizer, as they were when the job was last stopped.
+
+    Raises:
+        TrainerError: Job and dataset do not go together, or nothing can be started.
+    """
+    import torch
+
+    from sihl_trainer.data.dataset import open_datasets
+    from sihl_trainer.model.model import build_model
+    from sihl_trainer.training.checkpoint import TrainingState, restore
+    from sihl_trainer.training.distributed import choose_device, join
+    from sihl_trainer.training.loop import Run
+    from sihl_trainer.training.optimizer import build_optimizer
+
+    send(ProgressMessage(stage="Loading", step=0))
+    job = JobReference.model_validate_json(os.environ[Env.JOB])
+    spec = job.spec
+    cpus = available_cpus()
+    torch.set_num_threads(max(1, cpus // max(1, spec.runner.gpus)))
+    device = choose_device(spec.runner.gpus, os.environ.get(Env.ALLOW_CPU) == "1")
+    if device.type == "cpu":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        if spec.runner.gpus:
+            log.warning("torch sees no GPU: training on the CPU, as %s allows", Env.ALLOW_CPU)
+    ranks = join(device)
+    data = open_datasets(spec, options.dataset)
+    model = build_model(spec, data.head_info)
+    initialize(model, spec, options)
+    model = model.to(device)
+    optimizer = build_optimizer(spec.training.optimizer, model)
+    state = TrainingState()
+    if options.resume:
+        state = restore(options.resume, model, optimizer)
+        log.info("resuming at step %d", state.step)
+    return Run(
+        spec=spec,
+        data=data,
+        model=model,
+        optimizer=optimizer,
+        state=state,
+        ranks=ranks,
+        device=device,
+        scratch=options.scratch,
+        attempt=int(os.environ.get(Env.ATTEMPT, "1")),
+        send=send,
+        stop_requested=stop_requested,
+        workers=loader_workers(cpus, max(1, spec.runner.gpus)),
+    )
+
+
+def initialize(model: torch.nn.Module, spec: TrainingJobSpec, options: argparse.Namespace) -> None:
+    """The weights that a job starts from, unless it resumes."""
+    from sihl_trainer.model.model import VisionModel
+    from sihl_trainer.model.weights import initialize_from
+
+    assert isinstance(model, VisionModel)
+    if options.resume:
+        return
+    if spec.model.initialization.from_ is InitializationFrom.IMAGENET:
+        model.backbone.load_imagenet()
+    elif options.initial:
+        initialize_from(model, options.initial)
+
+
+def available_cpus() -> int:
+    """Processors that this container may use: its affinity, and its cgroup's quota."""
+    count = len(os.sched_getaffinity(0))
+    quota = _quota()
+    return max(1, min(count, round(quota))) if quota else count
+
+
+def _quota() -> float | None:
+    """Processors that the cgroup grants, version 2 or 1; None: no limit."""
+    try:
+        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return None if limit == "max" else int(limit) / int(period)
+    except (OSError, ValueError):
+        pass
+    try:
+        folder = Path("/sys/fs/cgroup/cpu")
+        limit_us = int((folder / "cpu.cfs_quota_us").read_text())
+        return limit_us / int((folder / "cpu.cfs_period_us").read_text()) if limit_us > 0 else None
+    except (OSError, ValueError):
+        return None
+
+
+def loader_workers(cpus: int, ranks: int) -> int:
+    """Loader processes of each rank; with so few processors that they would only take turns, none."""
+    share = cpus // ranks
+    return min(8, share - 1) if share > 2 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
