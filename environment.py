@@ -75,7 +75,7 @@ def environment(extra: str) -> Path:
 
 
 def build(folder: Path, wanted: list[str]) -> None:
-    """Make an environment and install into it; uv resolves in seconds what pip takes minutes for."""
+    """Make an environment and install into it, by uv: pip takes minutes to resolve."""
     shutil.rmtree(folder, ignore_errors=True)
     require_venv()
     python = str(folder / "bin" / "python")
@@ -116,7 +116,7 @@ def main() -> None:
     path = f"{commands}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     os.environ.update(PATH=path, VIRTUAL_ENV=str(commands.parent))
     os.environ.pop("PYTHONHOME", None)
-    os.execvp(command[0], command)
+    os.execvp(command[0], command)  # noqa: S606 (becoming the command is what this is for)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""`make demo`: a cluster, the operator, and three training jobs on real images."""
