@@ -195,7 +195,7 @@ class Head(Schema):
     levels: LevelRange | None = Field(
         default=None,
         description="First and last level; by default all of the neck's for detection, the "
-        "coarsest of the backbone's for classification.",
+        "coarsest for classification.",
     )
     loss_weight: float = Field(default=1.0, ge=0, le=1e6)
 

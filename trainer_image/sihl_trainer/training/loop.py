@@ -51,7 +51,7 @@ class Order(IntEnum):
     FINISH = 3  # maxDuration is over
 
 
-class Diverged(TrainerError):
+class DivergedError(TrainerError):
     """A loss that is no number any more; the same steps would end there again."""
 
     exit_code = ExitCode.BAD_CONFIG
@@ -120,14 +120,15 @@ def train(run: Run) -> bool:
         TrainerError: Training cannot go on; says why.
     """
     # 1. What a resumed run still owes: a validation that its stop broke off.
-    if validation_due(run.state.step, run.spec.training.max_steps, run.spec.training.validations):
-        if run.state.validated < run.state.step and not validate(run):
-            return stop(run)
+    settings, state = run.spec.training, run.state
+    owed = validation_due(state.step, settings.max_steps, settings.validations)
+    if owed and state.validated < state.step and not validate(run):
+        return stop(run)
     # 2. Steps, with validations and checkpoints between them.
     if not take_steps(run):
         return stop(run)
     # 3. The last validation, unless it was the last step's.
-    if run.state.validated < run.state.step and not validate(run):
+    if state.validated < state.step and not validate(run):
         return stop(run)
     # 4. The model.
     run.writer.wait()
@@ -345,12 +346,12 @@ class Meter:
         """A checkpoint must not hold weights that are no numbers.
 
         Raises:
-            Diverged: A loss is none; names step and head.
+            DivergedError: A loss is none; names step and head.
         """
         for name, total in self._sums.items():
             if not bool(torch.isfinite(total)):
                 head, loss = name.split("/")
-                raise Diverged(
+                raise DivergedError(
                     "LossNotFinite",
                     f"the {loss} loss of head {head!r} is not a finite number at step "
                     f"{self._run.state.step}: lower training.optimizer.learningRate, set "
@@ -370,7 +371,7 @@ class Meter:
         """Tell losses, rate and time left.
 
         Raises:
-            Diverged: As `check`.
+            DivergedError: As `check`.
         """
         if not self._steps:
             return

@@ -1,6 +1,6 @@
 """The worker process: from its environment and command line to the end of training.
 
-    python -m sihl_trainer.training.worker --dataset DIR --scratch DIR [--resume DIR] [--initial DIR]
+    python -m sihl_trainer.training.worker --dataset DIR --scratch DIR [--resume DIR]
 
 Started by the supervisor, once for each GPU by torchrun; rank 0 speaks to it over the channel.
 Heavy imports stand inside functions: loader processes import this module too.
@@ -45,6 +45,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # a stop comes over the channel
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.getLogger("faster_coco_eval").setLevel(logging.WARNING)  # its tables are no log lines
     first = os.environ.get("RANK", "0") == "0"
     channel = Channel.from_environment() if first else None
     send: Callable[[Message], None] = channel.send if channel else _unheard
@@ -175,7 +176,7 @@ def _quota() -> float | None:
 
 
 def loader_workers(cpus: int, ranks: int) -> int:
-    """Loader processes of each rank; with so few processors that they would only take turns, none."""
+    """Loader processes of each rank; none where they would only take turns."""
     share = cpus // ranks
     return min(8, share - 1) if share > 2 else 0
 

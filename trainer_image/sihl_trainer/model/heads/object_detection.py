@@ -68,6 +68,8 @@ class ObjectDetection(Head):
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
         # At first nearly everything is background: start from that (RetinaNet, section 3.3).
+        assert self.score.bias is not None
+        assert self.box.bias is not None
         nn.init.constant_(self.score.bias, -math.log((1 - _PRIOR) / _PRIOR))
         nn.init.constant_(self.box.bias, math.log(2.0))
 
