@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import yaml
 
 from demo.cluster import Cluster
@@ -61,8 +59,7 @@ def _make_namespace(cluster: Cluster) -> None:
 
 def _clear_interrupted(cluster: Cluster) -> None:
     """Helm refuses to go on from an installation that was cut off."""
-    found = json.loads(_helm(cluster, "list", "-o", "json"))
-    if any(r["name"] == RELEASE and r["status"].startswith("pending") for r in found):
+    if RELEASE in _helm(cluster, "list", "--pending", "--short").split():
         _helm(cluster, "uninstall", RELEASE, "--wait")
 
 

@@ -1,0 +1,237 @@
+"""Rules of the chart, on what the real helm renders from it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from sihl_operator.settings import from_environment
+
+from local_cluster.programs import program
+from sihl_api.crd import custom_resource_definition
+from sihl_api.runtime import STORE_KEYS, STORE_SECRET
+from tests.support.chart import CHART, ChartRefused, one, render
+
+pytestmark = pytest.mark.slow  # helm is built from its sources first: part of `make test`
+
+TWO = {"namespaces": {"vision": {"create": True}, "cells": {}}}
+EXTERNAL = {
+    "store": {"endpoint": "https://s3.example.com"},
+    "namespaces": {"vision": {"store": {"accessKeyId": "key", "secretAccessKey": "secret"}}},
+}
+COMBINATIONS: dict[str, dict[str, Any]] = {
+    "nothing given": {},
+    "two namespaces": TWO,
+    "a store of yours": EXTERNAL,
+    "one replica, no network policies": {
+        "operator": {"replicas": 1},
+        "networkPolicy": {"enabled": False},
+    },
+    "images by digest, from a private registry": {
+        "imagePullSecrets": [{"name": "registry"}],
+        "operator": {"image": {"repository": "r.example/op", "digest": f"sha256:{'0' * 64}"}},
+    },
+    "no volumes": {**TWO, "store": {"embedded": {"persistence": {"enabled": False}}}},
+}
+
+
+@pytest.mark.parametrize("values", COMBINATIONS.values(), ids=COMBINATIONS.keys())
+def test_every_object_has_a_kind_and_a_unique_name(values: dict[str, Any]) -> None:
+    objects = render(values)
+    names = [
+        (each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"])
+        for each in objects
+    ]
+    assert len(names) == len(set(names))
+    assert ("Deployment", "sihl-system", "sihl-operator") in names
+
+
+@pytest.mark.parametrize("values", COMBINATIONS.values(), ids=COMBINATIONS.keys())
+def test_every_pod_meets_the_restricted_pod_security_standard(values: dict[str, Any]) -> None:
+    workloads = [each for each in render(values) if "template" in each.get("spec", {})]
+    assert workloads
+    for workload in workloads:
+        pod = workload["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            security = container["securityContext"]
+            assert security["allowPrivilegeEscalation"] is False
+            assert security["readOnlyRootFilesystem"] is True
+            assert security["capabilities"] == {"drop": ["ALL"]}
+            assert container["resources"]["limits"]["memory"]
+
+
+def test_helm_finds_no_fault() -> None:
+    done = subprocess.run(
+        [program("helm"), "lint", "--strict", CHART], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_crd_comes_with_the_chart_as_it_is_and_is_kept_at_an_uninstall() -> None:
+    crd = one(render(), "CustomResourceDefinition", "trainingjobs.sihl.ai")
+    assert crd["spec"] == custom_resource_definition()["spec"]
+    assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+def test_the_crd_can_be_left_out() -> None:
+    objects = render({"crds": {"install": False}})
+    assert not [each for each in objects if each["kind"] == "CustomResourceDefinition"]
+
+
+def test_the_operator_accepts_the_settings_that_the_chart_gives_it() -> None:
+    settings = from_environment(operator_environment(render(TWO)))
+    assert settings.trainer_image == "sihl/trainer:0.1.0"
+    assert settings.lease_namespace == "from a field"
+    assert settings.allow_cpu is False
+
+
+def test_every_setting_that_the_schema_allows_is_one_of_the_operators() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    allowed = schema["properties"]["operator"]["properties"]["settings"]["properties"]
+    values = {name: _example(name, rule) for name, rule in allowed.items()}
+    objects = render({"operator": {"settings": values}})
+    settings = from_environment(operator_environment(objects))
+    assert settings.allow_cpu is True
+
+
+def _example(name: str, rule: dict[str, Any]) -> Any:
+    if "enum" in rule:
+        return rule["enum"][0]
+    if rule["type"] != "string":
+        return {"integer": 3, "boolean": True}[rule["type"]]
+    if name == "gpuResource":
+        return "example.com/gpu"
+    return "30s" if "pattern" in rule else "1"
+
+
+def operator_environment(objects: list[Any]) -> dict[str, str]:
+    """The operator's environment as the chart gives it."""
+    deployment = one(objects, "Deployment", "sihl-operator")
+    env = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    return {each["name"]: each.get("value", "from a field") for each in env}
+
+
+@pytest.mark.parametrize("name", ["vision", "cells"])
+def test_each_namespace_gets_a_secret_with_all_keys_of_its_store(name: str) -> None:
+    secret = one(render(TWO), "Secret", STORE_SECRET, name)["stringData"]
+    assert set(secret) == set(STORE_KEYS)
+    assert secret["bucket"] == name
+    assert secret["endpoint"] == "http://sihl-store.sihl-system.svc:8333"
+
+
+def test_an_identity_reaches_the_bucket_of_its_namespace_and_no_other() -> None:
+    objects = render(TWO)
+    identities = json.loads(
+        one(objects, "Secret", "sihl-store-identities")["stringData"]["s3.json"]
+    )["identities"]
+    assert {each["name"] for each in identities} == {"vision", "cells"}
+    for identity in identities:
+        assert {action.partition(":")[2] for action in identity["actions"]} == {identity["name"]}
+        secret = one(objects, "Secret", STORE_SECRET, identity["name"])["stringData"]
+        assert identity["credentials"] == [
+            {"accessKey": secret["accessKeyId"], "secretKey": secret["secretAccessKey"]}
+        ]
+    keys = [each["credentials"][0]["secretKey"] for each in identities]
+    assert len(set(keys)) == 2
+    assert all(len(key) == 40 for key in keys)
+
+
+def test_no_network_of_the_embedded_store_but_s3_listens_outside_its_pod() -> None:
+    pod = one(render(TWO), "StatefulSet", "sihl-store")["spec"]["template"]["spec"]
+    command = pod["containers"][0]["command"]
+    assert {"-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3.ip.bind=0.0.0.0"} <= set(command)
+    policy = one(render(TWO), "NetworkPolicy", "sihl-store")["spec"]
+    assert policy["ingress"] == [{"ports": [{"port": "s3", "protocol": "TCP"}]}]
+
+
+def test_a_store_of_yours_replaces_the_embedded_one() -> None:
+    objects = render(EXTERNAL)
+    assert not [each for each in objects if each["kind"] == "StatefulSet"]
+    secret = one(objects, "Secret", STORE_SECRET, "vision")["stringData"]
+    assert secret["endpoint"] == "https://s3.example.com"
+    assert secret["accessKeyId"] == "key"
+
+
+def test_a_store_of_yours_without_keys_is_refused_by_name() -> None:
+    values = {"store": EXTERNAL["store"], "namespaces": {"vision": {}}}
+    with pytest.raises(ChartRefused, match=r"namespaces\.vision\.store\.accessKeyId"):
+        render(values)
+
+
+def test_a_secret_that_others_make_is_left_alone() -> None:
+    objects = render({"namespaces": {"vision": {"store": {"existingSecret": True}}}})
+    assert not [each for each in objects if each["metadata"]["name"] == STORE_SECRET
+                and each["kind"] == "Secret"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"operatr": {}}, "operatr"),
+        ({"operator": {"settings": {"allowCPU": True}}}, "allowCPU"),
+        ({"operator": {"replicas": 0}}, "replicas"),
+        ({"store": {"endpoint": "s3.example.com"}}, "endpoint"),
+        ({"namespaces": {"Vision": {}}}, "Vision"),
+        ({"operator": {"image": {"digest": "latest"}}}, "digest"),
+    ],
+)
+def test_values_that_mean_nothing_are_refused_by_name(values: dict[str, Any], named: str) -> None:
+    with pytest.raises(ChartRefused, match=named):
+        render(values)
+
+
+def test_the_operator_reads_no_secret_and_writes_no_spec() -> None:
+    granted: set[tuple[str, str]] = set()
+    for each in render(TWO):
+        if each["kind"] in ("ClusterRole", "Role"):
+            for rule in each["rules"]:
+                granted |= {(r, verb) for r in rule["resources"] for verb in rule["verbs"]}
+    assert not [grant for grant in granted if grant[0] in ("secrets", "configmaps", "*")]
+    assert not [grant for grant in granted if "*" in grant]
+    assert {verb for resource, verb in granted if resource == "trainingjobs"} <= {
+        "get", "list", "watch",
+    }  # fmt: skip
+
+
+def test_a_namespace_that_the_chart_makes_is_kept_at_an_uninstall() -> None:
+    objects = render(TWO)
+    namespaces = [each for each in objects if each["kind"] == "Namespace"]
+    assert [each["metadata"]["name"] for each in namespaces] == ["vision"]
+    metadata = namespaces[0]["metadata"]
+    assert metadata["annotations"]["helm.sh/resource-policy"] == "keep"
+    assert metadata["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_trainer_pods_reach_names_and_stores_only() -> None:
+    policy = one(render(TWO), "NetworkPolicy", "sihl-trainer", "cells")["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    ports = [port["port"] for rule in policy["egress"] for port in rule["ports"]]
+    assert sorted(ports) == [53, 53, 443, 8333]
+
+
+def test_every_value_is_explained() -> None:
+    lines = (CHART / "values.yaml").read_text().splitlines()
+    values = yaml.safe_load("\n".join(lines))
+    assert set(values) == {
+        "crds", "imagePullSecrets", "operator", "trainer", "namespaces", "store", "networkPolicy",
+    }  # fmt: skip
+    for name in values:
+        start = next(i for i, line in enumerate(lines) if line.startswith(f"{name}:"))
+        end = next(
+            (i for i in range(start + 1, len(lines)) if lines[i] and lines[i][0] not in " #"),
+            len(lines),
+        )
+        around = lines[max(0, start - 1) : end]
+        assert any("#" in line for line in around), f"{name} has no comment"
+
+
+def test_one_file_states_the_crd_for_the_chart() -> None:
+    link = CHART / "files" / "trainingjobs.sihl.ai.yaml"
+    assert link.is_symlink()
+    assert link.resolve() == Path(CHART.parent / "crds" / "trainingjobs.sihl.ai.yaml").resolve()
