@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm"
 
 
-class ChartRefused(Exception):
+class ChartRefusedError(Exception):
     """Helm did not render it; the message is helm's."""
 
 
@@ -31,7 +31,7 @@ def render(values: dict[str, Any] | None = None, namespace: str = "sihl-system")
             text=True,
         )
     if done.returncode:
-        raise ChartRefused(done.stderr)
+        raise ChartRefusedError(done.stderr)
     return [document for document in yaml.safe_load_all(done.stdout) if document]
 
 

@@ -14,7 +14,7 @@ from sihl_operator.settings import from_environment
 from local_cluster.programs import program
 from sihl_api.crd import custom_resource_definition
 from sihl_api.runtime import STORE_KEYS, STORE_SECRET
-from tests.support.chart import CHART, ChartRefused, one, render
+from tests.support.chart import CHART, ChartRefusedError, one, render
 
 pytestmark = pytest.mark.slow  # helm is built from its sources first: part of `make test`
 
@@ -160,7 +160,7 @@ def test_a_store_of_yours_replaces_the_embedded_one() -> None:
 
 def test_a_store_of_yours_without_keys_is_refused_by_name() -> None:
     values = {"store": EXTERNAL["store"], "namespaces": {"vision": {}}}
-    with pytest.raises(ChartRefused, match=r"namespaces\.vision\.store\.accessKeyId"):
+    with pytest.raises(ChartRefusedError, match=r"namespaces\.vision\.store\.accessKeyId"):
         render(values)
 
 
@@ -182,7 +182,7 @@ def test_a_secret_that_others_make_is_left_alone() -> None:
     ],
 )
 def test_values_that_mean_nothing_are_refused_by_name(values: dict[str, Any], named: str) -> None:
-    with pytest.raises(ChartRefused, match=named):
+    with pytest.raises(ChartRefusedError, match=named):
         render(values)
 
 
