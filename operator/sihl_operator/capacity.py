@@ -1,0 +1,159 @@
+"""Which node has room for a pod: what each offers, less what is taken or promised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from sihl_operator.views import NodeView, Raw, Resources
+
+_NONE = Decimal(0)
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a pod asks of a node."""
+
+    requests: Resources
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[Raw, ...] = ()
+    affinity: Raw | None = None
+
+
+@dataclass
+class Room:
+    """The cluster's free room during one round of decisions; what is promised is taken at once."""
+
+    nodes: Mapping[str, NodeView]
+    used: dict[str, Resources]
+
+    def place(self, demand: Demand) -> str | None:
+        """Take room on a node, the one that is left with the least; None where there is none."""
+        fitting = [
+            node
+            for node in self.nodes.values()
+            if admits(node, demand) and fits(self.free(node), demand.requests)
+        ]
+        if not fitting:
+            return None
+        tightest = min(fitting, key=lambda node: (self._left(node, demand), node.name))
+        self.take(tightest.name, demand.requests)
+        return tightest.name
+
+    def take(self, node: str, requests: Resources) -> None:
+        """Count requests against a node."""
+        used = self.used.setdefault(node, {})
+        for name, amount in requests.items():
+            used[name] = used.get(name, _NONE) + amount
+
+    def reserve(self, demand: Demand) -> None:
+        """Keep one node that could hold the demand free of anything else, for this round."""
+        suitable = could_hold(self.nodes.values(), demand)
+        if suitable:
+            emptiest = max(suitable, key=lambda node: (self._left(node, demand), node.name))
+            self.used[emptiest.name] = dict(emptiest.allocatable)
+
+    def free(self, node: NodeView) -> Resources:
+        """What a node has left."""
+        used = self.used.get(node.name, {})
+        return {name: have - used.get(name, _NONE) for name, have in node.allocatable.items()}
+
+    def _left(self, node: NodeView, demand: Demand) -> tuple[Decimal, ...]:
+        free = self.free(node)
+        # Scarce things first: an accelerator's resource has a domain, cpu and memory have none.
+        names = sorted(demand.requests, key=lambda name: ("/" not in name, name))
+        return tuple(free.get(name, _NONE) - demand.requests[name] for name in names)
+
+
+def fits(free: Resources, requests: Resources) -> bool:
+    """Whether requests are within what is free."""
+    return all(free.get(name, _NONE) >= amount for name, amount in requests.items() if amount)
+
+
+def could_hold(nodes: Iterable[NodeView], demand: Demand) -> list[NodeView]:
+    """Nodes that would hold the demand if they were empty."""
+    return [n for n in nodes if admits(n, demand) and fits(n.allocatable, demand.requests)]
+
+
+def shortage(nodes: Iterable[NodeView], demand: Demand) -> str:
+    """For a person: why no node could ever hold the demand."""
+    admitting = [node for node in nodes if admits(node, demand)]
+    if not admitting:
+        return (
+            "no ready node matches the job's nodeSelector, affinity and tolerations: change "
+            "spec.runner in a new job, or add a node"
+        )
+    parts = []
+    for name, amount in sorted(demand.requests.items()):
+        most = max(node.allocatable.get(name, _NONE) for node in admitting)
+        if amount > most:
+            parts.append(f"{_shown(amount)} {name} (the largest node has {_shown(most)})")
+    if not parts:
+        parts = ["its requests together on one node"]
+    return f"the job needs {', '.join(parts)}: ask for less in spec.runner, or add a node"
+
+
+def _shown(amount: Decimal) -> str:
+    return f"{amount.normalize():f}"
+
+
+def admits(node: NodeView, demand: Demand) -> bool:
+    """Whether a node takes such pods at all: ready, tolerated, selected."""
+    return (
+        node.ready
+        and node.schedulable
+        and all(_tolerated(taint, demand.tolerations) for taint in node.taints)
+        and all(node.labels.get(k) == v for k, v in demand.node_selector.items())
+        and _affine(node, demand.affinity)
+    )
+
+
+def _tolerated(taint: Raw, tolerations: Iterable[Raw]) -> bool:
+    if taint.get("effect") == "PreferNoSchedule":
+        return True
+    return any(
+        toleration.get("effect") in (None, "", taint.get("effect"))
+        and (
+            (not toleration.get("key") and toleration.get("operator") == "Exists")
+            or (
+                toleration.get("key") == taint.get("key")
+                and (
+                    toleration.get("operator") == "Exists"
+                    or (toleration.get("value") or "") == (taint.get("value") or "")
+                )
+            )
+        )
+        for toleration in tolerations
+    )
+
+
+def _affine(node: NodeView, affinity: Raw | None) -> bool:
+    required = ((affinity or {}).get("nodeAffinity") or {}).get(
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    ) or {}
+    terms = required.get("nodeSelectorTerms") or []
+    return not terms or any(
+        all(_matches(node.labels, e) for e in term.get("matchExpressions") or [])
+        and all(_matches({"metadata.name": node.name}, e) for e in term.get("matchFields") or [])
+        for term in terms
+    )
+
+
+def _matches(labels: Mapping[str, str], expression: Mapping[str, Any]) -> bool:
+    have, wanted = labels.get(expression["key"]), expression.get("values") or []
+    match expression["operator"]:
+        case "In":
+            return have in wanted
+        case "NotIn":
+            return have not in wanted
+        case "Exists":
+            return have is not None
+        case "DoesNotExist":
+            return have is None
+        case "Gt":
+            return have is not None and have.isdigit() and int(have) > int(wanted[0])
+        case "Lt":
+            return have is not None and have.isdigit() and int(have) < int(wanted[0])
+    return False

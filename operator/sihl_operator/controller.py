@@ -1,0 +1,484 @@
+"""The loop: take what changed, decide, act, again. Only the leader's runs.
+
+Each job has at most one act under way. Everything that an act learns goes back into the world;
+an act that fails half-way is taken up by the next round, of this operator or of the next leader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from sihl_api.trainingjob import ConditionType, Phase, TrainingJobStatus
+from sihl_operator import status as say
+from sihl_operator.capacity import Room
+from sihl_operator.decision import Decision, Deletion, Notice
+from sihl_operator.endings import Ending
+from sihl_operator.endings import Verdict as End
+from sihl_operator.events import event_for
+from sihl_operator.kube import (
+    AlreadyExistsError,
+    Api,
+    ApiError,
+    ConflictError,
+    NotFoundError,
+    UnavailableError,
+)
+from sihl_operator.lifecycle import Moment, decide, queue_fault, refused_by_api
+from sihl_operator.metrics import Metrics
+from sihl_operator.pod import demand, render_pod
+from sihl_operator.scheduling import POSITIONS, Verdict, admit, head, line
+from sihl_operator.settings import Settings
+from sihl_operator.views import JobView, Key, PodView, pod_name, pod_view
+from sihl_operator.world import World
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 2.0
+_OCCUPIED = ("WaitingForQueue", "Another job of the queue is active.")
+_BEHIND = ("WaitingForQueue", "Other jobs of the queue come first.")
+_TAKEN = ("PodNameTaken", "A pod that is not this operator's has the queue's pod name: delete it.")
+
+
+class Controller:
+    """Decides and acts.
+
+    Args:
+        world: What is known.
+        api: The API server.
+        settings: The operator's.
+        metrics: Told what happened.
+        clock: Seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        api: Api,
+        settings: Settings,
+        metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:
+        self.world = world
+        self.leading = False
+        self.heartbeat = clock()
+        self._api = api
+        self._settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._busy: set[Key] = set()
+        self._creating: set[tuple[str, int]] = set()
+        self._waiting: dict[Key, tuple[int | None, tuple[str, str]]] = {}
+        self._refreshed: dict[Key, float] = {}
+        self._stopping: dict[Key, float] = {}
+        self._timers: list[tuple[float, Key]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def wake(self) -> None:
+        """Something changed."""
+        self._wake.set()
+
+    async def lead(self) -> None:
+        """Begin to act: read everything anew, and decide on all of it.
+
+        Raises:
+            ApiError: It cannot be read.
+        """
+        self._creating.clear()
+        await self.relist()
+        self.world.touch_everything()
+        self.leading = True
+        self.wake()
+
+    def follow(self) -> None:
+        """Stop acting."""
+        self.leading = False
+
+    async def relist(self) -> None:
+        """Read everything, because a watch can lie.
+
+        Raises:
+            ApiError: It cannot be read.
+        """
+        for kind in ("node", "pod", "job"):
+            items, version = await self._api.list_all(kind)
+            self.world.saw_all(kind, items, version)
+        self.wake()
+
+    async def run(self) -> None:
+        """Rounds for ever; between them, wait for a change or for something that is due."""
+        while True:
+            self.heartbeat = self._clock()
+            try:
+                async with asyncio.timeout(self._pause()):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            if not self.leading:
+                continue
+            with self._metrics.decisions.time():
+                try:
+                    self.round()
+                except Exception:
+                    log.exception("a round of decisions failed; the next one starts afresh")
+                    await asyncio.sleep(_RETRY_SECONDS)
+                    self.world.touch_everything()
+                    self.wake()
+
+    def _pause(self) -> float:
+        due = self._timers[0][0] - self._clock() if self._timers else 10.0
+        return min(10.0, max(0.01, due))
+
+    # --- deciding ----------------------------------------------------------------------------
+
+    def round(self) -> None:
+        """Decide on what changed and on what is due; start the acts."""
+        now = self._clock()
+        while self._timers and self._timers[0][0] <= now:
+            self.world.dirty.add(heapq.heappop(self._timers)[1])
+        dirty, self.world.dirty = self.world.dirty, set()
+        queues, self.world.dirty_queues = self.world.dirty_queues, set()
+        for key in dirty:
+            job = self.world.jobs.get(key)
+            if job is None:
+                continue
+            if job.active or job.phase in (Phase.SUCCEEDED, Phase.FAILED):
+                self._consider(job, now)
+            else:
+                queues.add((job.namespace, job.queue))
+        if self.world.room_changed:
+            queues.update(self._with_waiting())
+            self.world.room_changed = False
+        self._schedule(queues, now)
+
+    def _with_waiting(self) -> set[Key]:
+        return {
+            queue
+            for queue, keys in self.world.by_queue.items()
+            if any(self.world.jobs[key].phase is Phase.QUEUED for key in keys)
+        }
+
+    def _schedule(self, queues: set[Key], now: float) -> None:
+        """Start the heads of free queues that have room, and tell the others why they wait."""
+        lines: dict[Key, list[JobView]] = {}
+        heads: dict[Key, JobView] = {}
+        reasons: dict[Key, tuple[str, str]] = {}
+        for queue in queues:
+            members = [self.world.jobs[key] for key in self.world.by_queue.get(queue, ())]
+            lines[queue] = line(j for j in members if _in_line(j))
+            reason = self._occupant(queue, members, now)
+            first = head([j for j in lines[queue] if j.phase is Phase.QUEUED], now)
+            if reason is None and first is not None:
+                heads[queue] = first
+            else:
+                reasons[queue] = reason or _OCCUPIED
+            for job in members:
+                if not job.active and not _in_line(job):
+                    self._consider(job, now)
+        verdicts = self._verdicts(heads, now)
+        for queue, waiting in lines.items():
+            self._tell(waiting, heads.get(queue), verdicts, reasons.get(queue, _BEHIND), now)
+
+    def _verdicts(self, heads: dict[Key, JobView], now: float) -> dict[Key, Verdict]:
+        free = [job for job in heads.values() if job.key not in self._busy]
+        if not free:
+            return {}
+        room = Room(self.world.nodes, self.world.used())
+        for job in self.world.jobs.values():
+            pod = self.world.pod_of(job) if job.active else None
+            if job.active and not (pod and pod.node) and not (pod and pod.ended):
+                room.place(demand(job, self._settings))  # promised room is taken room
+        verdicts = admit(free, room, lambda job: demand(job, self._settings), now, self._settings)
+        for verdict in verdicts:
+            if verdict.admitted:
+                self._spawn(verdict.job, self._start(verdict.job))
+        return {verdict.job.key: verdict for verdict in verdicts}
+
+    def _tell(
+        self,
+        waiting: list[JobView],
+        first: JobView | None,
+        verdicts: dict[Key, Verdict],
+        why: tuple[str, str],
+        now: float,
+    ) -> None:
+        """Positions and reasons for those who wait; the rest of a long queue is left in peace."""
+        for place, job in enumerate(waiting, start=1):
+            verdict = verdicts.get(job.key)
+            if verdict is not None and verdict.admitted:
+                continue
+            reason = why if first is None else _BEHIND
+            if verdict is not None:
+                reason = verdict.reason, verdict.message
+            position = place if place <= POSITIONS else None
+            if place <= POSITIONS or job.phase is not Phase.QUEUED or job.status.queue_position:
+                self._waiting[job.key] = position, reason
+                self._consider(job, now)
+            if job.retry_after > now:
+                self._at(job.retry_after, job.key)
+            elif verdict is not None and job.created + self._settings.reserve_after > now:
+                self._at(job.created + self._settings.reserve_after, job.key)
+
+    def _occupant(self, queue: Key, members: list[JobView], now: float) -> tuple[str, str] | None:
+        """Why a queue is not free, or None. A pod that serves no current attempt is sent away."""
+        if any(job.active for job in members):
+            return _OCCUPIED
+        key = (queue[0], pod_name(queue[1]))
+        if key in self.world.foreign:
+            return _TAKEN
+        pod = self.world.pods.get(key)
+        if pod is None or pod.ended:
+            return None
+        self._send_away(pod, now)
+        return "WaitingForPod", "The pod of the queue's last job has not ended yet."
+
+    def _send_away(self, pod: PodView, now: float) -> None:
+        job = self.world.job_of(pod)
+        if job is not None and job.active and job.attempt == pod.attempt:
+            return
+        if pod.deleting:
+            due = (pod.deletion_due or now) + self._settings.lost_node_timeout
+            if now >= due:
+                self._spawn_for(pod.key, self._delete(Deletion(*pod.key, pod.uid, 0)))
+            elif job is not None:
+                self._at(due, job.key)
+        elif job is not None:  # a job that is gone takes its pod along by itself
+            self._spawn_for(pod.key, self._delete(Deletion(*pod.key, pod.uid, None)))
+
+    def _consider(self, job: JobView, now: float) -> None:
+        """Decide on one job and start what follows."""
+        if job.key in self._busy:
+            return
+        position, reason = self._waiting.get(job.key, (None, _OCCUPIED))
+        if job.retry_after > now:
+            reason = _as_told(job) or reason
+        moment = Moment(
+            now, self._settings, position, reason, (job.uid, job.attempt) in self._creating
+        )
+        decision = decide(job, self.world.pod_of(job), moment)
+        if decision.due is not None:
+            self._at(decision.due, job.key)
+        if decision.refresh:
+            again = self._refreshed.get(job.key, 0.0) + self._settings.position_interval
+            if now < again:
+                self._at(again, job.key)
+                return
+            self._refreshed[job.key] = now
+        if decision.status or decision.delete or decision.create:
+            self._spawn(job, self._carry_out(job, decision))
+
+    def _at(self, when: float, key: Key) -> None:
+        heapq.heappush(self._timers, (when, key))
+
+    # --- acting ------------------------------------------------------------------------------
+
+    def _spawn(self, job: JobView, act: Coroutine[Any, Any, None]) -> None:
+        self._spawn_for(job.key, act)
+
+    def _spawn_for(self, key: Key, act: Coroutine[Any, Any, None]) -> None:
+        if key in self._busy:
+            act.close()
+            return
+        self._busy.add(key)
+        task = asyncio.create_task(self._guarded(key, act))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, key: Key, act: Coroutine[Any, Any, None]) -> None:
+        again = self._clock()
+        try:
+            await act
+        except ConflictError:
+            await self._reread(key)
+        except NotFoundError:
+            self.world.lose_job(key)
+        except UnavailableError as error:
+            log.warning("%s/%s: %s; trying again", *key, error)
+            again += _RETRY_SECONDS
+        except ApiError as error:
+            log.error("%s/%s: the API server refuses: %s", *key, error)
+            again += self._settings.retry_backoff
+        except Exception:
+            log.exception("%s/%s: acting failed; trying again", *key)
+            again += self._settings.retry_backoff
+        finally:
+            self._busy.discard(key)
+            self._at(again, key)
+            job = self.world.jobs.get(key)
+            if job is not None:
+                self.world.dirty_queues.add((job.namespace, job.queue))
+            self.wake()
+
+    async def _reread(self, key: Key) -> None:
+        try:
+            self.world.saw_job(await self._api.get_job(*key))
+        except NotFoundError:
+            self.world.lose_job(key)
+        except ApiError as error:
+            log.warning("%s/%s cannot be read: %s", *key, error)
+
+    async def _carry_out(self, job: JobView, decision: Decision) -> None:
+        """Status first, then the pod: a crash between the two is harmless."""
+        if decision.confirm_absent and await self._is_there(job, decision.confirm_absent):
+            return
+        if decision.status is not None:
+            job = await self._write(job, decision.status)
+        if decision.delete is not None:
+            await self._delete(decision.delete)
+        if decision.create:
+            await self._create(job)
+        if decision.notice is not None:
+            await self._announce(job, decision.notice)
+
+    async def _is_there(self, job: JobView, name: str) -> bool:
+        """Ask the API server itself whether the attempt's pod is really absent."""
+        try:
+            raw = await self._api.get_pod(job.namespace, name)
+        except NotFoundError:
+            return False
+        self.world.saw_pod(raw)
+        found = pod_view(raw)
+        return found.job_uid == job.uid and found.attempt == job.attempt
+
+    async def _write(self, job: JobView, new: TrainingJobStatus) -> JobView:
+        patch = say.merge_patch(job.stored_status, say.as_json(new))
+        if not patch:
+            return job
+        raw = await self._api.patch_job_status(job.namespace, job.name, job.resource_version, patch)
+        self.world.saw_job(raw)
+        after = JobView(raw)
+        if after.phase is Phase.STOPPING and job.phase is not Phase.STOPPING:
+            self._stopping[job.key] = self._clock()
+        since = self._stopping.get(job.key)
+        self._metrics.moved(job, after, self._clock(), since)
+        if not after.active:
+            self._stopping.pop(job.key, None)
+            self._creating.discard((job.uid, job.attempt))
+            self._forget_gone(job)
+        return after
+
+    def _forget_gone(self, job: JobView) -> None:
+        """A pod that is gone is remembered only until its job's status tells its end."""
+        pod = self.world.pods.get((job.namespace, job.status.pod_name or ""))
+        if pod is not None and pod.gone and pod.job_uid == job.uid:
+            self.world.pods.pop(pod.key, None)
+
+    async def _delete(self, deletion: Deletion) -> None:
+        try:
+            await self._api.delete_pod(
+                deletion.namespace, deletion.name, deletion.uid, deletion.grace
+            )
+        except (NotFoundError, ConflictError):  # gone, or another pod has the name by now
+            pod = self.world.pods.get((deletion.namespace, deletion.name))
+            if pod is not None and pod.uid == deletion.uid and not pod.gone:
+                self.world.forget_pod(pod)
+            return
+        if deletion.grace == 0:
+            pod = self.world.pods.get((deletion.namespace, deletion.name))
+            if pod is not None and pod.uid == deletion.uid and pod.phase in ("Succeeded", "Failed"):
+                self.world.forget_pod(pod)
+
+    async def _start(self, job: JobView) -> None:
+        """Admit a job: its attempt's number by compare-and-swap, then its pod."""
+        job = await self._write(job, say.starting(job, self._clock()))
+        self._creating.add((job.uid, job.attempt))
+        self._waiting.pop(job.key, None)
+        await self._create(job)
+
+    async def _create(self, job: JobView) -> None:
+        """Create the pod of the current attempt, or find out who has its name."""
+        key = (job.namespace, pod_name(job.queue))
+        pod = render_pod(job, job.attempt, job.queue, self._settings)
+        occupant = self.world.pods.get(key)
+        if occupant is not None and occupant.ended and not occupant.gone:
+            await self._delete(Deletion(*key, occupant.uid, 0))
+        try:
+            created = await self._api.create_pod(pod)
+        except AlreadyExistsError:
+            await self._name_taken(job, key)
+            return
+        except UnavailableError:
+            raise
+        except ApiError as error:
+            await self._refused(job, error)
+            return
+        self._created(job, created)
+
+    def _created(self, job: JobView, raw: dict[str, Any]) -> None:
+        self.world.saw_pod(raw)
+        self._creating.discard((job.uid, job.attempt))
+
+    async def _name_taken(self, job: JobView, key: Key) -> None:
+        """Somebody has the queue's pod name: what that means depends on whom it serves."""
+        try:
+            raw = await self._api.get_pod(*key)
+        except NotFoundError:
+            return  # it has just gone; the next round creates
+        there = pod_view(raw)
+        if there.job_uid == job.uid and there.attempt == job.attempt:
+            self._created(job, raw)
+            return
+        self.world.saw_pod(raw)
+        if not there.ours:
+            await self._back_to_queue(job, *_TAKEN)
+            return
+        served = self.world.job_of(there)
+        current = served is not None and served.active and served.attempt == there.attempt
+        if current:
+            await self._back_to_queue(job, *_OCCUPIED)  # two operators chose differently
+        elif there.ended:
+            await self._delete(Deletion(*key, there.uid, 0))
+        elif not there.deleting:
+            await self._delete(Deletion(*key, there.uid, None))
+
+    async def _back_to_queue(self, job: JobView, reason: str, message: str) -> None:
+        self._creating.discard((job.uid, job.attempt))
+        await self._write(job, say.requeued(job, reason, message, self._clock()))
+
+    async def _refused(self, job: JobView, error: ApiError) -> None:
+        """The API server does not take the pod: a quota, a policy, or a field of spec.runner."""
+        self._creating.discard((job.uid, job.attempt))
+        moment = Moment(self._clock(), self._settings)
+        kind = End.FATAL if error.status in (400, 422) else End.FAILED
+        decision = refused_by_api(job, Ending(kind, "PodRefused", error.message), moment)
+        assert decision.status is not None
+        await self._write(job, decision.status)
+        if decision.notice is not None:
+            await self._announce(job, decision.notice)
+
+    async def _announce(self, job: JobView, notice: Notice) -> None:
+        """A Kubernetes Event; without it nothing is lost."""
+        try:
+            await self._api.create_event(event_for(job, notice, self._clock()))
+        except ApiError as error:
+            log.warning("%s/%s: no event for %s: %s", *job.key, notice.reason, error)
+
+    async def tell_progress(self, job: JobView, pod: PodView, report: Any) -> None:
+        """Write what a pod said of its progress, if it is news."""
+        if job.key in self._busy or not self.leading:
+            return
+        new = say.with_report(job, pod, report, self._clock())
+        if say.as_json(new) != say.as_json(job.status):
+            self._spawn(job, self._carry_out(job, Decision(status=new)))
+
+
+def _in_line(job: JobView) -> bool:
+    """Whether a job waits, or is about to."""
+    return (
+        not job.active
+        and not job.deleting
+        and not job.suspend
+        and job.phase in (None, Phase.QUEUED, Phase.STOPPED)
+        and queue_fault(job.wanted_queue) is None
+    )
+
+
+def _as_told(job: JobView) -> tuple[str, str] | None:
+    """What a job that backs off was told: why its last attempt ended."""
+    told = say.condition(job.status, ConditionType.ADMITTED)
+    return (told.reason, told.message) if told else None

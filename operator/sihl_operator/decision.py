@@ -1,0 +1,52 @@
+"""What can be decided about a job: values that `act` carries out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sihl_api.trainingjob import TrainingJobStatus
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """A pod to be deleted, only if it still is the one that was seen."""
+
+    namespace: str
+    name: str
+    uid: str
+    grace: int | None  # seconds; 0 forces, None leaves it to the pod
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A Kubernetes Event for what the status does not keep."""
+
+    reason: str
+    message: str
+    warning: bool = True
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do for one job now, and when to look again though nothing changed.
+
+    Attributes:
+        status: The status to write, by compare-and-swap; None leaves it.
+        refresh: The status is news of position or progress only, which may wait.
+        create: The pod of the current attempt is to be created.
+        delete: The pod to be deleted.
+        confirm_absent: Act only if the API server confirms that no such pod exists.
+        due: Seconds since 1970.
+    """
+
+    status: TrainingJobStatus | None = None
+    refresh: bool = False
+    create: bool = False
+    delete: Deletion | None = None
+    confirm_absent: str | None = None
+    notice: Notice | None = None
+    due: float | None = None
+
+
+NOTHING = Decision()
+"""Nothing to do until something changes."""

@@ -1,0 +1,241 @@
+"""The API server, as the operator uses it: a handful of calls, typed errors, writes counted.
+
+What it needs of RBAC, and nothing more:
+    sihl.ai trainingjobs: get list watch;  trainingjobs/status: patch
+    "" pods: get list watch create delete;  nodes: list watch;  events: create
+    coordination.k8s.io leases (own namespace): get create update
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import aiohttp
+import orjson
+from kubernetes import client, config
+
+from sihl_api.trainingjob import API_VERSION, PLURAL
+
+JOBS = f"/apis/{API_VERSION}/{PLURAL}"
+_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
+_TOKEN_SECONDS = 60.0
+_PAGE = 1000
+
+
+class ApiError(Exception):
+    """The API server refused a call, or did not answer."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(f"{status} {reason}: {message}")
+        self.status, self.reason, self.message = status, reason, message
+
+
+class ConflictError(ApiError):
+    """The object is not the one that was seen: read it again."""
+
+
+class AlreadyExistsError(ApiError):
+    """The name is taken."""
+
+
+class NotFoundError(ApiError):
+    """There is none, or none with that uid."""
+
+
+class UnavailableError(ApiError):
+    """No answer, or one that asks to try again; a write may have taken effect."""
+
+
+class Api(Protocol):
+    """What deciding and acting need of the API server."""
+
+    async def list_all(self, kind: str) -> tuple[list[dict[str, Any]], str]: ...  # noqa: D102
+    async def get_job(self, namespace: str, name: str) -> dict[str, Any]: ...  # noqa: D102
+    async def patch_job_status(  # noqa: D102
+        self, namespace: str, name: str, version: str, status: dict[str, Any]
+    ) -> dict[str, Any]: ...
+    async def get_pod(self, namespace: str, name: str) -> dict[str, Any]: ...  # noqa: D102
+    async def create_pod(self, pod: dict[str, Any]) -> dict[str, Any]: ...  # noqa: D102
+    async def delete_pod(  # noqa: D102
+        self, namespace: str, name: str, uid: str, grace: int | None
+    ) -> None: ...
+    async def create_event(self, event: dict[str, Any]) -> None: ...  # noqa: D102
+
+
+class KubeApi:
+    """The real one. Use as an async context manager.
+
+    Args:
+        wrote: Told the verb and the resource of every write that was tried.
+        namespaces: Whose objects to list; empty: all.
+    """
+
+    def __init__(self, wrote: Callable[[str, str], None], namespaces: tuple[str, ...] = ()) -> None:
+        self._wrote = wrote
+        self._namespaces = namespaces
+        self._configuration = _configuration()
+        self._token: tuple[float, str] = (0.0, "")
+
+    async def __aenter__(self) -> KubeApi:
+        connector = aiohttp.TCPConnector(ssl=_tls(self._configuration), limit=64)
+        self._session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def list_all(self, kind: str) -> tuple[list[dict[str, Any]], str]:
+        """All jobs, pods or nodes, and the list's resourceVersion."""
+        items: list[dict[str, Any]] = []
+        version = "0"
+        for path in self._list_paths(kind):
+            following = ""
+            while True:
+                query = {"limit": str(_PAGE)} | ({"continue": following} if following else {})
+                page = await self._call("GET", path, query=query)
+                items += page["items"]
+                version = page["metadata"]["resourceVersion"]
+                following = page["metadata"].get("continue") or ""
+                if not following:
+                    break
+        return items, version
+
+    def _list_paths(self, kind: str) -> list[str]:
+        if kind == "node":
+            return ["/api/v1/nodes"]
+        if kind == "pod":
+            return ["/api/v1/pods"]  # of all namespaces: capacity counts every pod
+        if not self._namespaces:
+            return [JOBS]
+        return [f"/apis/{API_VERSION}/namespaces/{name}/{PLURAL}" for name in self._namespaces]
+
+    async def get_job(self, namespace: str, name: str) -> dict[str, Any]:
+        """A TrainingJob."""
+        return await self._call("GET", _job_path(namespace, name))
+
+    async def patch_job_status(
+        self, namespace: str, name: str, version: str, status: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Merge into a job's status, if the job still is at `version`; nulls remove."""
+        body = {"metadata": {"resourceVersion": version}, "status": status}
+        return await self._write(
+            "patch", "trainingjobs", "PATCH", f"{_job_path(namespace, name)}/status", body,
+            "application/merge-patch+json",
+        )  # fmt: skip
+
+    async def get_pod(self, namespace: str, name: str) -> dict[str, Any]:
+        """A pod."""
+        return await self._call("GET", _pod_path(namespace, name))
+
+    async def create_pod(self, pod: dict[str, Any]) -> dict[str, Any]:
+        """Create a pod."""
+        path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods"
+        return await self._write("create", "pods", "POST", path, pod)
+
+    async def delete_pod(self, namespace: str, name: str, uid: str, grace: int | None) -> None:
+        """Delete a pod if it still is the one with `uid`; grace None: its own."""
+        body: dict[str, Any] = {
+            "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid},
+        }  # fmt: skip
+        if grace is not None:
+            body["gracePeriodSeconds"] = grace
+        await self._write("delete", "pods", "DELETE", _pod_path(namespace, name), body)
+
+    async def create_event(self, event: dict[str, Any]) -> None:
+        """Create an Event."""
+        path = f"/api/v1/namespaces/{event['metadata']['namespace']}/events"
+        await self._write("create", "events", "POST", path, event)
+
+    async def lease(
+        self, verb: str, namespace: str, name: str, body: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Get, create or update a Lease."""
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+        if verb == "get":
+            return await self._call("GET", f"{path}/{name}")
+        if verb == "create":
+            return await self._write("create", "leases", "POST", path, body)
+        return await self._write("update", "leases", "PUT", f"{path}/{name}", body)
+
+    # --- one call ----------------------------------------------------------------------------
+
+    async def _write(
+        self, verb: str, resource: str, method: str, path: str, body: Any,
+        kind: str = "application/json",
+    ) -> dict[str, Any]:  # fmt: skip
+        self._wrote(verb, resource)
+        return await self._call(method, path, body, kind)
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        kind: str = "application/json",
+        query: dict[str, str] | None = None,
+    ) -> dict[str, Any]:
+        headers = {"Content-Type": kind, "Accept": "application/json", **self._authorization()}
+        data = orjson.dumps(body) if body is not None else None
+        url = f"{self._configuration.host}{path}"
+        try:
+            async with self._session.request(
+                method, url, data=data, headers=headers, params=query
+            ) as answer:
+                content = await answer.read()
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise UnavailableError(0, type(error).__name__, str(error)) from error
+        try:
+            found: dict[str, Any] = orjson.loads(content) if content else {}
+        except orjson.JSONDecodeError:
+            found = {"message": content[:200].decode(errors="replace")}
+        if answer.status >= 400:
+            raise _error(answer.status, found)
+        return found
+
+    def _authorization(self) -> dict[str, str]:
+        """The token is read anew from time to time: Kubernetes rotates a pod's."""
+        read_at, token = self._token
+        if time.monotonic() - read_at > _TOKEN_SECONDS or not token:
+            token = self._configuration.get_api_key_with_prefix("authorization") or ""
+            self._token = (time.monotonic(), token)
+        return {"Authorization": token} if token else {}
+
+
+def _job_path(namespace: str, name: str) -> str:
+    return f"/apis/{API_VERSION}/namespaces/{namespace}/{PLURAL}/{name}"
+
+
+def _pod_path(namespace: str, name: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/pods/{name}"
+
+
+def _configuration() -> Any:
+    configuration = client.Configuration()
+    try:
+        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except config.ConfigException:
+        config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    return configuration
+
+
+def _tls(configuration: Any) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    if configuration.cert_file:
+        context.load_cert_chain(Path(configuration.cert_file), configuration.key_file)
+    return context
+
+
+def _error(status: int, body: dict[str, Any]) -> ApiError:
+    reason, message = str(body.get("reason") or ""), str(body.get("message") or "")
+    if status == 409:
+        kind = AlreadyExistsError if reason == "AlreadyExists" else ConflictError
+        return kind(status, reason, message)
+    if status == 404:
+        return NotFoundError(status, reason, message)
+    if status in (408, 429) or status >= 500:
+        return UnavailableError(status, reason, message)
+    return ApiError(status, reason, message)

@@ -1,0 +1,100 @@
+"""What Prometheus is told."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter as Count
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from sihl_api.trainingjob import Phase
+from sihl_operator.scheduling import line
+from sihl_operator.views import JobView, parse
+from sihl_operator.world import World
+
+_WAITS = (1, 5, 15, 60, 300, 900, 3600, 14400, 43200, 86400, 259200)
+_STOPS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
+
+
+class Metrics:
+    """Counters of what happened, and gauges read off the world when they are asked for."""
+
+    def __init__(self, world: World, clock: Callable[[], float] = time.time) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(_Jobs(world, clock))
+        self.writes = Counter(
+            "sihl_operator_api_writes", "Writes to the API server that were tried",
+            ["verb", "resource"], registry=self.registry,
+        )  # fmt: skip
+        self.decisions = Histogram(
+            "sihl_operator_decision_seconds", "Time that a round of decisions took",
+            buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5), registry=self.registry,
+        )  # fmt: skip
+        self.queue_wait = self._histogram(
+            "sihl_job_queue_wait_seconds", "From submission to the first attempt", _WAITS
+        )
+        self.time_to_running = self._histogram(
+            "sihl_job_time_to_running_seconds", "From admission to training", _WAITS
+        )
+        self.stop_duration = self._histogram(
+            "sihl_job_stop_seconds", "From a stop's beginning to the pod's end", _STOPS
+        )
+        self.leader = Gauge(
+            "sihl_operator_leader", "1 on the replica that leads", registry=self.registry
+        )
+
+    def _histogram(self, name: str, text: str, buckets: tuple[int, ...]) -> Histogram:
+        return Histogram(name, text, ["queue"], buckets=buckets, registry=self.registry)
+
+    def wrote(self, verb: str, resource: str) -> None:
+        """Count a write."""
+        self.writes.labels(verb, resource).inc()
+
+    def moved(
+        self, before: JobView, after: JobView, now: float, stopping_since: float | None
+    ) -> None:
+        """A job's status was written: measure what came to an end by it."""
+        if after.phase is Phase.STARTING and before.attempt == 0:
+            self.queue_wait.labels(after.queue).observe(max(0.0, now - after.created))
+        if after.phase is Phase.RUNNING and before.phase is Phase.STARTING:
+            started = parse(after.status.started_at) or now
+            self.time_to_running.labels(after.queue).observe(max(0.0, now - started))
+        if before.phase is Phase.STOPPING and not after.active and stopping_since:
+            self.stop_duration.labels(before.queue).observe(max(0.0, now - stopping_since))
+
+
+class _Jobs(Collector):
+    """Gauges over all jobs."""
+
+    def __init__(self, world: World, clock: Callable[[], float]) -> None:
+        self._world = world
+        self._clock = clock
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        phases = GaugeMetricFamily(
+            "sihl_jobs", "Jobs by phase", labels=["namespace", "queue", "phase"]
+        )
+        positions = GaugeMetricFamily(
+            "sihl_job_queue_position", "1 is next", labels=["namespace", "queue", "job"]
+        )
+        ages = GaugeMetricFamily(
+            "sihl_job_checkpoint_age_seconds", "Since the last durable checkpoint of an active job",
+            labels=["namespace", "queue", "job"],
+        )  # fmt: skip
+        for (namespace, queue), keys in list(self._world.by_queue.items()):
+            jobs = [self._world.jobs[key] for key in list(keys) if key in self._world.jobs]
+            counts = Count(job.phase or Phase.QUEUED for job in jobs)
+            for phase in Phase:
+                phases.add_metric([namespace, queue, phase.value], counts[phase])
+            waiting = line(job for job in jobs if job.phase in (None, Phase.QUEUED))
+            for position, job in enumerate(waiting, start=1):
+                positions.add_metric([namespace, queue, job.name], position)
+            for job in jobs:
+                saved = job.status.checkpoint
+                if job.active and saved:
+                    age = self._clock() - (parse(saved.saved_at) or self._clock())
+                    ages.add_metric([namespace, queue, job.name], age)
+        return iter((phases, positions, ages))

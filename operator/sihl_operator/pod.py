@@ -1,0 +1,226 @@
+"""The pod of an attempt, as the API server is asked for it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sihl_api.runtime import (
+    DATASET_DIRECTORY,
+    DATASET_KEYS,
+    FETCH_TRAIN_CONTAINER,
+    FETCH_VALIDATION_CONTAINER,
+    HTTP_PORT,
+    SCRATCH_DIRECTORY,
+    STORE_KEYS,
+    STORE_OPTIONAL_KEYS,
+    STORE_SECRET,
+    TRAINER_CONTAINER,
+    Env,
+    reference_json,
+)
+from sihl_api.trainingjob import API_VERSION, KIND
+from sihl_operator.capacity import Demand
+from sihl_operator.settings import Settings
+from sihl_operator.views import (
+    ATTEMPT_LABEL,
+    JOB_LABEL,
+    JOB_UID_LABEL,
+    PROJECT_LABEL,
+    QUEUE_LABEL,
+    JobView,
+    pod_name,
+    pod_requests,
+)
+
+_SECURITY = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+_MOUNTS = [
+    {"name": "dataset", "mountPath": DATASET_DIRECTORY},
+    {"name": "scratch", "mountPath": SCRATCH_DIRECTORY},
+    {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108 (a mount, not a file)
+]
+
+
+def render_pod(job: JobView, attempt: int, queue: str, settings: Settings) -> dict[str, Any]:
+    """The pod that serves a job's attempt; its name is the queue's, and there is but one."""
+    runner = job.runner
+    spec: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": job.runner_seconds("stopGracePeriod", "5m"),
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": settings.runner_user,
+            "runAsGroup": settings.runner_user,
+            "fsGroup": settings.runner_user,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "initContainers": _fetch_containers(job, attempt, settings),
+        "containers": [_trainer(job, attempt, settings)],
+        "volumes": [
+            {"name": "dataset", "emptyDir": {"sizeLimit": runner.get("datasetSize", "20Gi")}},
+            {"name": "scratch", "emptyDir": _limited(settings.scratch_size)},
+            {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": settings.shared_memory}},
+        ],
+    }
+    for field in (
+        "nodeSelector",
+        "tolerations",
+        "affinity",
+        "serviceAccountName",
+        "priorityClassName",
+    ):
+        if runner.get(field):
+            spec[field] = runner[field]
+    if settings.image_pull_secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": _metadata(job, attempt, queue),
+        "spec": spec,
+    }
+
+
+def demand(job: JobView, settings: Settings) -> Demand:
+    """What the job's pod will ask of a node."""
+    containers = {"containers": [{"resources": _resources(job, settings)}]}
+    return Demand(
+        pod_requests(containers),
+        job.runner.get("nodeSelector") or {},
+        tuple(job.runner.get("tolerations") or ()),
+        job.runner.get("affinity"),
+    )
+
+
+def _metadata(job: JobView, attempt: int, queue: str) -> dict[str, Any]:
+    return {
+        "name": pod_name(queue),
+        "namespace": job.namespace,
+        "labels": {
+            "app.kubernetes.io/name": "sihl-runner",
+            "app.kubernetes.io/managed-by": "sihl-operator",
+            JOB_UID_LABEL: job.uid,
+            JOB_LABEL: job.name,
+            PROJECT_LABEL: job.spec["project"],
+            QUEUE_LABEL: queue,
+            ATTEMPT_LABEL: str(attempt),
+        },
+        "annotations": {"prometheus.io/scrape": "true", "prometheus.io/port": str(HTTP_PORT)},
+        # The job's deletion deletes the pod, gracefully, even while no operator runs.
+        "ownerReferences": [
+            {
+                "apiVersion": API_VERSION,
+                "kind": KIND,
+                "name": job.name,
+                "uid": job.uid,
+                "controller": True,
+                "blockOwnerDeletion": False,
+            }
+        ],
+    }
+
+
+def _fetch_containers(job: JobView, attempt: int, settings: Settings) -> list[dict[str, Any]]:
+    found = []
+    for split, name in (
+        ("train", FETCH_TRAIN_CONTAINER),
+        ("validation", FETCH_VALIDATION_CONTAINER),
+    ):
+        location = job.spec["dataset"].get(split)
+        if not location:
+            continue
+        secret = (location.get("credentials") or {}).get("secretName")
+        keys = [_from_secret(Env.dataset(key), secret, key) for key in DATASET_KEYS if secret]
+        found.append(
+            {
+                **_container(job, attempt, settings, name, ["fetch", split], keys),
+                "resources": {k: v for k, v in _cpu_and_memory(job, settings).items() if v},
+            }
+        )
+    return found
+
+
+def _trainer(job: JobView, attempt: int, settings: Settings) -> dict[str, Any]:
+    keys = [
+        _from_secret(Env.store(key), STORE_SECRET, key, optional=key in STORE_OPTIONAL_KEYS)
+        for key in STORE_KEYS
+    ]
+    return {
+        **_container(job, attempt, settings, TRAINER_CONTAINER, ["train"], keys),
+        "resources": _resources(job, settings),
+        "lifecycle": {"preStop": {"exec": {"command": ["sihl-trainer", "stop"]}}},
+    }
+
+
+def _container(
+    job: JobView,
+    attempt: int,
+    settings: Settings,
+    name: str,
+    arguments: list[str],
+    secrets: list[dict[str, Any]],
+) -> dict[str, Any]:
+    image = job.runner.get("image") or settings.trainer_image
+    env: list[dict[str, Any]] = [
+        {
+            "name": Env.JOB,
+            "value": reference_json(job.namespace, job.name, job.uid, dict(job.spec)),
+        },
+        {"name": Env.ATTEMPT, "value": str(attempt)},
+        {"name": Env.IMAGE, "value": image},
+        {"name": "TMPDIR", "value": SCRATCH_DIRECTORY},
+        {"name": "HOME", "value": SCRATCH_DIRECTORY},
+        _from_field(Env.POD_NAME, "metadata.name"),
+        _from_field(Env.NODE_NAME, "spec.nodeName"),
+    ]
+    if settings.allow_cpu:
+        env.append({"name": Env.ALLOW_CPU, "value": "1"})
+    return {
+        "name": name,
+        "image": image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "command": ["sihl-trainer", *arguments],
+        "env": [*env, *secrets],
+        "ports": [{"name": "metrics", "containerPort": HTTP_PORT}],
+        "securityContext": _SECURITY,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": _MOUNTS,
+    }
+
+
+def _from_field(name: str, path: str) -> dict[str, Any]:
+    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+
+def _from_secret(name: str, secret: str, key: str, optional: bool = False) -> dict[str, Any]:
+    reference: dict[str, Any] = {"name": secret, "key": key}
+    if optional:
+        reference["optional"] = True
+    return {"name": name, "valueFrom": {"secretKeyRef": reference}}
+
+
+def _limited(size: str) -> dict[str, str]:
+    return {"sizeLimit": size} if size else {}
+
+
+def _cpu_and_memory(job: JobView, settings: Settings) -> dict[str, dict[str, Any]]:
+    given: Mapping[str, Any] = job.runner.get("resources") or {}
+    limits, requests = dict(given.get("limits") or {}), dict(given.get("requests") or {})
+    for name, default in (("cpu", settings.default_cpu), ("memory", settings.default_memory)):
+        if name not in requests and name not in limits:
+            requests[name] = default
+    return {"limits": limits, "requests": requests}
+
+
+def _resources(job: JobView, settings: Settings) -> dict[str, dict[str, Any]]:
+    found = _cpu_and_memory(job, settings)
+    if job.gpus:
+        found["limits"][settings.gpu_resource] = str(job.gpus)
+        found["requests"][settings.gpu_resource] = str(job.gpus)
+    return found

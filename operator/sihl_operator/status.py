@@ -1,0 +1,355 @@
+"""What a job's status says, as values: each function returns the next status, and touches nothing.
+
+Times are seconds since 1970. A condition's transition time moves only when its status changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sihl_api.runtime import ProgressReport, Result
+from sihl_api.trainingjob import (
+    CheckpointStatus,
+    Condition,
+    ConditionType,
+    Phase,
+    Progress,
+    TrainingJobStatus,
+)
+from sihl_operator.views import JobView, PodView, pod_name, rfc3339
+
+MESSAGE_LIMIT = 2000
+"""Of a condition's message, in characters: a person reads it in `kubectl describe`."""
+
+Status = TrainingJobStatus
+
+
+def condition(status: Status, kind: ConditionType) -> Condition | None:
+    """The condition of that type, if the status has it."""
+    return next((c for c in status.conditions or [] if c.type == kind), None)
+
+
+def with_condition(
+    job: JobView,
+    status: Status,
+    kind: ConditionType,
+    value: bool | None,
+    reason: str,
+    message: str,
+    now: float,
+) -> Status:
+    """The status with one condition set; None for Unknown."""
+    text = "Unknown" if value is None else str(value)
+    before = condition(status, kind)
+    since = before.last_transition_time if before and before.status == text else rfc3339(now)
+    new = Condition.model_validate(
+        {
+            "type": kind.value,
+            "status": text,
+            "reason": reason,
+            "message": message[:MESSAGE_LIMIT],
+            "last_transition_time": since,
+            "observed_generation": job.generation,
+        }
+    )
+    if before is not None and before.model_copy(update={"observed_generation": 0}) == (
+        new.model_copy(update={"observed_generation": 0})
+    ):
+        return status  # a new generation alone is no news worth a write
+    others = [c for c in status.conditions or [] if c.type != kind]
+    order = list(ConditionType)
+    return status.model_copy(
+        update={"conditions": sorted([*others, new], key=lambda c: order.index(c.type))}
+    )
+
+
+def without_condition(status: Status, *kinds: ConditionType) -> Status:
+    """The status without the conditions of those types."""
+    left = [c for c in status.conditions or [] if c.type not in kinds]
+    return status.model_copy(update={"conditions": left or None})
+
+
+def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """What turns `old` into `new` by JSON merge patch (RFC 7386): removed keys are null."""
+    patch: dict[str, Any] = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            inner = merge_patch(before, value)
+            if inner:
+                patch[key] = inner
+        elif key not in old or before != value:
+            patch[key] = value
+    return patch
+
+
+def as_json(status: Status) -> dict[str, Any]:
+    """The status as the API server stores it."""
+    dumped: dict[str, Any] = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return dumped
+
+
+def _next(job: JobView, now: float, **changes: Any) -> Status:
+    """The job's status with changes, and what every write sets."""
+    status = job.status
+    return status.model_copy(
+        update={
+            "observed_generation": job.generation,
+            "submitted_at": status.submitted_at or rfc3339(job.created or now),
+            **changes,
+        }
+    )
+
+
+# --- waiting ---------------------------------------------------------------------------------
+
+
+def queued(job: JobView, position: int | None, reason: str, message: str, now: float) -> Status:
+    """Waits in its queue, and why."""
+    status = _next(
+        job,
+        now,
+        phase=Phase.QUEUED,
+        queue=job.wanted_queue,
+        queue_position=position,
+        pod_name=None,
+        node_name=None,
+        started_at=None,
+        running_at=None,
+        ended_at=None,
+    )
+    status = with_condition(
+        job, status, ConditionType.ACCEPTED, True, "Valid", "The job can be queued.", now
+    )
+    return with_condition(job, status, ConditionType.ADMITTED, False, reason, message, now)
+
+
+def refused(job: JobView, reason: str, message: str, now: float) -> Status:
+    """Not accepted: waits for the user to correct it."""
+    status = _next(job, now, phase=Phase.QUEUED, queue_position=None, queue=None)
+    status = with_condition(job, status, ConditionType.ACCEPTED, False, reason, message, now)
+    return with_condition(
+        job, status, ConditionType.ADMITTED, False, reason, "The job is not accepted.", now
+    )
+
+
+def requeued(
+    job: JobView,
+    reason: str,
+    message: str,
+    now: float,
+    *,
+    failures: int | None = None,
+    retry_at: float | None = None,
+) -> Status:
+    """Back in its queue after an attempt, to resume from its last checkpoint."""
+    status = queued(job, None, reason, message, now)
+    progress = status.progress
+    return without_condition(
+        status.model_copy(
+            update={
+                "failures": failures if failures is not None else status.failures,
+                "retry_after": rfc3339(retry_at + 0.999) if retry_at is not None else None,
+                "progress": progress
+                and Progress(
+                    step=progress.step, max_steps=progress.max_steps, percent=progress.percent
+                ),
+            }
+        ),
+        ConditionType.DATASET_READY,
+    )
+
+
+# --- active ----------------------------------------------------------------------------------
+
+
+def starting(job: JobView, now: float) -> Status:
+    """Admitted: the next attempt begins, and its pod is to be created."""
+    attempt = job.attempt + 1
+    queue = job.wanted_queue
+    status = _next(
+        job,
+        now,
+        phase=Phase.STARTING,
+        queue=queue,
+        attempt=attempt,
+        queue_position=None,
+        retry_after=None,
+        pod_name=pod_name(queue),
+        node_name=None,
+        started_at=rfc3339(now),
+        running_at=None,
+        ended_at=None,
+    )
+    for kind, value, reason, message in (
+        (ConditionType.ACCEPTED, True, "Valid", "The job can be queued."),
+        (ConditionType.ADMITTED, True, "Admitted", f"Attempt {attempt} has the queue {queue!r}."),
+        (ConditionType.DATASET_READY, False, "NotFetched", "The dataset is not fetched yet."),
+    ):
+        status = with_condition(job, status, kind, value, reason, message, now)
+    return status
+
+
+def start_problem(job: JobView, reason: str, message: str, now: float) -> Status:
+    """Starting, but something is in the way that a person may have to mend."""
+    return with_condition(
+        job, _next(job, now), ConditionType.DATASET_READY, False, reason, message, now
+    )
+
+
+def running(job: JobView, pod: PodView, now: float) -> Status:
+    """The trainer's container runs: the dataset is there."""
+    status = _next(
+        job, now, phase=Phase.RUNNING, node_name=pod.node or None, running_at=rfc3339(now)
+    )
+    return with_condition(
+        job, status, ConditionType.DATASET_READY, True, "Fetched",
+        "The dataset is on the node's disk, checked.", now,
+    )  # fmt: skip
+
+
+def stopping(job: JobView, pod: PodView) -> Status:
+    """The pod was asked to end; it saves a checkpoint first."""
+    return job.status.model_copy(
+        update={
+            "phase": Phase.STOPPING,
+            "observed_generation": job.generation,
+            "node_name": pod.node or job.status.node_name,
+        }
+    )
+
+
+def with_report(job: JobView, pod: PodView, report: ProgressReport, now: float) -> Status:
+    """The status with what the pod says of its progress."""
+    status = job.status.model_copy(update={"node_name": pod.node or job.status.node_name})
+    status = status.model_copy(
+        update={
+            "progress": _merged(status.progress, report.progress),
+            "metrics": report.metrics or status.metrics,
+        }
+    )
+    return _with_checkpoint(job, status, report.checkpoint, now)
+
+
+def _merged(old: Progress | None, new: Progress) -> Progress | None:
+    """New values over old ones: a fetch that is over keeps its bytes."""
+    values = {**(old.model_dump() if old else {}), **new.model_dump(exclude_none=True)}
+    return Progress(**values) if any(v is not None for v in values.values()) else None
+
+
+def _with_checkpoint(
+    job: JobView, status: Status, new: CheckpointStatus | None, now: float
+) -> Status:
+    """The status with the checkpoint, unless an attempt knows only an earlier one."""
+    old = status.checkpoint
+    if new is None or (old is not None and old.step >= new.step):
+        return status
+    status = status.model_copy(update={"checkpoint": new})
+    return with_condition(
+        job, status, ConditionType.CHECKPOINT_SAVED, True, "Saved", _saved(new), now
+    )
+
+
+def _saved(checkpoint: CheckpointStatus) -> str:
+    return f"A checkpoint of step {checkpoint.step} lies at {checkpoint.uri}."
+
+
+# --- ended -----------------------------------------------------------------------------------
+
+
+def _with_result(job: JobView, status: Status, result: Result | None, now: float) -> Status:
+    """The status with what the attempt said last."""
+    if result is None:
+        return status
+    step, progress = result.step, status.progress
+    if step is not None:
+        known = progress.model_dump() if progress else {}
+        maximum = known.get("max_steps")
+        known |= {"step": step, "percent": min(100, 100 * step // maximum) if maximum else None}
+        progress = Progress(**known)
+    status = status.model_copy(
+        update={
+            "progress": progress,
+            "metrics": result.metrics or status.metrics,
+            "model": result.model or status.model,
+        }
+    )
+    return _with_checkpoint(job, status, result.checkpoint, now)
+
+
+def after_attempt(job: JobView, result: Result | None, now: float) -> JobView:
+    """The job as if its status already held what the attempt said last."""
+    status = _with_result(job, job.status, result, now)
+    return _with_status(job, status)
+
+
+def _with_status(job: JobView, status: Status) -> JobView:
+    from dataclasses import replace
+
+    return replace(job, raw_status=as_json(status))
+
+
+def ended(
+    job: JobView, phase: Phase, kind: ConditionType | None, reason: str, message: str, now: float
+) -> Status:
+    """Succeeded, Stopped or Failed; the node's copy of the dataset goes with the pod."""
+    status = job.status
+    progress = status.progress and status.progress.model_copy(
+        update={"remaining": None, "images_per_second": None}
+    )
+    held = job.active
+    status = _next(
+        job,
+        now,
+        phase=phase,
+        queue=status.queue if held else job.wanted_queue,
+        ended_at=rfc3339(now),
+        queue_position=None,
+        retry_after=None,
+        progress=progress,
+    )
+    if condition(status, ConditionType.DATASET_READY) is not None:
+        status = with_condition(
+            job, status, ConditionType.DATASET_READY, False, "Released",
+            "The pod has ended, and its copy of the dataset with it.", now,
+        )  # fmt: skip
+    if condition(status, ConditionType.ACCEPTED) is None:
+        status = with_condition(
+            job, status, ConditionType.ACCEPTED, True, "Valid", "The job can be queued.", now
+        )
+    if phase is Phase.STOPPED or not held:
+        status = with_condition(job, status, ConditionType.ADMITTED, False, reason, message, now)
+    if kind is not None:
+        status = with_condition(job, status, kind, True, reason, message, now)
+    return status
+
+
+def stopped(
+    job: JobView, message: str, now: float, *, saved: bool | None, missing: str = "NoStepYet"
+) -> Status:
+    """Stopped as the user asked.
+
+    Args:
+        job: With its last result already in its status.
+        message: How the attempt ended.
+        now: Seconds since 1970.
+        saved: Whether the stop saved its state; None when nobody saw it end.
+        missing: The reason where there is no checkpoint at all.
+    """
+    status = ended(job, Phase.STOPPED, None, "Suspended", message, now)
+    checkpoint = status.checkpoint
+    if saved is None:
+        text = "The pod vanished before it could say whether it saved a checkpoint."
+        if checkpoint:
+            text += f" The last known is of step {checkpoint.step}."
+        value, reason = None, "PodVanished"
+    elif checkpoint is None:
+        value, reason = False, missing
+        text = "There is no checkpoint: the job was stopped before its first step was saved."
+    elif saved:
+        value, reason, text = True, "Saved", _saved(checkpoint)
+    else:
+        value, reason = True, "Earlier"
+        text = "The stop itself saved nothing more. " + _saved(checkpoint)
+    return with_condition(job, status, ConditionType.CHECKPOINT_SAVED, value, reason, text, now)

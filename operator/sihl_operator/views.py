@@ -1,0 +1,392 @@
+"""Small typed views of what the API server sends: jobs, pods, nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+from sihl_api.runtime import (
+    FETCH_TRAIN_CONTAINER,
+    FETCH_VALIDATION_CONTAINER,
+    TRAINER_CONTAINER,
+    Result,
+    read_result,
+)
+from sihl_api.trainingjob import GROUP, QUEUE_ANNOTATION, Phase, TrainingJobStatus
+from sihl_api.units import quantity, seconds
+
+JOB_UID_LABEL = f"{GROUP}/job-uid"
+JOB_LABEL = f"{GROUP}/job"
+PROJECT_LABEL = f"{GROUP}/project"
+QUEUE_LABEL = f"{GROUP}/queue"
+ATTEMPT_LABEL = f"{GROUP}/attempt"
+
+Raw = Mapping[str, Any]
+Resources = dict[str, Decimal]
+Key = tuple[str, str]
+"""(namespace, name)."""
+
+
+def rfc3339(when: float) -> str:
+    """Seconds since 1970 as metav1.Time has them: whole seconds, UTC."""
+    return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse(text: str | None) -> float | None:
+    """Seconds since 1970, or None for None."""
+    return datetime.fromisoformat(text).timestamp() if text else None
+
+
+def pod_name(queue: str) -> str:
+    """The one name of a queue's pod: a second pod cannot exist, whatever operators believe."""
+    return f"{queue}-runner"
+
+
+@dataclass(frozen=True, eq=False)
+class JobView:
+    """A TrainingJob as it was last seen; `raw_status` stands in for the status in `raw`."""
+
+    raw: Raw
+    raw_status: Raw | None = None
+
+    @cached_property
+    def key(self) -> Key:
+        """(namespace, name)."""
+        return self.raw["metadata"]["namespace"], self.raw["metadata"]["name"]
+
+    @property
+    def namespace(self) -> str:
+        """Its namespace."""
+        return self.key[0]
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.key[1]
+
+    @property
+    def uid(self) -> str:
+        """Its uid: what tells it from a later job of the same name."""
+        return str(self.raw["metadata"]["uid"])
+
+    @property
+    def resource_version(self) -> str:
+        """What a write must match."""
+        return str(self.raw["metadata"]["resourceVersion"])
+
+    @property
+    def generation(self) -> int:
+        """Of the spec."""
+        return int(self.raw["metadata"].get("generation", 0))
+
+    @cached_property
+    def created(self) -> float:
+        """Seconds since the epoch."""
+        return parse(self.raw["metadata"].get("creationTimestamp")) or 0.0
+
+    @property
+    def deleting(self) -> bool:
+        """Whether the API server was asked to delete it."""
+        return "deletionTimestamp" in self.raw["metadata"]
+
+    @property
+    def spec(self) -> Raw:
+        """As the API server defaulted it."""
+        spec: Raw = self.raw["spec"]
+        return spec
+
+    @cached_property
+    def status(self) -> TrainingJobStatus:
+        """Empty for a job that nobody has seen yet."""
+        return TrainingJobStatus.model_validate(self.stored_status)
+
+    @property
+    def stored_status(self) -> Raw:
+        """The status as the API server has it."""
+        if self.raw_status is not None:
+            return self.raw_status
+        return self.raw.get("status") or {}
+
+    @property
+    def phase(self) -> Phase | None:
+        """None for a job that nobody has seen yet."""
+        return self.status.phase
+
+    @property
+    def active(self) -> bool:
+        """Whether it holds its queue."""
+        return self.phase is not None and self.phase.active
+
+    @property
+    def attempt(self) -> int:
+        """The current or last attempt; 0 before the first."""
+        return self.status.attempt or 0
+
+    @property
+    def failures(self) -> int:
+        """Attempts that counted against `retries`."""
+        return self.status.failures or 0
+
+    @property
+    def suspend(self) -> bool:
+        """Whether its user wants it stopped."""
+        return bool(self.spec.get("suspend"))
+
+    @property
+    def priority(self) -> int:
+        """Higher first in its queue."""
+        return int(self.spec.get("priority") or 0)
+
+    @property
+    def wanted_queue(self) -> str:
+        """The annotation's queue, else the project."""
+        annotations = self.raw["metadata"].get("annotations") or {}
+        return str(annotations.get(QUEUE_ANNOTATION) or self.spec["project"])
+
+    @property
+    def queue(self) -> str:
+        """Once admitted it keeps its queue: an edit of the annotation moves a waiting job only."""
+        return (self.active and self.status.queue) or self.wanted_queue
+
+    @property
+    def runner(self) -> Raw:
+        """spec.runner, empty where the API server did not default it."""
+        runner: Raw = self.spec.get("runner") or {}
+        return runner
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that it asks for."""
+        return int(self.runner.get("gpus", 1))
+
+    def runner_seconds(self, name: str, default: str) -> int:
+        """A duration of spec.runner, in seconds."""
+        return seconds(self.runner.get(name) or default)
+
+    @property
+    def retry_after(self) -> float:
+        """Not admitted before; 0 where nothing holds it back."""
+        return parse(self.status.retry_after) or 0.0
+
+
+@dataclass(frozen=True)
+class ContainerView:
+    """One container's state; `result` is what it left in its termination message."""
+
+    name: str
+    init: bool
+    waiting_reason: str = ""
+    waiting_message: str = ""
+    running_since: float | None = None
+    exit_code: int | None = None
+    ended_reason: str = ""
+    message: str = ""
+    finished: float | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has run and does no more."""
+        return self.exit_code is not None
+
+    @property
+    def result(self) -> Result | None:
+        """None where it runs, or was killed before it could say anything."""
+        return read_result(self.message)
+
+
+@dataclass(frozen=True)
+class PodView:
+    """A pod of ours as it was last seen; `gone` when the API server has it no more."""
+
+    namespace: str
+    name: str
+    uid: str
+    job_uid: str
+    job_name: str
+    attempt: int
+    queue: str
+    phase: str
+    created: float
+    node: str = ""
+    ip: str = ""
+    deleting: bool = False
+    deletion_due: float | None = None  # when its grace period is over
+    unschedulable: str = ""
+    disruption: str = ""
+    reason: str = ""
+    message: str = ""
+    containers: tuple[ContainerView, ...] = ()
+    gone: bool = False
+
+    @property
+    def key(self) -> Key:
+        """(namespace, name)."""
+        return self.namespace, self.name
+
+    @property
+    def ours(self) -> bool:
+        """Whether it serves a job."""
+        return bool(self.job_uid)
+
+    @property
+    def ended(self) -> bool:
+        """Whether no container of it runs any more, or can again."""
+        return self.gone or self.phase in ("Succeeded", "Failed")
+
+    def container(self, name: str) -> ContainerView | None:
+        """A container by name."""
+        return next((c for c in self.containers if c.name == name), None)
+
+    @property
+    def trainer(self) -> ContainerView | None:
+        """The main container."""
+        return self.container(TRAINER_CONTAINER)
+
+    @property
+    def fetched(self) -> bool:
+        """Whether the whole dataset lies on the node."""
+        fetches = [
+            c
+            for c in self.containers
+            if c.name in (FETCH_TRAIN_CONTAINER, FETCH_VALIDATION_CONTAINER)
+        ]
+        return bool(fetches) and all(c.exit_code == 0 for c in fetches)
+
+    @property
+    def training(self) -> bool:
+        """Whether the main container runs."""
+        return self.trainer is not None and self.trainer.running_since is not None
+
+
+def pod_view(raw: Raw, gone: bool = False) -> PodView:
+    """A pod of ours."""
+    metadata, spec, status = raw["metadata"], raw["spec"], raw.get("status") or {}
+    labels = metadata.get("labels") or {}
+    conditions = {c["type"]: c for c in status.get("conditions") or []}
+    scheduled = conditions.get("PodScheduled", {})
+    disruption = conditions.get("DisruptionTarget", {})
+    return PodView(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        job_uid=labels.get(JOB_UID_LABEL, ""),
+        job_name=labels.get(JOB_LABEL, ""),
+        attempt=int(labels.get(ATTEMPT_LABEL) or 0),
+        queue=labels.get(QUEUE_LABEL, ""),
+        phase=status.get("phase") or "Pending",
+        created=parse(metadata.get("creationTimestamp")) or 0.0,
+        node=spec.get("nodeName") or "",
+        ip=status.get("podIP") or "",
+        deleting="deletionTimestamp" in metadata,
+        deletion_due=parse(metadata.get("deletionTimestamp")),
+        unschedulable=str(scheduled.get("message", ""))
+        if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable"
+        else "",
+        disruption=str(disruption.get("reason", "")) if disruption.get("status") == "True" else "",
+        reason=status.get("reason") or "",
+        message=status.get("message") or "",
+        containers=(
+            *(_container(c, True) for c in status.get("initContainerStatuses") or []),
+            *(_container(c, False) for c in status.get("containerStatuses") or []),
+        ),
+        gone=gone,
+    )
+
+
+def _container(raw: Raw, init: bool) -> ContainerView:
+    state = raw.get("state") or {}
+    waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}
+    return ContainerView(
+        name=raw["name"],
+        init=init,
+        waiting_reason=waiting.get("reason") or "",
+        waiting_message=waiting.get("message") or "",
+        running_since=parse((state.get("running") or {}).get("startedAt")),
+        exit_code=ended.get("exitCode"),
+        ended_reason=ended.get("reason") or "",
+        message=ended.get("message") or "",
+        finished=parse(ended.get("finishedAt")),
+    )
+
+
+@dataclass(frozen=True)
+class NodeView:
+    """A node: what it offers, and to whom."""
+
+    name: str
+    allocatable: Resources
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[Raw, ...] = ()
+    schedulable: bool = True
+    ready: bool = True
+
+
+def node_view(raw: Raw) -> NodeView:
+    """A node."""
+    status, spec = raw.get("status") or {}, raw.get("spec") or {}
+    ready = any(
+        c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or []
+    )
+    return NodeView(
+        name=raw["metadata"]["name"],
+        allocatable=resources(status.get("allocatable") or {}),
+        labels=raw["metadata"].get("labels") or {},
+        taints=tuple(spec.get("taints") or ()),
+        schedulable=not spec.get("unschedulable"),
+        ready=ready,
+    )
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What any pod of the cluster, ours or not, takes of its node."""
+
+    node: str
+    requests: Resources
+
+
+def usage_view(raw: Raw) -> Usage | None:
+    """A pod's share of its node; None where it has none, or has given it back."""
+    node = (raw.get("spec") or {}).get("nodeName")
+    if not node or (raw.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+        return None
+    return Usage(node, pod_requests(raw["spec"]))
+
+
+def pod_requests(spec: Raw) -> Resources:
+    """What the scheduler counts: the containers together, or the largest init container.
+
+    Init containers that restart always (sidecars) run beside the others and count with them.
+    """
+    total: Resources = {"pods": Decimal(1)}
+    for container in spec.get("containers") or []:
+        _add(total, _requests(container))
+    peak: Resources = {}
+    for container in spec.get("initContainers") or []:
+        if container.get("restartPolicy") == "Always":
+            _add(total, _requests(container))
+        for name, amount in _requests(container).items():
+            peak[name] = max(peak.get(name, Decimal(0)), amount)
+    for name, amount in peak.items():
+        total[name] = max(total.get(name, Decimal(0)), amount)
+    _add(total, resources(spec.get("overhead") or {}))
+    return total
+
+
+def resources(raw: Raw) -> Resources:
+    """Quantities as numbers."""
+    return {name: quantity(amount) for name, amount in raw.items()}
+
+
+def _requests(container: Raw) -> Resources:
+    given = container.get("resources") or {}
+    return resources({**(given.get("limits") or {}), **(given.get("requests") or {})})
+
+
+def _add(total: Resources, more: Resources) -> None:
+    for name, amount in more.items():
+        total[name] = total.get(name, Decimal(0)) + amount

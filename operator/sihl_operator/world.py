@@ -1,0 +1,178 @@
+"""What is known of the cluster: the newest view of every job, pod and node, and what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sihl_operator.views import (
+    JOB_UID_LABEL,
+    JobView,
+    Key,
+    NodeView,
+    PodView,
+    Raw,
+    Resources,
+    Usage,
+    node_view,
+    pod_view,
+    usage_view,
+)
+
+
+class World:
+    """Views by key; the newer resourceVersion wins, whichever way it came."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[Key, JobView] = {}
+        self.pods: dict[Key, PodView] = {}
+        self.foreign: set[Key] = set()
+        self.nodes: dict[str, NodeView] = {}
+        self.usage: dict[Key, Usage] = {}
+        self.dirty: set[Key] = set()  # jobs
+        self.dirty_queues: set[Key] = set()
+        self.room_changed = True
+        self.by_queue: dict[Key, set[Key]] = {}
+        self._versions: dict[tuple[str, Key], int] = {}
+
+    # --- what is seen ------------------------------------------------------------------------
+
+    def saw_job(self, raw: Raw, deleted: bool = False) -> None:
+        """A job as a watch, a list or a write's answer tells it."""
+        if not self._newer("job", raw, deleted):
+            return
+        job = JobView(raw)
+        self.lose_job(job.key)
+        if not deleted:
+            self.jobs[job.key] = job
+            self.dirty.add(job.key)
+            queue = (job.namespace, job.queue)
+            self.by_queue.setdefault(queue, set()).add(job.key)
+            self.dirty_queues.add(queue)
+
+    def lose_job(self, key: Key) -> None:
+        """A job that is not there any more."""
+        job = self.jobs.pop(key, None)
+        if job is None:
+            return
+        queue = (job.namespace, job.queue)
+        self.dirty_queues.add(queue)
+        members = self.by_queue.get(queue, set())
+        members.discard(key)
+        if not members:
+            self.by_queue.pop(queue, None)
+
+    def saw_pod(self, raw: Raw, deleted: bool = False) -> None:
+        """Any pod of the cluster; one that is deleted leaves its last state behind."""
+        if not self._newer("pod", raw, deleted):
+            return
+        metadata = raw["metadata"]
+        key = (metadata["namespace"], metadata["name"])
+        use = None if deleted else usage_view(raw)
+        if self.usage.get(key) != use:
+            self.room_changed = True
+            if use:
+                self.usage[key] = use
+            else:
+                self.usage.pop(key, None)
+        if JOB_UID_LABEL in (metadata.get("labels") or {}):
+            self._put(pod_view(raw, gone=deleted))
+        elif key[1].endswith("-runner"):
+            (self.foreign.discard if deleted else self.foreign.add)(key)
+            self.dirty_queues.add((key[0], key[1].removesuffix("-runner")))
+
+    def _put(self, pod: PodView) -> None:
+        self.pods[pod.key] = pod
+        self.dirty_queues.add((pod.namespace, pod.queue))
+        job = self.job_of(pod)
+        if job is not None:
+            self.dirty.add(job.key)
+        elif pod.gone:
+            del self.pods[pod.key]
+
+    def saw_node(self, raw: Raw, deleted: bool = False) -> None:
+        """A node."""
+        node = node_view(raw)
+        if deleted:
+            self.nodes.pop(node.name, None)
+            self.room_changed = True
+        elif self.nodes.get(node.name) != node:
+            self.nodes[node.name] = node
+            self.room_changed = True
+
+    def saw_all(self, kind: str, items: Iterable[Raw], version: str) -> None:
+        """A whole list: what it does not have any more is gone, whatever a watch left out."""
+        listed: set[Any] = set()
+        for raw in items:
+            metadata = raw["metadata"]
+            listed.add((metadata.get("namespace", ""), metadata["name"]))
+            {"job": self.saw_job, "pod": self.saw_pod, "node": self.saw_node}[kind](raw)
+        if kind == "node":
+            for name in set(self.nodes) - {name for _, name in listed}:
+                del self.nodes[name]
+                self.room_changed = True
+            return
+        known = set(self.jobs) if kind == "job" else set(self.pods) | set(self.usage)
+        for key in known - listed:
+            if self._versions.get((kind, key), 0) <= int(version):
+                self._lost(kind, key)
+
+    def _lost(self, kind: str, key: Key) -> None:
+        if kind == "job":
+            self.lose_job(key)
+            return
+        self.usage.pop(key, None)
+        self.room_changed = True
+        pod = self.pods.get(key)
+        if pod is not None and not pod.gone:
+            self.forget_pod(pod)
+
+    def forget_pod(self, pod: PodView) -> None:
+        """A pod that is not there, and of whose end nothing is known."""
+        self.pods.pop(pod.key, None)
+        self.usage.pop(pod.key, None)
+        self.room_changed = True
+        self.dirty_queues.add((pod.namespace, pod.queue))
+        job = self.job_of(pod)
+        if job is not None:
+            self.dirty.add(job.key)
+
+    def _newer(self, kind: str, raw: Raw, deleted: bool) -> bool:
+        metadata = raw["metadata"]
+        name = (kind, (metadata.get("namespace", ""), metadata["name"]))
+        version = int(metadata["resourceVersion"])
+        known = self._versions.get(name, -1)
+        if version < known or (version == known and not deleted):
+            return False
+        self._versions[name] = version
+        return True
+
+    def touch_everything(self) -> None:
+        """Have everything decided anew: a new leader knows nothing of what the last one did."""
+        self.dirty.update(self.jobs)
+        self.dirty_queues.update(self.by_queue)
+        self.dirty_queues.update((pod.namespace, pod.queue) for pod in self.pods.values())
+        self.room_changed = True
+
+    # --- what is asked -----------------------------------------------------------------------
+
+    def job_of(self, pod: PodView) -> JobView | None:
+        """The job that a pod serves, if it still is the one of that name."""
+        job = self.jobs.get((pod.namespace, pod.job_name))
+        return job if job is not None and job.uid == pod.job_uid else None
+
+    def pod_of(self, job: JobView) -> PodView | None:
+        """The pod that serves the job's current attempt."""
+        pod = self.pods.get((job.namespace, job.status.pod_name or ""))
+        if pod is None or pod.job_uid != job.uid or pod.attempt != job.attempt:
+            return None
+        return pod
+
+    def used(self) -> dict[str, Resources]:
+        """Requests by node, of all pods that are bound to one."""
+        total: dict[str, Resources] = {}
+        for use in self.usage.values():
+            node = total.setdefault(use.node, {})
+            for name, amount in use.requests.items():
+                node[name] = node.get(name, amount - amount) + amount
+        return total
