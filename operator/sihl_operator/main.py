@@ -38,7 +38,7 @@ class Operator:
 
     async def start(self) -> None:
         """Connect, serve metrics, and begin to compete for the lead."""
-        self.api = await KubeApi(self.metrics.wrote, self.settings.namespaces).__aenter__()
+        self.api = await KubeApi(self.metrics.wrote, self.settings.watch_namespaces).__aenter__()
         self.controller = Controller(self.world, self.api, self.settings, self.metrics, time.time)
         self.leader = Leader(self.api, self.settings, time.monotonic)
         await self._serve()
@@ -159,18 +159,20 @@ def _plain(body: Any) -> dict[str, Any]:
 
 def main() -> int:
     """Run until asked to end; 2 with a line on standard error where the settings are at fault."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("kopf").setLevel(logging.WARNING)
     try:
         settings = read_settings()
+        logging.basicConfig(
+            level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s"
+        )
     except ValueError as error:
         print(f"sihl-operator: {error}", file=sys.stderr)
         return 2
+    logging.getLogger("kopf").setLevel(logging.WARNING)
     kopf.run(
         registry=registry(Operator(settings)),
         standalone=True,
-        clusterwide=not settings.namespaces,
-        namespaces=settings.namespaces,
+        clusterwide=not settings.watch_namespaces,
+        namespaces=settings.watch_namespaces,
         liveness_endpoint=f"http://0.0.0.0:{settings.liveness_port}/healthz",
     )
     return 0

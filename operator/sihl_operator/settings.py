@@ -28,7 +28,8 @@ class Settings:
     scratch_size: str = ""  # limit of the scratch volume; empty: none
     runner_user: int = 10001
 
-    namespaces: tuple[str, ...] = ()  # empty: all
+    watch_namespaces: tuple[str, ...] = ()  # empty: all
+    log_level: str = "INFO"
     lease_namespace: str = "default"
     lease_name: str = "sihl-operator"
     identity: str = "sihl-operator"
