@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from sihl_operator.settings import from_environment
+from sihl_operator.settings import read_settings
 
 from local_cluster.programs import program
 from sihl_api.crd import custom_resource_definition
@@ -85,7 +85,7 @@ def test_the_crd_can_be_left_out() -> None:
 
 
 def test_the_operator_accepts_the_settings_that_the_chart_gives_it() -> None:
-    settings = from_environment(operator_environment(render(TWO)))
+    settings = read_settings(operator_environment(render(TWO)))
     assert settings.trainer_image == "sihl/trainer:0.1.0"
     assert settings.lease_namespace == "from a field"
     assert settings.allow_cpu is False
@@ -96,7 +96,7 @@ def test_every_setting_that_the_schema_allows_is_one_of_the_operators() -> None:
     allowed = schema["properties"]["operator"]["properties"]["settings"]["properties"]
     values = {name: _example(name, rule) for name, rule in allowed.items()}
     objects = render({"operator": {"settings": values}})
-    settings = from_environment(operator_environment(objects))
+    settings = read_settings(operator_environment(objects))
     assert settings.allow_cpu is True
 
 
