@@ -200,7 +200,10 @@ class KubeApi:
         """The token is read anew from time to time: Kubernetes rotates a pod's."""
         read_at, token = self._token
         if time.monotonic() - read_at > _TOKEN_SECONDS or not token:
-            token = self._configuration.get_api_key_with_prefix("authorization") or ""
+            # Releases of the client after 36.0 keep it under the first name, earlier ones under
+            # the second.
+            read = self._configuration.get_api_key_with_prefix
+            token = read("BearerToken", "authorization") or ""
             self._token = (time.monotonic(), token)
         return {"Authorization": token} if token else {}
 
