@@ -90,9 +90,6 @@ class Services:
             f"    kubeconfig {kubeconfig}\n"
             "    ttl 5\n"
             "  }\n"
-            "  template ANY ANY . {\n"
-            "    rcode NXDOMAIN\n"
-            "  }\n"
             "}\n"
         )
         self.dns.start([program("coredns"), "-conf", corefile])

@@ -34,7 +34,7 @@ def custom_resource_definition() -> dict[str, Any]:
                 "listKind": f"{api.KIND}List",
                 "plural": api.PLURAL,
                 "singular": api.KIND.lower(),
-                "shortNames": [api.SHORT_NAME],
+                "shortNames": [api.SHORT_NAME, f"{api.SHORT_NAME}s"],
                 "categories": ["sihl"],
             },
             "versions": [_version()],

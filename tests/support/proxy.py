@@ -20,6 +20,7 @@ class Faults:
         cut_after: Answers end after so many bytes, `cuts` times.
         damage: In an answer, these bytes become others of the same number, `damages` times.
         upload_rate: Requests pass at so many bytes a second; 0 is without limit.
+        answer_rate: Answers do; 0 is without limit.
         connections: How many were opened so far.
     """
 
@@ -30,6 +31,7 @@ class Faults:
     damage: tuple[bytes, bytes] = (b"", b"")
     damages: int = 0
     upload_rate: float = 0
+    answer_rate: float = 0
     connections: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -47,11 +49,11 @@ class Faults:
 
 
 @contextmanager
-def proxied(endpoint: str) -> Iterator[Faults]:
+def proxied(endpoint: str, host: str = "127.0.0.1") -> Iterator[Faults]:
     """A proxy of an http:// endpoint; the context's value has its own endpoint and its faults."""
     target = urlsplit(endpoint)
-    listener = socket.create_server(("127.0.0.1", 0))
-    faults = Faults(endpoint=f"http://127.0.0.1:{listener.getsockname()[1]}")
+    listener = socket.create_server((host, 0))
+    faults = Faults(endpoint=f"http://{host}:{listener.getsockname()[1]}")
 
     def accept() -> None:
         with suppress(OSError):
@@ -78,6 +80,8 @@ def _pump(source: socket.socket, sink: socket.socket, answers: bool, faults: Fau
         while goes_on and (chunk := source.recv(65536)):
             if answers:
                 chunk, goes_on = faults.answer(chunk, sent)
+                if faults.answer_rate:
+                    time.sleep(len(chunk) / faults.answer_rate)
             elif faults.upload_rate:
                 time.sleep(len(chunk) / faults.upload_rate)
             sink.sendall(chunk)
