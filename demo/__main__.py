@@ -51,7 +51,7 @@ def tell(cluster: Cluster, ended: list[jobs.JobView], seconds: float) -> None:
         say(f"  model: {job.model}" if job.model else f"  {job.trouble}")
     kubectl = " ".join([*cluster.kubectl_command, "-n", chart.NAMESPACE])
     say(f"\nAll of it took {seconds:.0f} s. Try next:")
-    say(f"  {kubectl} get sihljobs -o wide")
+    say(f"  {kubectl} get sihljob -o wide")
     say(f"  {kubectl} describe sihljob {ended[0].name}")
     say(f"  {kubectl} logs {ended[0].project}-runner")
     say("`make clean` takes down what was started.")

@@ -19,7 +19,8 @@ from examples import digits
 from local_cluster.settings import cache_folder
 
 SECRET = "digits-dataset"  # noqa: S105 (a Secret's name)
-KINDS = ("detection", "classification")
+IMAGES = {"detection": (1000, 150), "classification": (1437, 360)}
+"""Of each dataset, to train on and to validate on."""
 PREFIX = "datasets"
 
 
@@ -28,7 +29,8 @@ def made(kind: str) -> Path:
     folder = cache_folder() / "digits" / kind
     if not folder.exists():
         partial = folder.with_name(f".{kind}")
-        digits.make(kind, partial)
+        train, held_out = IMAGES[kind]
+        digits.make(kind, partial, count=train, held_out=held_out)
         partial.rename(folder)
     return folder
 
@@ -38,7 +40,7 @@ def upload(cluster: Cluster) -> None:
     secret = cluster.get("secret", "sihl-store", "--namespace", NAMESPACE)["data"]
     store = {name: base64.b64decode(value).decode() for name, value in secret.items()}
     with _reachable(cluster, store["endpoint"]) as endpoint:
-        for kind in KINDS:
+        for kind in IMAGES:
             count = digits.upload(
                 made(kind), endpoint, store["bucket"], f"{PREFIX}/{kind}",
                 store["accessKeyId"], store["secretAccessKey"], store["region"],
