@@ -1,0 +1,72 @@
+"""One real cluster for the whole session: two nodes with one GPU each, the chart, its store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from examples import digits
+from local_cluster import Cluster
+from tests.e2e.harness import NAMESPACE, Harness
+from tests.support.proxy import Faults, proxied
+
+SLOW_UPLOAD = 15e6  # bytes a second
+SLOW_DOWNLOAD = 20e3
+
+
+@pytest.fixture(scope="session")
+def roads() -> dict[str, Faults]:
+    """Proxies to the store: `slow-store` for uploads, `slow-dataset` for downloads."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def harness(
+    roads: dict[str, Faults], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Harness]:
+    cluster = Cluster()
+    cluster.down()  # what an earlier run or a demo left behind would be in the way
+    cluster.up()
+    gateway = cluster.nodes[0].settings.address
+    with ExitStack() as stack:
+        stack.callback(cluster.down)
+
+        def slow(endpoint: str) -> str:
+            road = stack.enter_context(proxied(endpoint, gateway))
+            road.upload_rate = SLOW_UPLOAD
+            roads["slow-store"] = road
+            return road.endpoint
+
+        harness = Harness(cluster)
+        harness.install(slow)
+        road = stack.enter_context(proxied(harness.store.endpoint, gateway))
+        road.answer_rate = SLOW_DOWNLOAD
+        roads["slow-dataset"] = road
+        upload(harness, tmp_path_factory.mktemp("digits"))
+        yield harness
+
+
+def upload(harness: Harness, folder: Path) -> None:
+    """The datasets of all tests."""
+    store = harness.store
+    for kind, name, count, held_out, size in (
+        ("classification", "few", 64, 32, 32),
+        ("classification", "classification", 1437, 360, 32),
+        ("detection", "detection", 800, 100, 64),
+    ):
+        digits.make(kind, folder / name, count=count, held_out=held_out, size=size)
+        digits.upload(
+            folder / name, store.endpoint, store.bucket, f"datasets/{name}",
+            store.access_key, store.secret_key,
+        )  # fmt: skip
+    for key in store.keys("datasets/few/train/"):
+        # The small tests give no validation set: the folder's root is the training set's.
+        store.put(key.replace("datasets/few/train/", "datasets/few/"), store.get(key))
+
+
+@pytest.fixture(scope="session")
+def namespace() -> str:
+    return NAMESPACE

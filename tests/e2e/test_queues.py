@@ -1,0 +1,127 @@
+"""Queues on a real cluster: order, exclusion, positions, and models that have learnt."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.e2e.harness import NAMESPACE, Harness, Job, PodHistory
+
+GPU: Job = {"runner": {"gpus": 1, "resources": {"requests": {"cpu": "100m", "memory": "1Gi"}}}}
+DETECTION: Job = {
+    **GPU,
+    "model": {
+        "backbone": {"name": "resnet18"},
+        "neck": {"name": "FPN", "levels": [2, 4], "channels": 64},
+        "heads": [{"name": "boxes", "task": "ObjectDetection"}],
+    },
+    "training": {
+        "maxSteps": 350,
+        "validations": 2,
+        "batchSize": 16,
+        "inputSize": {"width": 64, "height": 64},
+        "optimizer": {"learningRate": 0.002},
+        "gradientClipNorm": 10,
+    },
+}
+CLASSIFICATION: Job = {
+    **GPU,
+    "training": {
+        "maxSteps": 250,
+        "validations": 2,
+        "batchSize": 64,
+        "inputSize": {"width": 32, "height": 32},
+        "optimizer": {"learningRate": 0.002},
+    },
+}
+
+_EVALUATE = """
+import pickle, sys, torch
+from pathlib import Path
+from sihl_api.trainingjob import TrainingJobSpec
+from sihl_trainer.data.dataset import open_datasets
+from sihl_trainer.data.loading import validation_batches
+from sihl_trainer.model.weights import load_model
+spec, model, data = sys.argv[1:]
+spec = TrainingJobSpec.model_validate(pickle.loads(Path(spec).read_bytes()))
+model = load_model(Path(model))
+found = {head.name: ([], []) for head in spec.model.heads}
+with torch.inference_mode():
+    for batch in validation_batches(open_datasets(spec, Path(data)).validation, spec):
+        features = model(batch.images)
+        for name, (predictions, targets) in found.items():
+            predictions += model.head(name).predict(features)
+            targets += batch.targets[name]
+for name, pairs in found.items():
+    for metric, value in model.head(name).evaluate(*pairs).items():
+        print(f"{name}/{metric}", value)
+"""
+
+
+def evaluated(harness: Harness, name: str, data: Path, folder: Path) -> dict[str, float]:
+    """Metrics of a job's model, loaded from the store in a process that knows nothing else."""
+    status = harness.status(name)
+    manifest = harness.store.download(status["model"]["uri"], folder / "model")
+    assert manifest.files["model.safetensors"].sha256 == status["model"]["checksum"]
+    (folder / "spec").write_bytes(pickle.dumps(harness.job(name)["spec"]))
+    done = subprocess.run(
+        [sys.executable, "-c", _EVALUATE, folder / "spec", folder / "model", data],
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = [line.split() for line in done.stdout.splitlines() if line.count("/") == 1]
+    return {line[0]: float(line[1]) for line in lines if len(line) == 2}
+
+
+def test_two_projects_share_two_gpus_one_job_each_at_a_time_and_their_models_have_learnt(
+    harness: Harness, tmp_path: Path
+) -> None:
+    history = PodHistory(harness.core, NAMESPACE)
+    sets = {
+        kind: {
+            "train": harness.location(f"datasets/{kind}/train"),
+            "validation": harness.location(f"datasets/{kind}/validation"),
+        }
+        for kind in ("detection", "classification")
+    }
+    short = {"training": {"maxSteps": 10, "validations": 1}}
+    from tests.e2e.harness import merged
+
+    detection = {**DETECTION, "dataset": sets["detection"]}
+    classification = {**CLASSIFICATION, "dataset": sets["classification"]}
+    harness.submit("boxes-1", "q-boxes", detection)
+    harness.submit("boxes-2", "q-boxes", merged(detection, short))
+    harness.submit("boxes-3", "q-boxes", merged(detection, short))
+    harness.submit("digits-1", "q-digits", classification)
+    harness.submit("digits-2", "q-digits", merged(classification, short))
+
+    # Who waits is told its place: the first of each queue runs, the others stand behind it.
+    expected = {"boxes-2": 1, "boxes-3": 2, "digits-2": 1}
+    harness.until(
+        lambda: {n: harness.status(n).get("queuePosition") for n in expected} == expected,
+        "positions 1, 2 and 1", "boxes-3",
+    )  # fmt: skip
+    reason = harness.condition("boxes-2", "Admitted")
+    assert (reason["status"], reason["reason"]) == ("False", "WaitingForQueue")
+
+    for name in ("digits-1", "digits-2", "boxes-1", "boxes-2", "boxes-3"):
+        status = harness.wait(name, "Succeeded", seconds=1200)
+        assert status["attempt"] == 1
+        assert status["progress"]["step"] == harness.job(name)["spec"]["training"]["maxSteps"]
+    history.stop()
+    assert history.most_at_once() | {"q-boxes": 1, "q-digits": 1} == history.most_at_once()
+    started = [harness.status(f"boxes-{n}")["startedAt"] for n in (1, 2, 3)]
+    assert started == sorted(started)
+
+    from examples import digits
+
+    digits.make("detection", tmp_path / "detection", count=800, held_out=100, size=64)
+    digits.make("classification", tmp_path / "classification")
+    boxes = evaluated(harness, "boxes-1", tmp_path / "detection", tmp_path / "boxes")
+    assert boxes["boxes/map50"] >= 0.8
+    digit = evaluated(harness, "digits-1", tmp_path / "classification", tmp_path / "digit")
+    assert digit["digit/accuracy"] >= 0.97
+    told = harness.status("digits-1")["metrics"]
+    assert abs(float(told["digit/accuracy"]) - digit["digit/accuracy"]) < 0.02
