@@ -100,6 +100,4 @@ def view(job: dict[str, Any]) -> JobView:
 
 
 def _of(part: float | None, whole: float | None, show: Any) -> str:
-    if part is None:
-        return ""
-    return f"{show(part)} of {show(whole)}" if whole else str(show(part))
+    return "" if part is None or not whole else f"{show(part)} of {show(whole)}"

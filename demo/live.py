@@ -15,6 +15,8 @@ from demo.jobs import JobView
 POLL_SECONDS = 1.0
 PLAIN_SECONDS = 15.0
 LONGEST_SECONDS = 3600.0
+PATIENCE_SECONDS = 60.0
+"""So long a cluster may be silent."""
 _COLOURS = {"Succeeded": "green", "Failed": "red", "Running": "cyan", "Starting": "yellow"}
 
 
@@ -24,13 +26,19 @@ def watch(look: Callable[[], list[JobView]], console: Console) -> list[JobView]:
     Raises:
         DemoError: They do not end.
     """
-    started = time.monotonic()
+    seen = started = time.monotonic()
     said: dict[str, str] = {}
     said_at = started
     with Live(console=console, auto_refresh=False, transient=False) as live:
         while True:
-            jobs = look()
             now = time.monotonic()
+            try:
+                jobs, seen = look(), now
+            except DemoError:
+                if now - seen > PATIENCE_SECONDS:
+                    raise
+                time.sleep(POLL_SECONDS)
+                continue
             if console.is_terminal:
                 live.update(table(jobs, now - started), refresh=True)
             else:
