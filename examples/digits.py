@@ -42,7 +42,7 @@ class Digits:
 @cache
 def handwritten(seed: int) -> dict[str, Digits]:
     """The digits of each split; the seed shuffles which is where."""
-    from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+    from sklearn.datasets import load_digits
 
     data = load_digits()
     images = (data.images * 255 / 16).round().astype(np.uint8)

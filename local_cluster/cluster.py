@@ -50,9 +50,9 @@ class Cluster:
         """
         return {node.name: node for node in self.nodes}[name]
 
-    def kubectl(self, *arguments: str, input: str | None = None) -> str:
+    def kubectl(self, *arguments: str, text: str | None = None) -> str:
         """The output of kubectl as administrator."""
-        return self.control_plane.kubectl(*arguments, input=input)
+        return self.control_plane.kubectl(*arguments, text=text)
 
     def up(self, gpus_per_node: int = 1) -> None:
         """Start what does not run, wait until both nodes are ready and names are answered.

@@ -116,10 +116,9 @@ class ControlPlane:
         """Whether the API server says that it is."""
         return self._succeeds("get", "--raw=/readyz")
 
-    def kubectl(self, *arguments: str, input: str | None = None) -> str:
-        """The output of kubectl as administrator."""
-        options = {"input": input} if input is not None else {}
-        return run(program("kubectl"), f"--kubeconfig={self.kubeconfig}", *arguments, **options)
+    def kubectl(self, *arguments: str, text: str | None = None) -> str:
+        """The output of kubectl as administrator; `text` is its standard input."""
+        return run(program("kubectl"), f"--kubeconfig={self.kubeconfig}", *arguments, text=text)
 
     def stop(self) -> None:
         """End all parts, the last started first."""

@@ -16,7 +16,7 @@ from local_cluster.errors import ClusterError
 POLL_SECONDS = 0.1
 
 
-def run(*command: str | Path, timeout: float = 600, **options: str) -> str:
+def run(*command: str | Path, timeout: float = 600, text: str | None = None) -> str:
     """The output of a command that ends by itself.
 
     Raises:
@@ -27,7 +27,7 @@ def run(*command: str | Path, timeout: float = 600, **options: str) -> str:
         capture_output=True,
         text=True,
         timeout=timeout,
-        input=options.get("input"),
+        input=text,
     )
     if done.returncode:
         last = "\n".join((done.stderr or done.stdout).strip().splitlines()[-15:])

@@ -93,7 +93,7 @@ class Services:
             "}\n"
         )
         self.dns.start([program("coredns"), "-conf", corefile])
-        self.control_plane.kubectl("apply", "-f", "-", input=json.dumps(self._dns_service()))
+        self.control_plane.kubectl("apply", "-f", "-", text=json.dumps(self._dns_service()))
 
     def _dns_service(self) -> dict[str, object]:
         metadata = {"name": "kube-dns", "namespace": "kube-system"}

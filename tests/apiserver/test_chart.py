@@ -24,13 +24,23 @@ class Tools:
         self.kubeconfig = kubeconfig
 
     def kubectl(self, *arguments: str, text: str | None = None) -> str:
-        command = [program("kubectl"), f"--kubeconfig={self.kubeconfig}", *arguments]
+        command: list[str | Path] = [
+            program("kubectl"),
+            f"--kubeconfig={self.kubeconfig}",
+            *arguments,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False, input=text)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def helm(self, *arguments: str) -> None:
-        command = [program("helm"), f"--kubeconfig={self.kubeconfig}", *arguments, "-n", SYSTEM]
+        command: list[str | Path] = [
+            program("helm"),
+            f"--kubeconfig={self.kubeconfig}",
+            *arguments,
+            "-n",
+            SYSTEM,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
