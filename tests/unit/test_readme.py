@@ -1,0 +1,96 @@
+"""What the README and the examples promise is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from demo import chart, datasets, jobs
+from sihl_api.runtime import ExitCode
+from sihl_api.trainingjob import KIND, TrainingJobSpec
+from sihl_trainer.data.metadata import read_metadata
+from sihl_trainer.jobfile import read_job
+from tests.support.chart import render
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+
+
+def blocks(language: str) -> list[str]:
+    """The README's code blocks of a language."""
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_every_make_target_that_it_names_exists() -> None:
+    named = set(re.findall(r"(?:`|^)make ([a-z][a-z-]+)", README, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {"demo", "test", "test-fast", "clean", "crd"} <= named
+    assert named <= targets
+
+
+def test_every_file_that_it_links_to_exists() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_job_in_it_is_valid() -> None:
+    documents = [yaml.safe_load(block) for block in blocks("yaml")]
+    found = [each for each in documents if each.get("kind") == KIND]
+    assert found
+    for job in found:
+        TrainingJobSpec.model_validate(job["spec"])
+
+
+def test_its_multitask_metadata_can_be_read(tmp_path: Path) -> None:
+    text = next(block for block in blocks("yaml") if block.startswith("tasks:"))
+    (tmp_path / "metadata.yaml").write_text(text)
+    assert set(read_metadata(tmp_path).sets) == {"boxes", "pose"}
+
+
+def test_it_names_every_exit_code() -> None:
+    told = README[README.index("exit codes") :].split("\n")[0]
+    for code in ExitCode:
+        assert re.search(rf"\b{int(code)} ", told), code
+
+
+@pytest.mark.slow
+def test_the_chart_takes_its_values() -> None:
+    text = next(block for block in blocks("yaml") if "my-values.yaml" in block)
+    objects = render(yaml.safe_load(text))
+    assert any(each["kind"] == "Secret" for each in objects)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_every_example_is_valid_and_explained(path: Path) -> None:
+    assert read_job(path).namespace != "default"
+    assert path.read_text().startswith("# ")
+
+
+def test_the_demo_runs_two_jobs_of_one_project_and_one_of_another() -> None:
+    projects = [read(path)["spec"]["project"] for path in jobs.FILES]
+    assert len(projects) == 3
+    assert len(set(projects)) == 2
+
+
+@pytest.mark.parametrize("path", jobs.FILES, ids=lambda path: path.name)
+def test_the_demos_jobs_read_what_the_demo_uploads(path: Path) -> None:
+    job = read(path)
+    assert job["metadata"]["namespace"] == chart.NAMESPACE
+    for split in ("train", "validation"):
+        location = job["spec"]["dataset"][split]
+        kinds = [location["prefix"] == f"{datasets.PREFIX}/{k}/{split}" for k in datasets.IMAGES]
+        assert any(kinds)
+        assert location["bucket"] == chart.NAMESPACE
+        assert location["endpoint"] == f"http://sihl-store.{chart.SYSTEM_NAMESPACE}.svc:8333"
+        assert location["credentials"] == {"secretName": datasets.SECRET}
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A job's file."""
+    return jobs.read(path)
