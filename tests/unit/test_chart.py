@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
-from sihl_operator.settings import read_settings
 
 from local_cluster.programs import program
 from sihl_api.crd import custom_resource_definition
 from sihl_api.runtime import STORE_KEYS, STORE_SECRET
+from sihl_operator.settings import read_settings
 from tests.support.chart import CHART, ChartRefusedError, one, render
 
 pytestmark = pytest.mark.slow  # helm is built from its sources first: part of `make test`
