@@ -65,10 +65,13 @@ def down() -> None:
     cluster = Cluster(**json.loads(memory().read_text()))
     if cluster.started:
         clusters.stop(cluster)
-    else:
+        say("taken down: the cluster")
+    elif cluster.answers:
         chart.uninstall(cluster)
+        say("taken down: the chart, its namespaces and jobs; the cluster is not the demo's")
+    else:
+        say("the cluster is gone already")
     memory().unlink()
-    say("taken down: " + ("the cluster" if cluster.started else "the chart and its namespaces"))
 
 
 def memory() -> Path:

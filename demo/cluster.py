@@ -59,6 +59,11 @@ class Cluster:
         options += [f"--kube-context={self.context}"] if self.context else []
         return [tool("helm"), *options]
 
+    @property
+    def answers(self) -> bool:
+        """Whether its API server does."""
+        return succeeds(*self.kubectl_command, "version", "--request-timeout=20s")
+
     def gpus(self) -> int:
         """GPUs that its nodes offer."""
         nodes = self.get("nodes")["items"]
@@ -115,7 +120,7 @@ def start(context: str | None) -> Cluster | None:
 
 def _given(context: str) -> Cluster:
     cluster = Cluster("given", context, os.environ.get("KUBECONFIG", ""), started=False)
-    if not succeeds(*cluster.kubectl_command, "version"):
+    if not cluster.answers:
         raise DemoError(f"the cluster of CONTEXT={context} does not answer `kubectl version`")
     return cluster
 
