@@ -59,6 +59,18 @@ def test_it_names_every_exit_code() -> None:
         assert re.search(rf"\b{int(code)} ", told), code
 
 
+def test_every_reason_that_it_explains_is_one_that_the_code_gives() -> None:
+    table = README[README.index("| reason | meaning") :].split("\n\n")[0]
+    named = {r for row in table.splitlines()[2:] for r in re.findall(r"`(\w+)`", row.split("|")[1])}
+    code = "".join(
+        path.read_text()
+        for folder in ("operator", "trainer_image")
+        for path in (ROOT / folder).rglob("*.py")
+    )
+    assert len(named) > 10
+    assert {reason for reason in named if f'"{reason}"' not in code} == set()
+
+
 @pytest.mark.slow
 def test_the_chart_takes_its_values() -> None:
     text = next(block for block in blocks("yaml") if "my-values.yaml" in block)
