@@ -126,6 +126,7 @@ def _load(dataset: VisionDataset, row: Iterable[Places], workers: int) -> Iterat
         # Without a generator each loader would advance torch's global one, and a resumed run,
         # which makes another number of loaders, would part from the uninterrupted one.
         generator=torch.Generator(),
+        pin_memory=torch.cuda.is_available(),  # from there a copy to the GPU blocks nothing
         **options,
     )
     for batch in loader:

@@ -52,9 +52,8 @@ class VisionModel(nn.Module):
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
         """Features by level, of images uint8 or float [B, 3, H, W] in 0 to 255."""
-        features: dict[int, Tensor] = self.backbone(
-            (images.to(self.mean.dtype) - self.mean) / self.std
-        )
+        images = images.to(self.mean.dtype, memory_format=torch.channels_last)
+        features: dict[int, Tensor] = self.backbone((images - self.mean) / self.std)
         return self.neck(features) if self.neck is not None else features
 
     def head(self, name: str) -> Head:

@@ -115,13 +115,21 @@ class Worker:
                 self._connection.sendall(encode(Stop()))
 
     def _listen(self) -> None:
-        try:
-            connection, _ = self._socket.accept()
-        except OSError:
-            return  # the worker ended without a word
-        with self._lock:
-            self._connection = connection
-            self._send_stop()
+        """Hear rank 0, which connects at once, and any other rank, which does when it fails."""
+        readers: list[threading.Thread] = []
+        with contextlib.suppress(OSError):  # the worker has ended
+            while True:
+                connection, _ = self._socket.accept()
+                with self._lock:
+                    if self._connection is None:
+                        self._connection = connection
+                        self._send_stop()
+                readers.append(threading.Thread(target=self._read, args=(connection,), daemon=True))
+                readers[-1].start()
+        for reader in readers:
+            reader.join()
+
+    def _read(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError), connection, connection.makefile("rb") as stream:
             for message in messages(stream):
                 self._heard(message)
@@ -149,7 +157,7 @@ def _listening(path: Path) -> socket.socket:
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(path))
-    listener.listen(1)
+    listener.listen()
     return listener
 
 

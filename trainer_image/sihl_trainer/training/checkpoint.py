@@ -69,6 +69,8 @@ def snapshot(
         for key, value in entry.items():
             if isinstance(value, Tensor):
                 values[f"{index}.{key}"] = _copied(value)
+    if model.mean.is_cuda:
+        torch.cuda.synchronize()
     values[_CPU_GENERATOR] = torch.get_rng_state().clone()
     if torch.cuda.is_available():
         values[_CUDA_GENERATOR] = torch.cuda.get_rng_state()
@@ -76,7 +78,11 @@ def snapshot(
 
 
 def _copied(tensor: Tensor) -> Tensor:
-    return tensor.detach().to("cpu", copy=True)
+    """A copy on the host; one from a GPU is whole after the next synchronization."""
+    if not tensor.is_cuda:
+        return tensor.detach().clone()
+    pinned = torch.empty_like(tensor, device="cpu", pin_memory=True)
+    return pinned.copy_(tensor.detach(), non_blocking=True)
 
 
 def restore(folder: Path, model: VisionModel, optimizer: torch.optim.Optimizer) -> TrainingState:
@@ -87,9 +93,13 @@ def restore(folder: Path, model: VisionModel, optimizer: torch.optim.Optimizer) 
     generator = values.pop(_CUDA_GENERATOR, None)
     if generator is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(generator)
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     entries: dict[int, dict[str, Tensor]] = {}
     for name, value in values.items():
         index, key = name.split(".", 1)
+        weight = weights[int(index)]
+        if value.shape == weight.shape:  # laid out in memory as its weight is, for fused kernels
+            value = torch.empty_like(weight, device="cpu").copy_(value)
         entries.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": entries})
     return TrainingState(**json.loads((folder / STATE).read_text()))

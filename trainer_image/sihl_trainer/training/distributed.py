@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import torch
-from torch import distributed
+from torch import distributed, nn
 
 from sihl_trainer.errors import BadConfig
 
@@ -36,6 +36,12 @@ class Ranks:
         value = torch.tensor([decision])
         distributed.broadcast(value, 0, group=self.control)
         return int(value.item())
+
+    def share_buffers(self, module: nn.Module) -> None:
+        """Rank 0's buffers, running means and variances, for all: each rank has its own."""
+        if self.size > 1:
+            for buffer in module.buffers():
+                distributed.broadcast(buffer, 0)
 
     def gather(self, mine: Any) -> list[Any]:
         """What every rank has, on rank 0; empty on the others."""
@@ -67,11 +73,13 @@ def choose_device(gpus: int, allow_cpu: bool) -> torch.device:
     """Where to train.
 
     Raises:
-        BadConfig: GPUs were asked for and torch sees none.
+        BadConfig: More GPUs were asked for than torch sees.
     """
     if gpus == 0:
         return torch.device("cpu")
     if torch.cuda.is_available():
+        if (found := torch.cuda.device_count()) < gpus:
+            raise BadConfig("TooFewGPUs", f"spec.runner.gpus is {gpus} and torch sees {found}")
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
         return device

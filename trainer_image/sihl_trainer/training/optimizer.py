@@ -18,11 +18,10 @@ def build_optimizer(settings: Optimizer, model: nn.Module) -> torch.optim.Optimi
         {"params": decaying, "weight_decay": settings.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    fused = any(p.is_cuda for p in decaying)
     if settings.name is OptimizerName.ADAMW:
-        return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=fused)
+        return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
     momentum = MOMENTUM if settings.momentum is None else settings.momentum
-    return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=momentum, fused=fused)
+    return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=momentum, fused=True)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -9,11 +9,12 @@ Heavy imports stand inside functions: loader processes import this module too.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from sihl_trainer.training.channel import Channel, Done, Failed, ProgressMessage
 if TYPE_CHECKING:
     import torch
 
-    from sihl_trainer.training.loop import Run
+    from sihl_trainer.training.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -46,15 +47,21 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)  # a stop comes over the channel
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     logging.getLogger("faster_coco_eval").setLevel(logging.WARNING)  # its tables are no log lines
+    # Rank 0 speaks for all; another rank only has something to say when it fails.
     first = os.environ.get("RANK", "0") == "0"
     channel = Channel.from_environment() if first else None
     send: Callable[[Message], None] = channel.send if channel else _unheard
     try:
-        run = prepare(arguments(), send, lambda: bool(channel and channel.stop_requested))
-        _train(run)
+        with explained():
+            train_job(arguments(), send, lambda: bool(channel and channel.stop_requested))
     except TrainerError as error:
         log.error("%s: %s", error.reason, error)
-        send(Failed(exit_code=error.exit_code, reason=error.reason, message=error.message))
+        channel = channel or Channel.from_environment()
+        if channel:
+            channel.send(
+                Failed(exit_code=error.exit_code, reason=error.reason, message=error.message)
+            )
+            channel.close()
         return int(error.exit_code)
     send(Done())
     if channel:
@@ -66,20 +73,44 @@ def _unheard(_: Message) -> None:
     pass
 
 
-def _train(run: Run) -> None:
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Makes of exhausted memory an end that says what to do.
+
+    Raises:
+        OutOfMemory: The GPU's memory, or the container's, does not suffice.
+    """
     import torch
 
+    hint = "lower training.batchSize or training.inputSize, or use precision: bfloat16"
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        text = f"the GPU's memory does not suffice: {hint} ({str(error).splitlines()[0]})"
+        raise OutOfMemory("OutOfMemory", text) from error
+    except (MemoryError, RuntimeError) as error:
+        # torch's allocator for the CPU has no exception of its own.
+        if isinstance(error, RuntimeError) and "DefaultCPUAllocator" not in str(error):
+            raise
+        text = f"the memory does not suffice: {hint}, or raise runner.resources.limits.memory"
+        raise OutOfMemory("OutOfMemory", text) from error
+
+
+def train_job(
+    options: argparse.Namespace,
+    send: Callable[[Message], None],
+    stop_requested: Callable[[], bool],
+) -> None:
+    """The job of this process's environment, from what it resumes to its end or its stop.
+
+    Raises:
+        TrainerError: Job and dataset do not go together, or training cannot go on.
+    """
     from sihl_trainer.training.distributed import leave
     from sihl_trainer.training.loop import train
 
     try:
-        train(run)
-    except torch.cuda.OutOfMemoryError as error:
-        raise OutOfMemory(
-            "OutOfMemory",
-            "the GPU's memory does not suffice: lower training.batchSize or training.inputSize, "
-            f"or use precision: bfloat16 ({str(error).splitlines()[0]})",
-        ) from error
+        train(prepare(options, send, stop_requested))
     finally:
         leave()
 
@@ -100,8 +131,8 @@ def prepare(
     from sihl_trainer.model.model import build_model
     from sihl_trainer.training.checkpoint import TrainingState, restore
     from sihl_trainer.training.distributed import choose_device, join
-    from sihl_trainer.training.loop import Run
     from sihl_trainer.training.optimizer import build_optimizer
+    from sihl_trainer.training.run import Run
 
     send(ProgressMessage(stage="Loading", step=0))
     job = JobReference.model_validate_json(os.environ[Env.JOB])
@@ -113,11 +144,14 @@ def prepare(
         torch.use_deterministic_algorithms(True, warn_only=True)
         if spec.runner.gpus:
             log.warning("torch sees no GPU: training on the CPU, as %s allows", Env.ALLOW_CPU)
+    else:
+        torch.backends.cudnn.benchmark = True  # every batch has the same shape
     ranks = join(device)
     data = open_datasets(spec, options.dataset)
     model = build_model(spec, data.head_info)
     initialize(model, spec, options)
-    model = model.to(device)
+    # Convolutions of both devices are fastest with channels last.
+    model = model.to(device).to(memory_format=torch.channels_last)
     optimizer = build_optimizer(spec.training.optimizer, model)
     state = TrainingState()
     if options.resume:

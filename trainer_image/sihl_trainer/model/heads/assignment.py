@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou
 
 ALPHA = 1.0
 BETA = 6.0
@@ -55,8 +54,7 @@ def assign(
         zeros = scores.new_zeros
         return Assignment(zeros(scores.shape), zeros(batch, count, 4), zeros(batch, count))
     inside = _inside(points, truth) & valid[..., None]  # [B, M, P]
-    overlap = torch.stack([box_iou(t, b) for t, b in zip(truth, boxes, strict=True)])
-    overlap = overlap.clamp(min=0).nan_to_num(0)
+    overlap = pairwise_iou(truth, boxes)  # [B, M, P]
     score = scores.transpose(1, 2).gather(1, category[..., None].expand(-1, -1, count))
     alignment = (score.pow(ALPHA) * overlap.pow(BETA) + _EPSILON) * inside
     best = alignment.topk(min(TOP_K, count), dim=2).indices
@@ -72,6 +70,24 @@ def assign(
     target = torch.zeros_like(scores).scatter_(2, own_category[..., None], weight[..., None])
     own_box = truth.gather(1, owner[..., None].expand(-1, -1, 4))
     return Assignment(target, own_box, weight)
+
+
+def pairwise_iou(one: Tensor, other: Tensor) -> Tensor:
+    """[B, M, P]: intersection over union of boxes [B, M, 4] and [B, P, 4], xyxy; 0 where empty.
+
+    torchvision's takes one image at a time.
+    """
+    one, other = one[:, :, None], other[:, None]  # [B, M, 1, 4], [B, 1, P, 4]
+    corner = torch.maximum(one[..., :2], other[..., :2])
+    width, height = (torch.minimum(one[..., 2:], other[..., 2:]) - corner).clamp(min=0).unbind(-1)
+    shared = width * height
+    united = _area(one) + _area(other) - shared
+    return shared / united.clamp(min=_EPSILON)
+
+
+def _area(boxes: Tensor) -> Tensor:
+    left, top, right, bottom = boxes.unbind(-1)
+    return (right - left) * (bottom - top)
 
 
 def _inside(points: Tensor, truth: Tensor) -> Tensor:

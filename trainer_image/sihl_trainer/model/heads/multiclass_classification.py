@@ -55,8 +55,10 @@ class MulticlassClassification(Head):
         if not rows:
             return {"cross_entropy": logits.sum() * 0}
         wanted = [t.category for t in targets if isinstance(t, CategoryTarget)]
-        truth = torch.tensor(wanted, device=logits.device)
-        return {"cross_entropy": F.cross_entropy(logits[rows], truth)}
+        truth = torch.tensor(wanted).to(logits.device, non_blocking=True)
+        if len(rows) < len(targets):
+            logits = logits[rows]
+        return {"cross_entropy": F.cross_entropy(logits, truth)}
 
     def predict(self, features: Features) -> list[CategoryPrediction]:
         """Probabilities for each image."""

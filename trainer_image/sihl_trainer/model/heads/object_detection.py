@@ -175,7 +175,12 @@ def _padded(targets: Sequence[BoxesTarget], device: torch.device) -> tuple[Tenso
         count = len(target.boxes)
         boxes[row, :count], categories[row, :count] = target.boxes, target.categories
         valid[row, :count] = True
-    return boxes.to(device), categories.to(device), valid.to(device)
+    # From the host: where targets lay on the device, each would be waited for by itself.
+    return (
+        boxes.to(device, non_blocking=True),
+        categories.to(device, non_blocking=True),
+        valid.to(device, non_blocking=True),
+    )
 
 
 def _suppressed(scores: Tensor, boxes: Tensor) -> BoxesPrediction:

@@ -1,0 +1,242 @@
+"""The loop against real models, images and files: only the clock is a test's own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sihl_api.record import Manifest
+from sihl_trainer.errors import BadConfig
+from sihl_trainer.model.weights import sha256
+from sihl_trainer.training.channel import MetricsMessage, ProgressMessage
+from sihl_trainer.training.distributed import choose_device
+from sihl_trainer.training.loop import train
+from sihl_trainer.training.report import DivergedError
+from sihl_trainer.training.run import Run
+from tests.support.training import Times, multitask, multitask_job, prepared, same
+
+STEPS = 4
+SPEC = multitask_job({"maxSteps": STEPS, "gradientClipNorm": 5.0})
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return multitask(tmp_path_factory.mktemp("dataset"))
+
+
+@pytest.fixture(scope="module")
+def whole(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The end of the run that is never stopped."""
+    with pytest.MonkeyPatch.context() as patch:
+        run, heard = prepared(patch, SPEC, dataset, tmp_path_factory.mktemp("whole"))
+        assert train(run)
+    assert heard.model
+    return {
+        "model": load_file(heard.model / "model.safetensors"),
+        "validations": heard.validations,
+    }
+
+
+def stopped(
+    monkeypatch: pytest.MonkeyPatch, dataset: Path, scratch: Path, stop: Any, spec: Any = SPEC
+) -> Path:
+    """The checkpoint that a stop leaves."""
+    run, heard = prepared(monkeypatch, spec, dataset, scratch, stop=stop)
+    assert not train(run)
+    assert [message.final for message in heard.checkpoints] == [True]
+    return Path(heard.checkpoints[0].directory)
+
+
+@pytest.mark.parametrize("step", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_a_run_stopped_at_a_step_and_resumed_is_the_run_that_was_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dataset: Path, whole: Any, step: int
+) -> None:
+    folder = stopped(monkeypatch, dataset, tmp_path, lambda run: run.state.step == step)
+    assert json.loads((folder / "state.json").read_text())["step"] == step
+    run, heard = prepared(monkeypatch, SPEC, dataset, tmp_path / "second", resume=folder)
+    assert train(run)
+    assert heard.model
+    assert same(load_file(heard.model / "model.safetensors"), whole["model"])
+    expected = {at: values for at, values in whole["validations"].items() if at > step}
+    assert heard.validations == expected
+
+
+def test_a_stop_in_a_validation_abandons_it_and_the_resumed_run_makes_up_for_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dataset: Path, whole: Any
+) -> None:
+    def within_validation(run: Run) -> bool:
+        return run.state.step == 2 and not run.model.training
+
+    folder = stopped(monkeypatch, dataset, tmp_path, within_validation)
+    state = json.loads((folder / "state.json").read_text())
+    assert (state["step"], state["validated"]) == (2, 0)
+    run, heard = prepared(monkeypatch, SPEC, dataset, tmp_path / "second", resume=folder)
+    assert train(run)
+    assert heard.model
+    assert same(load_file(heard.model / "model.safetensors"), whole["model"])
+    assert heard.validations == whole["validations"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "optimizer", [{"name": "SGD", "learningRate": 0.01}, {"name": "AdamW", "learningRate": 0.01}]
+)
+def test_a_checkpoint_holds_all_that_the_optimizer_knows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dataset: Path, optimizer: Any
+) -> None:
+    spec = multitask_job({"maxSteps": 2, "optimizer": optimizer})
+    folder = stopped(monkeypatch, dataset, tmp_path, lambda run: run.state.step == 1, spec)
+    before, _ = prepared(monkeypatch, spec, dataset, tmp_path, resume=folder)
+    after, _ = prepared(monkeypatch, spec, dataset, tmp_path)
+    assert before.optimizer.state_dict()["state"]
+    assert not after.optimizer.state_dict()["state"]
+    for parameter in (p for group in before.optimizer.param_groups for p in group["params"]):
+        for value in before.optimizer.state.get(parameter, {}).values():
+            # Fused and foreach kernels are for tensors that are laid out alike.
+            assert value.ndim == 0 or value.stride() == parameter.stride()
+
+
+def test_a_stop_before_the_first_step_leaves_no_checkpoint(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dataset: Path
+) -> None:
+    run, heard = prepared(monkeypatch, SPEC, dataset, tmp_path, stop=lambda run: True)
+    assert not train(run)
+    assert not heard.checkpoints
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_checkpoints_are_written_at_their_interval_and_are_whole(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dataset: Path, whole: Any
+) -> None:
+    spec = multitask_job({"maxSteps": STEPS, "gradientClipNorm": 5.0}, {"checkpointInterval": "1s"})
+    run, heard = prepared(monkeypatch, spec, dataset, tmp_path)
+    run.clock = Times(0.2)
+    assert train(run)
+    assert heard.model
+    assert same(load_file(heard.model / "model.safetensors"), whole["model"])
+    steps = [message.step for message in heard.checkpoints]
+    assert steps
+    assert steps == sorted(set(steps))
+    assert not any(message.final for message in heard.checkpoints)
+    for message in heard.checkpoints:
+        folder = Path(message.directory)
+        manifest = Manifest.model_validate_json((folder / "manifest.json").read_text())
+        assert manifest.step == message.step
+        assert {p.name for p in folder.iterdir()} == {*manifest.files, "manifest.json"}
+        assert all(sha256(folder / n) == entry.sha256 for n, entry in manifest.files.items())
+    run, heard = prepared(monkeypatch, SPEC, dataset, tmp_path / "b", resume=tmp_path / folder.name)
+    assert train(run)
+    assert heard.model
+    assert same(load_file(heard.model / "model.safetensors"), whole["model"])
+
+
+def test_when_max_duration_is_over_the_run_ends_well_and_validates(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dataset: Path
+) -> None:
+    spec = multitask_job({"maxSteps": 1000, "maxDuration": "2s"})
+    run, heard = prepared(monkeypatch, spec, dataset, tmp_path)
+    run.clock = Times(0.25)
+    assert train(run)
+    assert heard.model
+    assert 0 < run.state.step < 20
+    assert list(heard.validations) == [run.state.step]
+    assert run.state.elapsed >= 2
+
+
+@pytest.mark.slow
+def test_learning_time_counts_over_attempts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dataset: Path
+) -> None:
+    spec = multitask_job({"maxSteps": 1000, "maxDuration": "1h"})
+    folder = stopped(monkeypatch, dataset, tmp_path, lambda run: run.state.step == 1, spec)
+    path = folder / "state.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"elapsed": 3599.9}))
+    run, heard = prepared(monkeypatch, spec, dataset, tmp_path / "second", resume=folder)
+    run.clock = Times(0.25)
+    assert train(run)
+    assert heard.model
+    assert run.state.step <= 2
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_names_step_head_and_remedy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dataset: Path
+) -> None:
+    spec = multitask_job({"maxSteps": 50}, {"checkpointInterval": "1s"})
+    run, heard = prepared(monkeypatch, spec, dataset, tmp_path)
+    run.clock = Times(0.02)
+
+    def poison(run: Run) -> bool:
+        if run.state.step == 2:
+            with torch.no_grad():
+                run.model.heads["pet"].linear.bias.fill_(torch.nan)
+        return False
+
+    run.stop_requested = lambda: poison(run)
+    with pytest.raises(DivergedError, match=r"head 'pet' .* at step 3: lower .*learningRate"):
+        train(run)
+    for message in heard.checkpoints:
+        assert message.step < 3
+
+
+@pytest.mark.slow
+def test_weights_that_are_no_numbers_are_not_checkpointed_by_a_stop(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dataset: Path
+) -> None:
+    run, heard = prepared(
+        monkeypatch, SPEC, dataset, tmp_path, stop=lambda run: run.state.step == 1
+    )
+    with torch.no_grad():
+        run.model.heads["pet"].linear.bias.fill_(torch.nan)
+    with pytest.raises(DivergedError):
+        train(run)
+    assert not heard.checkpoints
+
+
+def test_what_is_told_names_heads_and_comes_once_a_second_at_most(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dataset: Path
+) -> None:
+    spec = multitask_job({"maxSteps": 12, "validations": 1})
+    run, heard = prepared(monkeypatch, spec, dataset, tmp_path)
+    run.clock = Times(0.15)
+    assert train(run)
+    lines = [m.line for m in heard.of(MetricsMessage) if m.line.kind == "train"]
+    assert 1 < len(lines) < 12
+    losses = {"boxes/classification", "boxes/box", "pet/cross_entropy"}
+    assert all(set(line.values) == {*losses, "loss"} for line in lines)
+    for line in lines:
+        assert line.values["loss"] == pytest.approx(sum(line.values[name] for name in losses))
+    assert set(heard.validations[12]) == {
+        "boxes/map", "boxes/map50", "boxes/map75", "boxes/mar100", "pet/accuracy", "pet/f1",
+    }  # fmt: skip
+    told = heard.of(ProgressMessage)
+    assert [message.stage for message in told][:2] == ["Loading", "Training"]
+    told = [message for message in told if message.remaining_seconds is not None]
+    assert len(told) == len(lines)
+    left = [message.remaining_seconds for message in told]
+    assert left == sorted(left, reverse=True)
+
+
+@pytest.mark.slow
+def test_a_validation_changes_nothing_that_trains(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dataset: Path, whole: Any
+) -> None:
+    spec = multitask_job({"maxSteps": STEPS, "gradientClipNorm": 5.0, "validations": STEPS})
+    run, heard = prepared(monkeypatch, spec, dataset, tmp_path)
+    assert train(run)
+    assert heard.model
+    assert len(heard.validations) == STEPS
+    assert same(load_file(heard.model / "model.safetensors"), whole["model"])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_gpus_where_torch_sees_none_are_a_bad_config_unless_the_cpu_is_allowed() -> None:
+    with pytest.raises(BadConfig, match=r"spec\.runner\.gpus is 2 .* gpus: 0"):
+        choose_device(2, allow_cpu=False)
+    assert choose_device(2, allow_cpu=True).type == "cpu"
+    assert choose_device(0, allow_cpu=False).type == "cpu"

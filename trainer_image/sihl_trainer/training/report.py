@@ -1,0 +1,129 @@
+"""What a run tells while it learns: losses, speed, time left, results."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sihl_api.record import MetricLine
+from sihl_api.runtime import ExitCode
+from sihl_api.units import seconds
+from sihl_trainer.errors import TrainerError
+from sihl_trainer.training.channel import MetricsMessage, ProgressMessage
+from sihl_trainer.training.run import Run
+
+REPORT_SECONDS = 1.0
+_NEVER = 2**62
+
+
+class DivergedError(TrainerError):
+    """A loss that is no number any more; the same steps would end there again."""
+
+    exit_code = ExitCode.BAD_CONFIG
+
+
+class Meter:
+    """Losses since the last report, summed on the device: reading each one would stall it."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._names: list[str] = []
+        self._rate: float | None = None
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what was counted, and the time since."""
+        self._sums: Tensor | None = None
+        self._spoilt: Tensor | None = None
+        self._steps = 0
+        self._since = self._run.clock()
+
+    def add(self, losses: dict[str, Tensor]) -> None:
+        """Count a step's losses; report if the last time is long enough ago.
+
+        Args:
+            losses: Scalars as `head/loss`, the same names in the same order at each step.
+        """
+        values = torch.stack(list(losses.values()))
+        step = torch.where(values.isfinite(), _NEVER, self._run.state.step)
+        if self._sums is None or self._spoilt is None:
+            self._names, self._sums, self._spoilt = list(losses), values, step
+        else:
+            self._sums, self._spoilt = self._sums + values, torch.minimum(self._spoilt, step)
+        self._steps += 1
+        if self._run.clock() - self._since >= REPORT_SECONDS:
+            self.report()
+
+    def check(self) -> None:
+        """A checkpoint must not hold weights that are no numbers.
+
+        Raises:
+            DivergedError: A loss is none; names its first step and its head.
+        """
+        if self._spoilt is None:
+            return
+        step, name = min(zip(self._spoilt.tolist(), self._names, strict=True))
+        if step != _NEVER:
+            head, loss = name.split("/")
+            raise DivergedError(
+                "LossNotFinite",
+                f"the {loss} loss of head {head!r} is not a finite number at step {step}: lower "
+                "training.optimizer.learningRate, set training.gradientClipNorm, or warm up longer",
+            )
+
+    def report(self) -> None:
+        """Tell losses, rate and time left.
+
+        Raises:
+            DivergedError: As `check`.
+        """
+        if self._sums is None:
+            return
+        self.check()
+        run = self._run
+        passed = max(run.clock() - self._since, 1e-9)
+        self._rate = self._steps * run.spec.training.batch_size / passed
+        if run.ranks.first:
+            means = (self._sums / self._steps).tolist()
+            values = dict(zip(self._names, means, strict=True))
+            weights = {head.name: head.loss_weight for head in run.spec.model.heads}
+            values["loss"] = sum(weights[n.split("/")[0]] * v for n, v in values.items())
+            run.send(MetricsMessage(line=line(run.state.step, "train", values)))
+            tell(run, "Training", self._rate, time_left(run, passed / self._steps))
+        self.restart()
+
+
+def time_left(run: Run, step_seconds: float) -> float:
+    """Seconds of learning to the end, at the pace of so many a step."""
+    settings, state = run.spec.training, run.state
+    left = (settings.max_steps - state.step) * step_seconds
+    if settings.max_duration:
+        left = min(left, seconds(settings.max_duration) - state.elapsed)
+    return max(0.0, left)
+
+
+def tell(run: Run, stage: Any, rate: float | None = None, remaining: float | None = None) -> None:
+    """Say where the run is; only rank 0 speaks."""
+    if run.ranks.first:
+        run.send(
+            ProgressMessage(
+                stage=stage,
+                step=run.state.step,
+                images_per_second=rate,
+                learning_rate=run.optimizer.param_groups[0]["lr"],
+                remaining_seconds=remaining,
+            )
+        )
+
+
+def line(at: int, kind: Any, values: dict[str, float]) -> MetricLine:
+    """A line for the record."""
+    return MetricLine(time=now(), step=at, kind=kind, values=values)
+
+
+def now() -> str:
+    """The time as the record spells it, in UTC."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

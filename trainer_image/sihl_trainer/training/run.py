@@ -1,0 +1,60 @@
+"""A training run: everything that it works on, gathered once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from sihl_api.runtime import Message
+from sihl_api.trainingjob import Precision, TrainingJobSpec
+from sihl_trainer.data.dataset import Datasets
+from sihl_trainer.model.model import VisionModel
+from sihl_trainer.training.checkpoint import BackgroundWriter, TrainingState
+from sihl_trainer.training.distributed import Ranks
+
+
+@dataclass
+class Run:
+    """Everything that a training run works on.
+
+    Attributes:
+        spec: The job's.
+        data: What is learnt from.
+        model: On its device.
+        optimizer: Over the model's weights.
+        state: Where the run stands.
+        ranks: This process among its fellows.
+        device: Where to compute.
+        scratch: Where checkpoints are written.
+        attempt: For manifests.
+        send: Tells the supervisor.
+        stop_requested: Whether the supervisor asked for a stop.
+        workers: Loader processes.
+        clock: Seconds that only grow.
+    """
+
+    spec: TrainingJobSpec
+    data: Datasets
+    model: VisionModel
+    optimizer: torch.optim.Optimizer
+    state: TrainingState
+    ranks: Ranks
+    device: torch.device
+    scratch: Path
+    attempt: int
+    send: Callable[[Message], None]
+    stop_requested: Callable[[], bool]
+    workers: int = 0
+    clock: Callable[[], float] = time.monotonic
+    writer: BackgroundWriter = field(default_factory=BackgroundWriter)
+
+    def precision(self) -> AbstractContextManager[object]:
+        """The number format of forward passes."""
+        if self.spec.training.precision is Precision.BFLOAT16:
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
