@@ -117,11 +117,15 @@ class Cluster:
             f"{name}: {'running' if daemon.alive else 'not running'}"
             for name, daemon in self.control_plane.daemons.items()
         ]
-        for daemon in (self.services.proxy, self.services.dns, self.images.registry):
-            lines.append(f"{daemon.name}: {'running' if daemon.alive else 'not running'}")
-        for node in self.nodes:
-            ready = self.kubeconfig.exists() and self.node_ready(node.name)
-            lines.append(f"{node.name}: {'ready' if ready else 'not ready'}")
+        lines += [
+            f"{daemon.name}: {'running' if daemon.alive else 'not running'}"
+            for daemon in (self.services.proxy, self.services.dns, self.images.registry)
+        ]
+        up = self.kubeconfig.exists()
+        lines += [
+            f"{node.name}: {'ready' if up and self.node_ready(node.name) else 'not ready'}"
+            for node in self.nodes
+        ]
         return "\n".join(lines)
 
     def node_ready(self, name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -166,9 +167,8 @@ class ControlPlane:
             command += ["--bind-address=127.0.0.1", "--endpoint-reconciler-type=none"]
         if self.audit:
             policy = self.state / "audit-policy.json"
-            policy.write_text(
-                '{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]}'
-            )
+            everything = {"kind": "Policy", "rules": [{"level": "Metadata"}]}
+            policy.write_text(json.dumps({"apiVersion": "audit.k8s.io/v1", **everything}))
             command += [f"--audit-log-path={self.audit_log}", f"--audit-policy-file={policy}"]
         return command
 

@@ -47,7 +47,8 @@ class Module:
 
 
 _KUBERNETES_COMMANDS = (
-    "kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet",
+    "kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler",
+    "kubectl", "kubelet",
 )  # fmt: skip
 _CONTAINERD = "github.com/containerd/containerd/v2/cmd"
 _CNI = "github.com/containernetworking/plugins/plugins"
@@ -169,7 +170,7 @@ def require_debian() -> None:
 def unsuitable(system: str, machine: str, user: int, has_apt: bool) -> str | None:
     """What stands in the way of a local cluster, or None."""
     if system != "linux" or machine != "x86_64":
-        return f"a local cluster needs Linux on x86-64, this is {system} on {machine}: give CONTEXT=..."
+        return f"a local cluster needs Linux on x86-64, not {system} on {machine}: give CONTEXT=..."
     if not has_apt:
         return "a local cluster needs Debian's apt-get, which is missing here: give CONTEXT=..."
     if user != 0:

@@ -442,6 +442,8 @@ def test_whatever_happens_promises_hold(
             # Nothing is due: only a worker that goes on, or an upload that is under way.
             assert run.state.worker_running or uploading is not None
             return
+        if run.state.worker_running and not run.state.stopping:
+            return  # a worker that goes on, and uploads that are tried as long as it does
         for action in run.tell(Tick(), at=max(run.now, deadline)):
             if isinstance(action, BeginUpload):
                 run.tell(UploadFailed("away"))

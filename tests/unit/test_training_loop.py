@@ -42,6 +42,12 @@ def whole(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     }
 
 
+def spoil(run: Run) -> None:
+    """Make the classification's loss no number."""
+    with torch.no_grad():
+        dict(run.model.head("pet").named_parameters())["linear.bias"].fill_(torch.nan)
+
+
 def stopped(
     monkeypatch: pytest.MonkeyPatch, dataset: Path, scratch: Path, stop: Any, spec: Any = SPEC
 ) -> Path:
@@ -173,8 +179,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_names_step_head_and_remedy(
 
     def poison(run: Run) -> bool:
         if run.state.step == 2:
-            with torch.no_grad():
-                run.model.heads["pet"].linear.bias.fill_(torch.nan)
+            spoil(run)
         return False
 
     run.stop_requested = lambda: poison(run)
@@ -191,8 +196,7 @@ def test_weights_that_are_no_numbers_are_not_checkpointed_by_a_stop(
     run, heard = prepared(
         monkeypatch, SPEC, dataset, tmp_path, stop=lambda run: run.state.step == 1
     )
-    with torch.no_grad():
-        run.model.heads["pet"].linear.bias.fill_(torch.nan)
+    spoil(run)
     with pytest.raises(DivergedError):
         train(run)
     assert not heard.checkpoints

@@ -1,0 +1,120 @@
+"""Raw objects as the API server sends them, for tests of what is decided about them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sihl_api.runtime import Result
+from sihl_operator.views import JobView, PodView, pod_view
+
+Raw = dict[str, Any]
+NOW = 1_800_000_000.0
+
+SPEC: Raw = {
+    "project": "cells",
+    "dataset": {
+        "train": {
+            "endpoint": "http://s3",
+            "bucket": "cells",
+            "credentials": {"secretName": "keys"},
+        }
+    },
+    "model": {"heads": [{"name": "kind", "task": "MulticlassClassification"}]},
+    "runner": {"gpus": 1, "retries": 2, "stopGracePeriod": "1m", "startTimeout": "10m"},
+}
+
+
+def job(
+    name: str = "job",
+    phase: str | None = None,
+    status: Raw | None = None,
+    created: str = "2027-01-15T08:00:00Z",
+    annotations: Raw | None = None,
+    version: int = 1,
+    **spec: Any,
+) -> JobView:
+    """A TrainingJob."""
+    told = dict(status or {})
+    if phase:
+        told["phase"] = phase
+    if phase in ("Starting", "Running", "Stopping"):
+        told = {
+            "attempt": 1,
+            "queue": "cells",
+            "podName": "cells-runner",
+            "startedAt": "2027-01-15T07:59:00Z",
+            **told,
+        }
+    return JobView(
+        {
+            "metadata": {
+                "namespace": "team",
+                "name": name,
+                "uid": f"uid-{name}",
+                "resourceVersion": str(version),
+                "generation": 1,
+                "creationTimestamp": created,
+                "annotations": annotations or {},
+            },
+            "spec": {**SPEC, **spec},
+            "status": told,
+        }
+    )
+
+
+def raw_pod(
+    serves: str = "job",
+    attempt: int = 1,
+    phase: str = "Running",
+    containers: Raw | None = None,
+    init: Raw | None = None,
+    version: int = 1,
+    node: str = "node-1",
+    queue: str = "cells",
+    **change: Any,
+) -> Raw:
+    """A pod; `containers` and `init` map names to states."""
+    metadata: Raw = {
+        "namespace": "team",
+        "name": f"{queue}-runner",
+        "uid": f"pod-{serves}-{attempt}",
+        "resourceVersion": str(version),
+        "creationTimestamp": "2027-01-15T08:00:00Z",
+        "labels": {
+            "sihl.ai/job-uid": f"uid-{serves}",
+            "sihl.ai/job": serves,
+            "sihl.ai/queue": queue,
+            "sihl.ai/attempt": str(attempt),
+        },
+    }
+    metadata |= change.pop("metadata", {})
+    return {
+        "metadata": metadata,
+        "spec": {"nodeName": node, "containers": [{"resources": {"requests": {"cpu": "1"}}}]},
+        "status": {
+            "phase": phase,
+            "podIP": "10.0.0.1",
+            "initContainerStatuses": [{"name": n, "state": s} for n, s in (init or {}).items()],
+            "containerStatuses": [{"name": n, "state": s} for n, s in (containers or {}).items()],
+            **change,
+        },
+    }
+
+
+def pod(gone: bool = False, **what: Any) -> PodView:
+    """A pod's view."""
+    return pod_view(raw_pod(**what), gone=gone)
+
+
+def ended(code: int, result: Result | None = None, reason: str = "Error", text: str = "") -> Raw:
+    """The state of a container that has ended."""
+    message = result.encode().decode() if result else text
+    return {"terminated": {"exitCode": code, "reason": reason, "message": message}}
+
+
+RUNNING: Raw = {"running": {"startedAt": "2027-01-15T08:00:00Z"}}
+
+
+def waiting(reason: str, message: str = "") -> Raw:
+    """The state of a container that cannot start."""
+    return {"waiting": {"reason": reason, "message": message}}

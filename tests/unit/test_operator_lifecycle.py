@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sihl_api.runtime import ExitCode, Result
+from sihl_api.trainingjob import CheckpointStatus, ConditionType, ModelStatus, Phase
+from sihl_operator import status as say
+from sihl_operator.decision import Decision
+from sihl_operator.lifecycle import Moment, decide
+from sihl_operator.settings import Settings
+from sihl_operator.views import JobView, PodView
+from tests.support.objects import NOW, RUNNING, Raw, ended, job, pod, waiting
+
+MOMENT = Moment(NOW, Settings())
+CHECKPOINT = CheckpointStatus(step=7, uri="s3://b/c/7", saved_at="2027-01-15T08:00:00Z")
+MODEL = ModelStatus(uri="s3://b/model", checksum="0" * 64)
+DELETING: Raw = {
+    "metadata": {
+        "deletionTimestamp": "2027-01-15T08:00:00Z",
+        "uid": "pod-job-1",
+        "namespace": "team",
+        "name": "cells-runner",
+    }
+}
+
+
+def next_phase(decision: Decision) -> Phase | None:
+    return decision.status.phase if decision.status else None
+
+
+def condition(decision: Decision, kind: ConditionType) -> tuple[str, str, str]:
+    assert decision.status is not None
+    found = say.condition(decision.status, kind)
+    assert found is not None
+    return found.status, found.reason, found.message
+
+
+def after(
+    code: int, result: Result | None = None, of: JobView | None = None, **more: Any
+) -> Decision:
+    over = pod(
+        phase="Failed" if code else "Succeeded", containers={"trainer": ended(code, result)}, **more
+    )
+    return decide(of or job(phase="Running"), over, MOMENT)
+
+
+# --- before an attempt -----------------------------------------------------------------------
+
+
+def test_a_new_job_is_queued_with_the_reason_why_it_waits() -> None:
+    moment = replace(MOMENT, position=3, waiting=("WaitingForQueue", "text"))
+    decision = decide(job(), None, moment)
+    assert next_phase(decision) is Phase.QUEUED
+    assert decision.status is not None
+    assert decision.status.queue_position == 3
+    assert condition(decision, ConditionType.ADMITTED) == ("False", "WaitingForQueue", "text")
+
+
+def test_a_waiting_job_to_which_nothing_new_happens_is_not_written() -> None:
+    first = decide(job(), None, MOMENT).status
+    assert first is not None
+    again = decide(job(status=say.as_json(first)), None, MOMENT)
+    assert again.status is None
+
+
+@pytest.mark.parametrize("name", ["Cells", "-x", "a_b", "x" * 51, "a/b"])
+def test_a_queue_that_cannot_be_is_not_accepted_and_the_rule_is_told(name: str) -> None:
+    decision = decide(job(annotations={"sihl.ai/queue": name}), None, MOMENT)
+    status, reason, message = condition(decision, ConditionType.ACCEPTED)
+    assert (status, reason) == ("False", "InvalidQueue")
+    assert "lower-case" in message
+
+
+def test_a_job_suspended_while_it_waits_is_stopped_and_says_there_is_no_checkpoint() -> None:
+    decision = decide(job(phase="Queued", suspend=True), None, MOMENT)
+    assert next_phase(decision) is Phase.STOPPED
+    assert condition(decision, ConditionType.CHECKPOINT_SAVED)[0] == "False"
+
+
+def test_a_stopped_job_stays_so_while_suspended_and_queues_when_resumed() -> None:
+    assert decide(job(phase="Stopped", suspend=True), None, MOMENT).status is None
+    resumed = decide(job(phase="Stopped", status={"attempt": 4}), None, MOMENT)
+    assert next_phase(resumed) is Phase.QUEUED
+    assert resumed.status is not None
+    assert resumed.status.attempt == 4
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+@pytest.mark.parametrize("suspend", [True, False])
+def test_a_final_phase_is_final(phase: str, suspend: bool) -> None:
+    assert decide(job(phase=phase, suspend=suspend), None, MOMENT).status is None
+
+
+# --- while an attempt runs -------------------------------------------------------------------
+
+
+def test_running_is_told_from_the_pod_and_from_nothing_else() -> None:
+    fetching = pod(
+        phase="Pending",
+        init={"fetch-train": RUNNING},
+        containers={"trainer": waiting("PodInitializing")},
+    )
+    assert decide(job(phase="Starting"), fetching, MOMENT).status is None
+    training = pod(init={"fetch-train": ended(0)}, containers={"trainer": RUNNING})
+    decision = decide(job(phase="Starting"), training, MOMENT)
+    assert next_phase(decision) is Phase.RUNNING
+    assert condition(decision, ConditionType.DATASET_READY)[0] == "True"
+
+
+def test_a_suspended_job_is_stopping_and_its_pod_is_deleted_within_its_own_grace() -> None:
+    decision = decide(
+        job(phase="Running", suspend=True), pod(containers={"trainer": RUNNING}), MOMENT
+    )
+    assert next_phase(decision) is Phase.STOPPING
+    assert decision.delete is not None
+    assert (decision.delete.uid, decision.delete.grace) == ("pod-job-1", None)
+
+
+def test_a_stop_that_a_crash_of_ours_broke_off_is_taken_up_again() -> None:
+    decision = decide(
+        job(phase="Stopping", suspend=True), pod(containers={"trainer": RUNNING}), MOMENT
+    )
+    assert decision.status is None
+    assert decision.delete is not None
+
+
+def test_a_pod_that_others_delete_makes_the_job_stopping() -> None:
+    leaving = pod(containers={"trainer": RUNNING}, **DELETING)
+    assert next_phase(decide(job(phase="Running"), leaving, MOMENT)) is Phase.STOPPING
+
+
+def test_a_pod_that_should_be_gone_long_since_is_forced_away() -> None:
+    leaving = pod(containers={"trainer": RUNNING}, **DELETING)
+    assert leaving.deletion_due is not None
+    late = replace(MOMENT, now=leaving.deletion_due + 301)
+    decision = decide(job(phase="Stopping"), leaving, late)
+    assert decision.delete is not None
+    assert decision.delete.grace == 0
+
+
+def test_a_vanished_pod_is_no_verdict() -> None:
+    decision = decide(job(phase="Running"), None, MOMENT)
+    assert next_phase(decision) is Phase.QUEUED
+    assert decision.confirm_absent == "cells-runner"
+    stopped = decide(job(phase="Stopping", suspend=True), None, MOMENT)
+    assert next_phase(stopped) is Phase.STOPPED
+    assert condition(stopped, ConditionType.CHECKPOINT_SAVED)[0] == "Unknown"
+
+
+def test_the_pod_of_an_attempt_that_this_leader_admitted_is_created() -> None:
+    decision = decide(job(phase="Starting"), None, replace(MOMENT, creating=True))
+    assert decision.create
+    assert decision.status is None
+
+
+# --- the end of an attempt -------------------------------------------------------------------
+
+
+def test_a_job_whose_model_is_complete_has_succeeded() -> None:
+    result = Result(
+        reason="Completed", step=9, checkpoint=CHECKPOINT, model=MODEL, metrics={"a/b": "1"}
+    )
+    decision = after(0, result)
+    assert next_phase(decision) is Phase.SUCCEEDED
+    assert decision.status is not None
+    assert decision.status.model == MODEL
+    assert decision.status.metrics == {"a/b": "1"}
+    assert condition(decision, ConditionType.COMPLETE)[0] == "True"
+
+
+def test_success_is_not_claimed_of_a_pod_that_names_no_model() -> None:
+    assert next_phase(after(0)) is not Phase.SUCCEEDED
+
+
+def test_a_stop_with_its_checkpoint_is_stopped() -> None:
+    result = Result(reason="Stopped", step=7, checkpoint=CHECKPOINT)
+    decision = after(ExitCode.STOPPED, result, job(phase="Stopping", suspend=True))
+    assert next_phase(decision) is Phase.STOPPED
+    assert decision.status is not None
+    assert decision.status.checkpoint == CHECKPOINT
+    assert condition(decision, ConditionType.CHECKPOINT_SAVED)[0] == "True"
+
+
+def test_a_checkpoint_never_goes_back_to_an_earlier_step() -> None:
+    older = CheckpointStatus(step=3, uri="s3://b/c/3", saved_at="2027-01-15T08:00:00Z")
+    known = job(phase="Running", status={"checkpoint": CHECKPOINT.model_dump(by_alias=True)})
+    decision = after(ExitCode.STOPPED, Result(reason="Stopped", checkpoint=older), known)
+    assert decision.status is not None
+    assert decision.status.checkpoint == CHECKPOINT
+
+
+def test_a_stop_that_the_user_did_not_ask_for_goes_back_to_the_queue_uncounted() -> None:
+    decision = after(ExitCode.STOPPED, Result(reason="Stopped", checkpoint=CHECKPOINT))
+    assert next_phase(decision) is Phase.QUEUED
+    assert decision.status is not None
+    assert not decision.status.failures
+
+
+@pytest.mark.parametrize("code", [ExitCode.BAD_DATA, ExitCode.BAD_CONFIG, ExitCode.OUT_OF_MEMORY])
+def test_what_a_retry_cannot_help_is_not_retried(code: ExitCode) -> None:
+    decision = after(code, Result(reason="DatasetTooLarge", message="the trainer's own words"))
+    assert next_phase(decision) is Phase.FAILED
+    assert condition(decision, ConditionType.FAILED)[1:] == (
+        "DatasetTooLarge",
+        "the trainer's own words",
+    )
+
+
+def test_the_kernels_kill_for_memory_fails_with_the_field_to_change() -> None:
+    killed = pod(phase="Failed", containers={"trainer": ended(137, reason="OOMKilled")})
+    decision = decide(job(phase="Running"), killed, MOMENT)
+    assert next_phase(decision) is Phase.FAILED
+    assert "resources.limits.memory" in condition(decision, ConditionType.FAILED)[2]
+
+
+def test_an_eviction_for_the_datasets_size_fails_with_the_field_to_change() -> None:
+    evicted = pod(
+        phase="Failed", reason="Evicted",
+        message='Usage of EmptyDir volume "dataset" exceeds the limit "1Gi".',
+    )  # fmt: skip
+    decision = decide(job(phase="Starting"), evicted, MOMENT)
+    assert next_phase(decision) is Phase.FAILED
+    assert "datasetSize" in condition(decision, ConditionType.FAILED)[2]
+
+
+DISRUPTED = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
+
+
+@pytest.mark.parametrize(
+    "disrupted",
+    [
+        pod(phase="Failed", reason="NodeShutdown"),
+        pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory."),
+        pod(phase="Failed", conditions=[DISRUPTED]),
+        pod(phase="Failed", containers={"trainer": ended(ExitCode.UNAVAILABLE)}),
+        pod(gone=True, containers={"trainer": RUNNING}, **DELETING),
+    ],
+)  # fmt: skip
+def test_what_is_not_the_jobs_fault_is_retried_without_counting(disrupted: PodView) -> None:
+    decision = decide(job(phase="Running"), disrupted, MOMENT)
+    assert next_phase(decision) is Phase.QUEUED
+    assert decision.status is not None
+    assert not decision.status.failures
+
+
+def test_failures_are_counted_with_a_growing_backoff_and_then_final() -> None:
+    pauses = []
+    current = job(phase="Running")
+    for failures in (1, 2):
+        decision = after(1, of=current)
+        assert next_phase(decision) is Phase.QUEUED
+        assert decision.status is not None
+        assert decision.status.failures == failures
+        assert decision.due is not None
+        pauses.append(decision.due - NOW)
+        current = job(phase="Running", status={"failures": failures})
+    assert pauses == sorted(set(pauses))
+    last = after(1, of=current)
+    assert next_phase(last) is Phase.FAILED
+    assert "retries: 2" in condition(last, ConditionType.FAILED)[2]
+
+
+# --- what keeps a pod from starting ----------------------------------------------------------
+
+SECRETLESS = waiting("CreateContainerConfigError", 'secret "sihl-store" not found')
+UNSCHEDULABLE = {
+    "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("hindered", "words"),
+    [
+        (pod(phase="Pending", init={"fetch-train": waiting("ImagePullBackOff", "no such image")}),
+         ("spec.runner.image", "no such image")),
+        (pod(phase="Pending", containers={"trainer": SECRETLESS}),
+         ("sihl-store", "accessKeyId", "team")),
+        (pod(phase="Pending", node="", conditions=[UNSCHEDULABLE]),
+         ("0/2 nodes",)),
+    ],
+)  # fmt: skip
+def test_a_hindrance_is_told_at_once_and_given_back_in_time(
+    hindered: PodView, words: tuple[str, ...]
+) -> None:
+    early = replace(MOMENT, now=NOW - 30)
+    told = decide(
+        job(phase="Starting", status={"startedAt": "2027-01-15T07:59:20Z"}), hindered, early
+    )
+    assert next_phase(told) is Phase.STARTING
+    message = condition(told, ConditionType.DATASET_READY)[2]
+    assert all(word in message for word in words)
+    late = decide(job(phase="Starting"), hindered, replace(MOMENT, now=NOW + 1000))
+    assert next_phase(late) is Phase.QUEUED
+    assert late.delete is not None
+
+
+def test_a_start_that_takes_too_long_is_given_back() -> None:
+    slow = pod(phase="Pending", init={"fetch-train": RUNNING})
+    soon = decide(job(phase="Starting"), slow, MOMENT)
+    assert soon.status is None
+    assert soon.due is not None
+    late = decide(job(phase="Starting"), slow, replace(MOMENT, now=soon.due))
+    assert next_phase(late) is Phase.QUEUED
+    assert "startTimeout" in condition(late, ConditionType.ADMITTED)[2]

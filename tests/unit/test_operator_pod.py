@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sihl_api.runtime import JobReference
+from sihl_operator.pod import demand, render_pod
+from sihl_operator.settings import Settings, read_settings
+from sihl_operator.views import pod_requests
+from tests.support.objects import SPEC, Raw, job
+
+VALIDATION = {**SPEC["dataset"], "validation": {"endpoint": "http://s3", "bucket": "held-out"}}
+
+
+def rendered(settings: Settings | None = None, **spec: Any) -> dict[str, Any]:
+    return render_pod(job(**spec), 3, "cells", settings or Settings())
+
+
+def containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*pod["spec"]["initContainers"], *pod["spec"]["containers"]]
+
+
+def test_the_pod_is_named_after_its_queue_and_labelled_with_job_and_attempt() -> None:
+    metadata = rendered()["metadata"]
+    assert metadata["name"] == "cells-runner"
+    assert metadata["labels"]["sihl.ai/job-uid"] == "uid-job"
+    assert metadata["labels"]["sihl.ai/attempt"] == "3"
+    assert metadata["ownerReferences"][0]["uid"] == "uid-job"
+
+
+def test_each_dataset_has_its_own_fetch() -> None:
+    assert [c["name"] for c in rendered()["spec"]["initContainers"]] == ["fetch-train"]
+    both = rendered(dataset=VALIDATION)["spec"]["initContainers"]
+    assert [c["command"] for c in both] == [
+        ["sihl-trainer", "fetch", "train"],
+        ["sihl-trainer", "fetch", "validation"],
+    ]
+
+
+def test_secrets_go_by_reference_and_only_where_they_are_needed() -> None:
+    fetch, trainer = containers(rendered())
+    names = [
+        {e["name"] for e in c["env"] if "secretKeyRef" in e.get("valueFrom", {})}
+        for c in (fetch, trainer)
+    ]
+    assert names[0] == {"SIHL_DATASET_ACCESS_KEY_ID", "SIHL_DATASET_SECRET_ACCESS_KEY"}
+    assert all(name.startswith("SIHL_STORE_") for name in names[1])
+    assert "SIHL_STORE_ENDPOINT" in names[1]
+
+
+def test_the_pod_passes_the_restricted_pod_security_standard() -> None:
+    pod = rendered(dataset=VALIDATION)
+    security = pod["spec"]["securityContext"]
+    assert security["runAsNonRoot"] is True
+    assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["spec"]["automountServiceAccountToken"] is False
+    for container in containers(pod):
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+    assert all(set(volume) == {"name", "emptyDir"} for volume in pod["spec"]["volumes"])
+
+
+def test_a_stop_has_the_jobs_grace_and_asks_for_a_checkpoint_first() -> None:
+    pod = rendered()
+    assert pod["spec"]["terminationGracePeriodSeconds"] == 60
+    hook = pod["spec"]["containers"][0]["lifecycle"]["preStop"]["exec"]
+    assert hook["command"] == ["sihl-trainer", "stop"]
+
+
+def test_the_pod_is_told_its_job() -> None:
+    env = {e["name"]: e.get("value") for e in containers(rendered())[0]["env"]}
+    reference = JobReference.model_validate_json(env["SIHL_JOB"])
+    assert (reference.namespace, reference.name, reference.uid) == ("team", "job", "uid-job")
+    assert json.loads(env["SIHL_JOB"])["spec"]["project"] == "cells"
+
+
+@pytest.mark.parametrize("gpus", [0, 1, 4])
+def test_room_is_counted_as_the_scheduler_will_count_it(gpus: int) -> None:
+    spec: Raw = {"runner": {"gpus": gpus, "resources": {"limits": {"cpu": "2"}, "requests": {}}}}
+    pod = rendered(**spec)
+    assert pod_requests(pod["spec"]) == demand(job(**spec), Settings()).requests
+    limits = pod["spec"]["containers"][0]["resources"]["limits"]
+    assert limits.get("nvidia.com/gpu") == (str(gpus) if gpus else None)
+
+
+def test_settings_are_read_from_the_environment_and_unknown_ones_refused() -> None:
+    given = {
+        "SIHL_OPERATOR_RETRY_BACKOFF": "1m30s",
+        "SIHL_OPERATOR_ALLOW_CPU": "true",
+        "SIHL_OPERATOR_IMAGE_PULL_SECRETS": "a, b",
+        "HOME": "/",
+    }
+    settings = read_settings(given)
+    assert (settings.retry_backoff, settings.allow_cpu) == (90.0, True)
+    assert settings.image_pull_secrets == ("a", "b")
+    with pytest.raises(ValueError, match="SIHL_OPERATOR_NONSENSE is no setting"):
+        read_settings({"SIHL_OPERATOR_NONSENSE": "1"})
+    with pytest.raises(ValueError, match="SIHL_OPERATOR_RETRY_BACKOFF='soon'"):
+        read_settings({"SIHL_OPERATOR_RETRY_BACKOFF": "soon"})

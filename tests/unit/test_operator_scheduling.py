@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sihl_operator.capacity import Demand, Room, admits
+from sihl_operator.pod import demand
+from sihl_operator.scheduling import admit, head, line
+from sihl_operator.settings import Settings
+from sihl_operator.views import JobView, NodeView, pod_requests
+from tests.support.objects import NOW, job
+
+GPU = "nvidia.com/gpu"
+
+
+def node(name: str = "node-1", gpus: int = 1, cpu: int = 100, **more: Any) -> NodeView:
+    offers = {GPU: gpus, "cpu": cpu, "memory": 10**12, "pods": 100}
+    return NodeView(name, {key: Decimal(value) for key, value in offers.items()}, **more)
+
+
+def room(*nodes: NodeView) -> Room:
+    return Room({each.name: each for each in nodes}, {})
+
+
+def needs(each: JobView) -> Demand:
+    return demand(each, Settings())
+
+
+def gpu_job(name: str, gpus: int, created: int = 0, priority: int = 0) -> JobView:
+    at = f"2027-01-15T{created // 3600:02d}:{created // 60 % 60:02d}:{created % 60:02d}Z"
+    return job(name, "Queued", created=at, priority=priority, runner={"gpus": gpus})
+
+
+jobs = st.lists(
+    st.tuples(st.integers(0, 4), st.integers(0, 3600), st.integers(-2, 2)), max_size=12
+).map(lambda rows: [gpu_job(f"j{i}", *row) for i, row in enumerate(rows)])
+
+
+@given(jobs)
+def test_a_queue_is_ordered_by_priority_and_then_by_submission(found: list[JobView]) -> None:
+    ordered = line(found)
+    keys = [(-each.priority, each.created) for each in ordered]
+    assert keys == sorted(keys)
+    assert {each.name for each in ordered} == {each.name for each in found}
+
+
+def test_a_job_that_backs_off_lets_the_next_one_pass() -> None:
+    first = job("a", "Queued", status={"retryAfter": "2099-01-01T00:00:00Z"})
+    second = job("b", "Queued", created="2027-01-15T09:00:00Z")
+    assert head([first, second], NOW) is second
+    assert head([first], NOW) is None
+
+
+@given(jobs, st.lists(st.integers(0, 8), min_size=1, max_size=4))
+def test_never_more_is_promised_than_the_nodes_have(found: list[JobView], sizes: list[int]) -> None:
+    nodes = [node(f"n{i}", gpus) for i, gpus in enumerate(sizes)]
+    verdicts = admit(found, room(*nodes), needs, NOW, Settings())
+    promised = sum(verdict.job.gpus for verdict in verdicts if verdict.admitted)
+    assert promised <= sum(sizes)
+    assert len(verdicts) == len(found)
+    for verdict in verdicts:
+        if verdict.admitted:
+            assert verdict.job.gpus <= max(sizes)
+
+
+def test_what_no_node_could_ever_hold_is_told_with_numbers() -> None:
+    (verdict,) = admit([gpu_job("a", 8)], room(node(gpus=2), node("b", 4)), needs, NOW, Settings())
+    assert verdict.reason == "NoNodeFits"
+    assert "8 nvidia.com/gpu (the largest node has 4)" in verdict.message
+
+
+def test_what_fits_later_waits_for_gpus() -> None:
+    full = Room({"n": node("n", 1)}, {"n": {GPU: Decimal(1)}})
+    (verdict,) = admit([gpu_job("a", 1)], full, needs, NOW, Settings())
+    assert (verdict.admitted, verdict.reason) == (False, "WaitingForGPUs")
+
+
+def test_a_job_that_waited_long_for_a_whole_node_is_not_overtaken_for_ever() -> None:
+    half_used = Room({"n": node("n", 2)}, {"n": {GPU: Decimal(1)}})
+    large, small = gpu_job("large", 2, created=0), gpu_job("small", 1, created=60)
+    verdicts = admit([large, small], half_used, needs, NOW, Settings())
+    assert [verdict.admitted for verdict in verdicts] == [False, False]
+
+
+def test_an_autoscaler_may_add_what_is_missing_up_to_its_maximum() -> None:
+    settings = Settings(autoscaler_max_gpus=8)
+    verdicts = admit(
+        [gpu_job("a", 6, 1), gpu_job("b", 6, 2)], room(node(gpus=0)), needs, NOW, settings
+    )
+    assert [verdict.admitted for verdict in verdicts] == [True, False]
+
+
+TAINT = {"key": "gpu", "value": "a100", "effect": "NoSchedule"}
+
+
+@pytest.mark.parametrize(
+    ("tolerations", "admitted"),
+    [
+        ((), False),
+        (({"operator": "Exists"},), True),
+        (({"key": "gpu", "operator": "Exists"},), True),
+        (({"key": "gpu", "value": "a100"},), True),
+        (({"key": "gpu", "value": "h200"},), False),
+        (({"key": "gpu", "operator": "Exists", "effect": "NoExecute"},), False),
+    ],
+)
+def test_a_taint_keeps_out_who_does_not_tolerate_it(tolerations: Any, admitted: bool) -> None:
+    wanted = Demand({}, tolerations=tolerations)
+    assert admits(node(taints=(TAINT,)), wanted) is admitted
+
+
+@pytest.mark.parametrize(
+    ("operator", "values", "admitted"),
+    [
+        ("In", ["a", "b"], True), ("NotIn", ["a"], False), ("Exists", [], True),
+        ("DoesNotExist", [], False), ("In", ["c"], False),
+    ],
+)  # fmt: skip
+def test_required_node_affinity_is_respected(
+    operator: str, values: list[str], admitted: bool
+) -> None:
+    term = {"matchExpressions": [{"key": "zone", "operator": operator, "values": values}]}
+    affinity = {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}
+        }
+    }
+    assert admits(node(labels={"zone": "a"}), Demand({}, affinity=affinity)) is admitted
+
+
+@pytest.mark.parametrize("change", [{"ready": False}, {"schedulable": False}])
+def test_a_node_that_takes_no_pods_offers_no_room(change: dict[str, Any]) -> None:
+    assert room(node(**change)).place(Demand({})) is None
+
+
+def test_a_pod_counts_with_its_containers_or_its_largest_init_container() -> None:
+    def container(cpu: str, **more: str) -> dict[str, Any]:
+        return {"resources": {"requests": {"cpu": cpu}}, **more}
+
+    spec = {
+        "containers": [container("1"), container("500m")],
+        "initContainers": [container("2"), container("250m", restartPolicy="Always")],
+    }
+    assert pod_requests(spec)["cpu"] == Decimal(2)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from sihl_operator.world import World
+from tests.support.objects import RUNNING, job, raw_pod
+
+
+def world() -> World:
+    seen = World()
+    seen.saw_job(job(phase="Running", version=5).raw)
+    seen.saw_pod(raw_pod(version=6, containers={"trainer": RUNNING}))
+    return seen
+
+
+def test_the_newer_version_wins_whichever_way_it_came() -> None:
+    seen = world()
+    seen.saw_job(job(phase="Starting", version=4).raw)
+    assert seen.jobs["team", "job"].resource_version == "5"
+    seen.saw_job(job(phase="Stopping", version=7).raw)
+    assert seen.jobs["team", "job"].resource_version == "7"
+
+
+def test_a_deleted_pod_leaves_its_last_state_for_the_jobs_verdict() -> None:
+    seen = world()
+    seen.saw_pod(raw_pod(version=8, phase="Failed"), deleted=True)
+    pod = seen.pod_of(seen.jobs["team", "job"])
+    assert pod is not None
+    assert pod.gone
+    assert pod.ended
+
+
+def test_a_pod_of_another_attempt_is_not_the_jobs() -> None:
+    seen = world()
+    seen.saw_pod(raw_pod(version=9, attempt=2))
+    assert seen.pod_of(seen.jobs["team", "job"]) is None
+
+
+def test_a_list_takes_away_what_a_watch_left_behind() -> None:
+    seen = world()
+    seen.saw_all("pod", [], "20")
+    seen.saw_all("job", [], "20")
+    assert (seen.pods, seen.jobs, seen.by_queue, seen.used()) == ({}, {}, {}, {})
+
+
+def test_a_list_older_than_what_was_seen_takes_nothing_away() -> None:
+    seen = world()
+    seen.saw_all("pod", [], "3")
+    assert seen.pods
+
+
+def test_every_pod_of_the_cluster_counts_until_it_has_ended() -> None:
+    seen = world()
+    other = raw_pod(version=3)
+    other["metadata"] |= {"name": "other", "labels": {}}
+    seen.saw_pod(other)
+    assert seen.used()["node-1"]["cpu"] == 2
+    other["status"]["phase"], other["metadata"]["resourceVersion"] = "Succeeded", "4"
+    seen.saw_pod(other)
+    assert seen.used()["node-1"]["cpu"] == 1
+
+
+def test_a_waiting_job_follows_its_annotation_and_an_active_one_does_not() -> None:
+    moved = {"sihl.ai/queue": "other"}
+    seen = World()
+    seen.saw_job(job(phase="Queued", annotations=moved).raw)
+    assert set(seen.by_queue) == {("team", "other")}
+    seen.saw_job(job(phase="Running", annotations=moved, version=2).raw)
+    assert set(seen.by_queue) == {("team", "cells")}
