@@ -17,6 +17,14 @@ SLOW_UPLOAD = 15e6  # bytes a second
 SLOW_DOWNLOAD = 20e3
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test has the cluster and the images built, which takes minutes where it is cold."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.timeout(2400))
+
+
 @pytest.fixture(scope="session")
 def roads() -> dict[str, Faults]:
     """Proxies to the store: `slow-store` for uploads, `slow-dataset` for downloads."""

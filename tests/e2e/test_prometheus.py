@@ -9,38 +9,47 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from local_cluster.control_plane import free_port
 from tests.e2e.harness import NAMESPACE, SYSTEM, Harness
-
-_DISCOVERY = {
-    "relabel_configs": [
-        {
-            "source_labels": ["__meta_kubernetes_pod_annotation_prometheus_io_scrape"],
-            "action": "keep",
-            "regex": "true",
-        },
-        {
-            "source_labels": [
-                "__meta_kubernetes_pod_ip",
-                "__meta_kubernetes_pod_annotation_prometheus_io_port",
-            ],
-            "separator": ":",
-            "target_label": "__address__",
-        },
-        {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
-    ]
-}
+from tests.support.waiting import eventually
 
 
 class Prometheus:
-    """A running server."""
+    """A running server, and the file that names what it scrapes.
 
-    def __init__(self, port: int) -> None:
+    Debian builds it without the discovery of pods: the test names them by the same annotations.
+    """
+
+    def __init__(self, port: int, targets: Path) -> None:
         self._url = f"http://127.0.0.1:{port}"
+        self._targets = targets
+
+    def ready(self) -> bool:
+        """Whether it answers queries."""
+        try:
+            with urllib.request.urlopen(f"{self._url}/-/ready", timeout=10) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    def scrape(self, pods: list[Any]) -> None:
+        """Scrape these pods, as their annotations ask for."""
+        groups = [
+            {
+                "targets": [f"{pod.status.pod_ip}:{notes['prometheus.io/port']}"],
+                "labels": {"pod": pod.metadata.name},
+            }
+            for pod in pods
+            if (notes := pod.metadata.annotations or {}).get("prometheus.io/scrape") == "true"
+        ]
+        unfinished = self._targets.with_suffix(".new")
+        unfinished.write_text(json.dumps(groups))
+        unfinished.rename(self._targets)
 
     def ask(self, query: str) -> list[float]:
         """The values of an instant query."""
@@ -54,14 +63,13 @@ class Prometheus:
 
 
 @pytest.fixture(scope="module")
-def prometheus(harness: Harness, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     folder = tmp_path_factory.mktemp("prometheus")
-    discovery = {
-        "role": "pod",
-        "kubeconfig_file": str(harness.cluster.kubeconfig),
-        "namespaces": {"names": [NAMESPACE, SYSTEM]},
+    targets: Path = folder / "targets.json"
+    scrape = {
+        "job_name": "pods",
+        "file_sd_configs": [{"files": [str(targets)], "refresh_interval": "1s"}],
     }
-    scrape = {"job_name": "pods", "kubernetes_sd_configs": [discovery], **_DISCOVERY}
     settings = {"global": {"scrape_interval": "1s"}, "scrape_configs": [scrape]}
     file: Path = folder / "prometheus.yml"
     file.write_text(yaml.safe_dump(settings))
@@ -73,7 +81,10 @@ def prometheus(harness: Harness, tmp_path_factory: pytest.TempPathFactory) -> It
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            yield Prometheus(port)
+            prometheus = Prometheus(port, targets)
+            eventually(lambda: prometheus.ready() or server.poll() is not None, pause=0.1)
+            assert server.poll() is None, (folder / "log").read_text()[-3000:]
+            yield prometheus
         finally:
             server.terminate()
             server.wait(30)
@@ -86,6 +97,10 @@ def test_prometheus_knows_queue_lengths_phases_loss_and_step(
     for name in ("seen-1", "seen-2", "seen-3"):
         harness.submit(name, "q-seen", endless)
     harness.wait("seen-1", "Running")
+    prometheus.scrape(
+        harness.core.list_namespaced_pod(NAMESPACE).items
+        + harness.core.list_namespaced_pod(SYSTEM).items
+    )
 
     def ask(query: str) -> float | None:
         found = prometheus.ask(query)
