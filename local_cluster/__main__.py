@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     gpus = verbs.add_parser("gpus", help="set the GPUs of a node")
     gpus.add_argument("count", type=int)
     gpus.add_argument("--node", default="node-1")
-    alone = verbs.add_parser("control-plane", help="API server, etcd and controllers alone")
+    alone = verbs.add_parser("control-plane", help="a control plane without nodes")
     alone.add_argument("--state", type=Path, required=True)
     image = verbs.add_parser("image", help="build a Dockerfile and push it to the registry")
     image.add_argument("action", choices=["build"])

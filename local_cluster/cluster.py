@@ -183,7 +183,7 @@ class ControlPlaneOnly:
     def up(self) -> Path:
         """Start it; returns the administrator's kubeconfig."""
         programs.build()
-        self.control_plane.start(scheduler=False)
+        self.control_plane.start()
         return self.control_plane.kubeconfig
 
     def down(self) -> None:

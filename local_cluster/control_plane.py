@@ -77,19 +77,18 @@ class ControlPlane:
         admin = self.pki.kubeconfig("admin", "/O=system:masters/CN=admin", self.server)
         self.kubeconfig.write_text(admin.read_text())
 
-    def start(self, scheduler: bool = True) -> None:
+    def start(self) -> None:
         """Start all parts and wait until the API server is ready."""
         self.certificates()
         self.start_etcd()
         self.start_api_server()
         controllers = self.daemons["kube-controller-manager"]
         controllers.start(self._controllers_command())
-        if scheduler:
-            kubeconfig = self.pki.kubeconfig("scheduler", "/CN=system:kube-scheduler", self.server)
-            self.daemons["kube-scheduler"].start(
-                [program("kube-scheduler"), f"--kubeconfig={kubeconfig}", "--leader-elect=false",
-                 "--secure-port=0"]
-            )  # fmt: skip
+        kubeconfig = self.pki.kubeconfig("scheduler", "/CN=system:kube-scheduler", self.server)
+        self.daemons["kube-scheduler"].start(
+            [program("kube-scheduler"), f"--kubeconfig={kubeconfig}", "--leader-elect=false",
+             "--secure-port=0"]
+        )  # fmt: skip
         wait_until(
             lambda: controllers.require_alive() and self._has_default_account(),
             "the default service account", 120, controllers.log,

@@ -108,7 +108,7 @@ class Node:
         unmount_below(self.state)
         for folder in ("kubelet", "logs", "cni", "run", "netns"):
             shutil.rmtree(self.state / folder, ignore_errors=True)
-        subprocess.run(["ip", "link", "delete", self.settings.bridge], capture_output=True)
+        self._remove_bridge()
         self._remove_cgroup()
 
     def ctr(self, *arguments: str) -> str:
@@ -144,6 +144,12 @@ class Node:
         run("ip", "link", "add", bridge, "type", "bridge")
         run("ip", "addr", "add", address, "dev", bridge)
         run("ip", "link", "set", bridge, "up")
+
+    def _remove_bridge(self) -> None:
+        """The bridge and what is plugged into it: a killed pod's pair can outlive its namespace."""
+        ports = Path(f"/sys/class/net/{self.settings.bridge}/brif")
+        for link in [*(port.name for port in ports.glob("*")), self.settings.bridge]:
+            subprocess.run(["ip", "link", "delete", link], capture_output=True)
 
     def _write_cni(self) -> None:
         plugins = [

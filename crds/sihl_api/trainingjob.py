@@ -401,6 +401,18 @@ class Runner(Schema):
 class TrainingJobSpec(Schema):
     """What is to be trained, on what, where."""
 
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("self.runner.gpus <= 1 || self.training.batchSize % self.runner.gpus == 0",
+             "training.batchSize must be a multiple of runner.gpus: each GPU takes an equal part",
+             ".training.batchSize"),
+        # The backbone's last level has a stride of 32.
+        Rule("self.training.batchSize > 1 && self.training.batchSize > self.runner.gpus || "
+             "self.training.inputSize.width > 32 || self.training.inputSize.height > 32",
+             "one image of at most 32 x 32 pixels a GPU is a single value a channel, which batch "
+             "normalization cannot use: raise training.batchSize or training.inputSize",
+             ".training.batchSize"),
+    )  # fmt: skip
+
     project: Name = Field(
         description="What jobs are compared within, and their queue unless the annotation "
         f"{QUEUE_ANNOTATION} names another. Cannot change.",

@@ -52,6 +52,7 @@ class Controller:
         settings: The operator's.
         metrics: Told what happened.
         clock: Seconds since 1970.
+        entitled: Whether this replica holds the lead at this moment.
     """
 
     def __init__(
@@ -61,9 +62,11 @@ class Controller:
         settings: Settings,
         metrics: Metrics,
         clock: Callable[[], float],
+        entitled: Callable[[], bool],
     ) -> None:
         self.world = world
-        self.leading = False
+        self._began = False
+        self._entitled = entitled
         self.heartbeat = clock()
         self._api = api
         self._settings = settings
@@ -71,12 +74,19 @@ class Controller:
         self._clock = clock
         self._wake = asyncio.Event()
         self._busy: set[Key] = set()
+        self._starting: set[Key] = set()
+        """Jobs that are being admitted: they hold queue and room before their status says so."""
         self._creating: set[tuple[str, int]] = set()
         self._waiting: dict[Key, tuple[int | None, tuple[str, str]]] = {}
         self._refreshed: dict[Key, float] = {}
         self._stopping: dict[Key, float] = {}
         self._timers: list[tuple[float, Key]] = []
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def leading(self) -> bool:
+        """Whether to act: asked before each round, since a process may sleep between two."""
+        return self._began and self._entitled()
 
     def wake(self) -> None:
         """Something changed."""
@@ -91,12 +101,12 @@ class Controller:
         self._creating.clear()
         await self.relist()
         self.world.touch_everything()
-        self.leading = True
+        self._began = True
         self.wake()
 
     def follow(self) -> None:
         """Stop acting."""
-        self.leading = False
+        self._began = False
 
     async def relist(self) -> None:
         """Read everything, because a watch can lie.
@@ -190,12 +200,15 @@ class Controller:
             return {}
         room = Room(self.world.nodes, self.world.used())
         for job in self.world.jobs.values():
-            pod = self.world.pod_of(job) if job.active else None
-            if job.active and not (pod and pod.node) and not (pod and pod.ended):
+            if not self._holds_queue(job):
+                continue
+            pod = self.world.pod_of(job)
+            if not (pod and pod.node) and not (pod and pod.ended):
                 room.place(demand(job, self._settings))  # promised room is taken room
         verdicts = admit(free, room, lambda job: demand(job, self._settings), now, self._settings)
         for verdict in verdicts:
             if verdict.admitted:
+                self._starting.add(verdict.job.key)
                 self._spawn(verdict.job, self._start(verdict.job))
         return {verdict.job.key: verdict for verdict in verdicts}
 
@@ -226,7 +239,7 @@ class Controller:
 
     def _occupant(self, queue: Key, members: list[JobView], now: float) -> tuple[str, str] | None:
         """Why a queue is not free, or None. A pod that serves no current attempt is sent away."""
-        if any(job.active for job in members):
+        if any(self._holds_queue(job) for job in members):
             return _OCCUPIED
         key = (queue[0], pod_name(queue[1]))
         if key in self.world.foreign:
@@ -236,6 +249,9 @@ class Controller:
             return None
         self._send_away(pod, now)
         return "WaitingForPod", "The pod of the queue's last job has not ended yet."
+
+    def _holds_queue(self, job: JobView) -> bool:
+        return job.active or job.key in self._starting
 
     def _send_away(self, pod: PodView, now: float) -> None:
         job = self.world.job_of(pod)
@@ -385,7 +401,10 @@ class Controller:
 
     async def _start(self, job: JobView) -> None:
         """Admit a job: its attempt's number by compare-and-swap, then its pod."""
-        job = await self._write(job, say.starting(job, self._clock()))
+        try:
+            job = await self._write(job, say.starting(job, self._clock()))
+        finally:
+            self._starting.discard(job.key)
         self._creating.add((job.uid, job.attempt))
         self._waiting.pop(job.key, None)
         await self._create(job)

@@ -25,40 +25,45 @@ class Leader:
     """
 
     def __init__(self, api: KubeApi, settings: Settings, monotonic: Callable[[], float]) -> None:
-        self.leading = False
+        self._holds = False
         self._api = api
         self._settings = settings
         self._monotonic = monotonic
         self._seen: tuple[str, float] = ("", 0.0)  # the Lease's last version, and since when
         self._renewed = 0.0
 
+    @property
+    def leading(self) -> bool:
+        """Whether no other replica can have taken over; a process that slept too long knows it."""
+        silent = self._monotonic() - self._renewed
+        return self._holds and silent < self._settings.lease_duration
+
     async def run(self, began: Callable[[], Awaitable[None]]) -> None:
         """Try for ever; `began` is awaited whenever this replica becomes the leader."""
         while True:
+            before = self.leading
             try:
                 held = await self._try()
             except ApiError as error:
                 log.warning("the lease could not be renewed: %s", error)
-                expired = self._monotonic() - self._renewed > self._settings.lease_duration
-                held = self.leading and not expired
-            if held and not self.leading:
+                held = self.leading
+            self._holds = held
+            if held and not before:
                 log.info("leading as %s", self._settings.identity)
-                self.leading = True
                 try:
                     await began()
                 except ApiError as error:
                     log.warning("could not begin to lead: %s", error)
-                    self.leading = False
-            elif not held and self.leading:
+                    self._holds = False
+            elif before and not held:
                 log.warning("not leading any more")
-                self.leading = False
             await asyncio.sleep(self._settings.lease_renewal)
 
     async def release(self) -> None:
         """Let another replica lead at once."""
-        if not self.leading:
+        if not self._holds:
             return
-        self.leading = False
+        self._holds = False
         try:
             lease = await self._get()
             if lease and lease["spec"].get("holderIdentity") == self._settings.identity:
@@ -98,10 +103,11 @@ class Leader:
             return None
 
     async def _put(self, verb: str, lease: dict[str, Any]) -> None:
+        asked = self._monotonic()  # others count from when they see it, which is never earlier
         await self._api.lease(
             verb, self._settings.lease_namespace, self._settings.lease_name, lease
         )
-        self._renewed = self._monotonic()
+        self._renewed = asked
 
     def _fresh(self) -> dict[str, Any]:
         return {

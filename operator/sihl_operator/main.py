@@ -39,8 +39,12 @@ class Operator:
     async def start(self) -> None:
         """Connect, serve metrics, and begin to compete for the lead."""
         self.api = await KubeApi(self.metrics.wrote, self.settings.watch_namespaces).__aenter__()
-        self.controller = Controller(self.world, self.api, self.settings, self.metrics, time.time)
         self.leader = Leader(self.api, self.settings, time.monotonic)
+        self.controller = Controller(
+            self.world, self.api, self.settings, self.metrics, time.time,
+            lambda: self.leader.leading,
+        )  # fmt: skip
+        self.metrics.leader.set_function(lambda: float(self.leader.leading))
         await self._serve()
         self._tasks = [
             asyncio.create_task(run, name=name)
@@ -48,7 +52,6 @@ class Operator:
                 ("controller", self.controller.run()),
                 ("leader", self.leader.run(self.controller.lead)),
                 ("relist", self._relist()),
-                ("lead", self._watch_lead()),
                 ("progress", follow_progress(self.world, self.controller, self.settings)),
             )
         ]
@@ -72,14 +75,6 @@ class Operator:
         if silent > _SILENT_SECONDS:
             return f"the loop has been silent for {silent:.0f} s"
         return None
-
-    async def _watch_lead(self) -> None:
-        """Act only while leading."""
-        while True:
-            if not self.leader.leading and self.controller.leading:
-                self.controller.follow()
-            self.metrics.leader.set(int(self.leader.leading))
-            await asyncio.sleep(1)
 
     async def _relist(self) -> None:
         """A first list makes this replica ready; later ones mend what a watch left out."""
@@ -168,6 +163,7 @@ def main() -> int:
         print(f"sihl-operator: {error}", file=sys.stderr)
         return 2
     logging.getLogger("kopf").setLevel(logging.WARNING)
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # a line for each probe
     kopf.run(
         registry=registry(Operator(settings)),
         standalone=True,

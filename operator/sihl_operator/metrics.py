@@ -67,7 +67,7 @@ class Metrics:
 
 
 class _Jobs(Collector):
-    """Gauges over all jobs."""
+    """Gauges over all jobs. The label is not called `job`: Prometheus has a `job` of its own."""
 
     def __init__(self, world: World, clock: Callable[[], float]) -> None:
         self._world = world
@@ -78,11 +78,11 @@ class _Jobs(Collector):
             "sihl_jobs", "Jobs by phase", labels=["namespace", "queue", "phase"]
         )
         positions = GaugeMetricFamily(
-            "sihl_job_queue_position", "1 is next", labels=["namespace", "queue", "job"]
+            "sihl_job_queue_position", "1 is next", labels=["namespace", "queue", "training_job"]
         )
         ages = GaugeMetricFamily(
             "sihl_job_checkpoint_age_seconds", "Since the last durable checkpoint of an active job",
-            labels=["namespace", "queue", "job"],
+            labels=["namespace", "queue", "training_job"],
         )  # fmt: skip
         for (namespace, queue), keys in list(self._world.by_queue.items()):
             jobs = [self._world.jobs[key] for key in list(keys) if key in self._world.jobs]

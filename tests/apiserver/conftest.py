@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from kubernetes import client, config
+
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,6 +28,20 @@ def local_cluster(*arguments: str) -> str:
     return done.stdout
 
 
+def know_training_jobs(kubeconfig: Path) -> None:
+    """Install the CRD, and wait until its kind is served."""
+    extensions = client.ApiextensionsV1Api(config.new_client_from_config(str(kubeconfig)))
+    crd = yaml.safe_load((ROOT / "crds" / "trainingjobs.sihl.ai.yaml").read_text())
+    extensions.create_custom_resource_definition(crd)
+
+    def established() -> bool:
+        found = extensions.read_custom_resource_definition(crd["metadata"]["name"])
+        conditions = found.status.conditions or []
+        return any(c.type == "Established" and c.status == "True" for c in conditions)
+
+    eventually(established, 60, 0.1)
+
+
 @pytest.fixture(scope="session")
 def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The kubeconfig of an API server that knows TrainingJobs, for one test session."""
@@ -31,6 +49,7 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     try:
         path = Path(local_cluster("control-plane", "--state", str(state)).split()[-1])
         os.environ["KUBECONFIG"] = str(path)
+        know_training_jobs(path)
         yield path
     finally:
         local_cluster("down", "--state", str(state))

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
@@ -64,30 +63,7 @@ class Jobs:
 
 @pytest.fixture(scope="module")
 def jobs(kubeconfig: Path) -> Jobs:
-    api = config.new_client_from_config(str(kubeconfig))
-    crd = yaml.safe_load((ROOT / "crds" / "trainingjobs.sihl.ai.yaml").read_text())
-    extensions = client.ApiextensionsV1Api(api)
-    try:
-        extensions.create_custom_resource_definition(crd)
-    except ApiException as error:
-        if error.status != 409:
-            raise
-    _wait_until_established(extensions, crd["metadata"]["name"])
     return Jobs(kubeconfig)
-
-
-def _wait_until_established(extensions: client.ApiextensionsV1Api, name: str) -> None:
-    from kubernetes import watch
-
-    for event in watch.Watch().stream(
-        extensions.list_custom_resource_definition,
-        field_selector=f"metadata.name={name}",
-        timeout_seconds=60,
-    ):
-        conditions = event["object"].status.conditions or []
-        if any(c.type == "Established" and c.status == "True" for c in conditions):
-            return
-    raise AssertionError(f"{name} was not established within 60 s")
 
 
 @pytest.fixture
@@ -120,6 +96,14 @@ def model(**fields: Any) -> Callable[[dict[str, Any]], object]:
 
 
 INVALID: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "a batch that GPUs cannot share": (
+        lambda j: j["spec"].update(training={"batchSize": 3}, runner={"gpus": 2}),
+        "spec.training.batchSize",
+    ),
+    "a batch of a single value a channel": (
+        training(batchSize=1, inputSize={"width": 32, "height": 32}),
+        "spec.training.batchSize",
+    ),
     "a job without a project": (lambda j: j["spec"].pop("project"), "spec.project"),
     "a project that is no name": (lambda j: j["spec"].update(project="My Cells"), "spec.project"),
     "a job without a dataset": (lambda j: j["spec"].pop("dataset"), "spec.dataset"),

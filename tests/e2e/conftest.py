@@ -10,7 +10,7 @@ import pytest
 
 from examples import digits
 from local_cluster import Cluster
-from tests.e2e.harness import NAMESPACE, Harness
+from tests.e2e.harness import Harness
 from tests.support.proxy import Faults, proxied
 
 SLOW_UPLOAD = 15e6  # bytes a second
@@ -75,6 +75,8 @@ def upload(harness: Harness, folder: Path) -> None:
         store.put(key.replace("datasets/few/train/", "datasets/few/"), store.get(key))
 
 
-@pytest.fixture(scope="session")
-def namespace() -> str:
-    return NAMESPACE
+@pytest.fixture(autouse=True, scope="module")
+def nothing_left(harness: Harness) -> Iterator[None]:
+    """The jobs of a module are gone before the next one's begin: they would take its time."""
+    yield
+    harness.delete_all()

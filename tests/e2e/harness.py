@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -259,6 +260,17 @@ class Harness:
         """Delete a job."""
         self.custom.delete_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, name)
 
+    def delete_all(self) -> None:
+        """Delete all jobs, and wait until their pods are gone."""
+        for namespace in (NAMESPACE, SLOW):
+            self.custom.delete_collection_namespaced_custom_object(
+                GROUP, VERSION, namespace, PLURAL
+            )
+            self.until(partial(self._empty, namespace), "no pod left", namespace=namespace)
+
+    def _empty(self, namespace: str) -> bool:
+        return not self.core.list_namespaced_pod(namespace).items
+
     def pod(self, project: str, namespace: str = NAMESPACE) -> Any:
         """The pod of a queue, or None."""
         try:
@@ -306,6 +318,8 @@ class Harness:
         """Return once the job's pod itself says that it is in one of the stages."""
 
         def check() -> bool:
+            if self.status(name, namespace).get("phase") in ("Succeeded", "Failed"):
+                raise AssertionError(f"{name} has ended\n{self.story(name, namespace)}")
             report = self.report(project, namespace)
             return bool(
                 report

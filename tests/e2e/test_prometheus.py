@@ -33,7 +33,7 @@ class Prometheus:
         """Whether it answers queries."""
         try:
             with urllib.request.urlopen(f"{self._url}/-/ready", timeout=10) as answer:
-                return answer.status == 200
+                return bool(answer.status == 200)
         except OSError:
             return False
 
@@ -111,7 +111,7 @@ def test_prometheus_knows_queue_lengths_phases_loss_and_step(
 
     expect('max(sihl_jobs{queue="q-seen",phase="Queued"})', 2)
     expect('max(sihl_jobs{queue="q-seen",phase="Running"})', 1)
-    expect('max(sihl_job_queue_position{job="seen-3"})', 2)
+    expect('max(sihl_job_queue_position{training_job="seen-3"})', 2)
     expect("sum(sihl_operator_leader)", 1)
     expect('sihl_training_max_steps{pod="q-seen-runner"}', 100_000)
     harness.until(lambda: (ask('sihl_training_step{pod="q-seen-runner"}') or 0) > 0, "a step")

@@ -54,7 +54,9 @@ CASES: dict[str, Case] = {
     "wrong-task": Case(
         ("boxes", "object detection", "multiclass classification"), change=DETECT
     ),
-    "dataset-too-large": Case(("datasetSize", "1 KiB"), change={"runner": {"datasetSize": "1Ki"}}),
+    "dataset-too-large": Case(
+        ("datasetSize", "1Ki", "1Mi"), change={"runner": {"datasetSize": "1Ki"}}
+    ),
     "image-not-pulled": Case(
         ("localhost:5000/no/such:image", "spec.runner.image"),
         change={"runner": {"image": "localhost:5000/no/such:image", "retries": 0}},

@@ -1,0 +1,473 @@
+"""The whole operator as a process on a real API server; the test is the kubelet."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+
+from local_cluster.control_plane import free_port
+from sihl_api.runtime import ExitCode, Result
+from sihl_api.trainingjob import GROUP, PLURAL, VERSION, CheckpointStatus, ModelStatus
+from sihl_operator.kube import (
+    AlreadyExistsError,
+    ApiError,
+    ConflictError,
+    KubeApi,
+    NotFoundError,
+    UnavailableError,
+)
+from tests.support.kubelet import HandKubelet
+from tests.support.objects import SPEC
+from tests.support.waiting import eventually
+
+ROOT = Path(__file__).parents[2]
+MODEL = ModelStatus(uri="s3://b/model", checksum="0" * 64)
+SAVED = CheckpointStatus(step=7, uri="s3://b/c/7", saved_at="2027-01-15T08:00:00Z")
+
+
+class Process:
+    """One replica of the operator."""
+
+    def __init__(self, identity: str, kubeconfig: Path, log: Path) -> None:
+        self.metrics_port, self.liveness_port = free_port(), free_port()
+        self.log = log
+        given = {
+            "KUBECONFIG": str(kubeconfig),
+            "SIHL_OPERATOR_IDENTITY": identity,
+            "SIHL_OPERATOR_METRICS_PORT": str(self.metrics_port),
+            "SIHL_OPERATOR_LIVENESS_PORT": str(self.liveness_port),
+            "SIHL_OPERATOR_LEASE_DURATION": "4s",
+            "SIHL_OPERATOR_LEASE_RENEWAL": "1s",
+            "SIHL_OPERATOR_RETRY_BACKOFF": "1s",
+            "SIHL_OPERATOR_LOST_NODE_TIMEOUT": "2s",
+        }
+        with log.open("wb") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "sihl_operator.main"],
+                env={**os.environ, **given}, stdout=file, stderr=file,
+            )  # fmt: skip
+
+    def get(self, port: int, path: str) -> str:
+        """The body of an answer; empty where there is none, or a bad one."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+                body: bytes = answer.read()
+                return body.decode()
+        except OSError:
+            return ""
+
+    def wait_until_it_leads(self) -> None:
+        eventually(self.leads, 60, 0.1)
+
+    def leads(self) -> bool:
+        assert self._process.poll() is None, self.log.read_text()
+        return "sihl_operator_leader 1.0" in self.get(self.metrics_port, "/metrics")
+
+    def ready(self) -> bool:
+        return self.get(self.metrics_port, "/readyz") == "ok"
+
+    def alive(self) -> bool:
+        return "ok" in self.get(self.liveness_port, "/healthz")
+
+    def writes(self) -> int:
+        """Writes that it tried, without those of the lease."""
+        text = self.get(self.metrics_port, "/metrics")
+        found = re.findall(r"^sihl_operator_api_writes_total\{(.*)\} (\S+)$", text, re.M)
+        return sum(int(float(count)) for labels, count in found if "leases" not in labels)
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def end(self) -> int:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.terminate()
+        return self._process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def api(kubeconfig: Path) -> client.ApiClient:
+    return config.new_client_from_config(str(kubeconfig))
+
+
+@pytest.fixture(scope="module")
+def kubelet(api: client.ApiClient) -> Iterator[HandKubelet]:
+    with HandKubelet(api, {"node-a": 2, "node-b": 2}) as kubelet:
+        yield kubelet
+
+
+class Team:
+    """A namespace, and what its users and the test see and do in it."""
+
+    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+        self.namespace = namespace
+        self.core = client.CoreV1Api(api)
+        self._custom = client.CustomObjectsApi(api)
+        self._where = (GROUP, VERSION, namespace, PLURAL)
+
+    def submit(
+        self, name: str, annotations: dict[str, str] | None = None, **spec: Any
+    ) -> dict[str, Any]:
+        job = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "TrainingJob",
+            "metadata": {"name": name, "annotations": annotations or {}},
+            "spec": {**SPEC, **spec},
+        }
+        created: dict[str, Any] = self._custom.create_namespaced_custom_object(*self._where, job)
+        return created
+
+    def change(self, name: str, **spec: Any) -> None:
+        self._custom.patch_namespaced_custom_object(*self._where, name, {"spec": spec})
+
+    def set_status(self, name: str, status: dict[str, Any]) -> None:
+        self._custom.patch_namespaced_custom_object_status(*self._where, name, {"status": status})
+
+    def delete(self, name: str) -> None:
+        self._custom.delete_namespaced_custom_object(*self._where, name)
+
+    def job(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._custom.get_namespaced_custom_object(*self._where, name)
+        return found
+
+    def status(self, name: str) -> dict[str, Any]:
+        return self.job(name).get("status") or {}
+
+    def phase(self, name: str, *phases: str) -> dict[str, Any]:
+        """The job's status as soon as it is in one of the phases."""
+
+        def there() -> dict[str, Any] | None:
+            status = self.status(name)
+            return status if status.get("phase") in phases else None
+
+        try:
+            return eventually(there, 60, 0.05)
+        except AssertionError:
+            raise AssertionError(
+                f"{name} is not {phases}: {json.dumps(self.status(name))}"
+            ) from None
+
+    def told(self, name: str, kind: str, reason: str) -> dict[str, Any]:
+        """A condition of a job as soon as it has the reason."""
+
+        def there() -> dict[str, Any] | None:
+            conditions = self.status(name).get("conditions", [])
+            found = [c for c in conditions if (c["type"], c["reason"]) == (kind, reason)]
+            return found[0] if found else None
+
+        return eventually(there, 60, 0.05)
+
+    def pod(self, queue: str = "cells", job: str = "", attempt: int = 1) -> Any:
+        """A queue's pod, scheduled, as soon as it serves the job."""
+
+        def there() -> Any:
+            pod = self.pod_now(queue)
+            if pod is None or not pod.spec.node_name:
+                return None
+            labels = pod.metadata.labels
+            serves = not job or labels["sihl.ai/job"] == job
+            return pod if serves and labels["sihl.ai/attempt"] == str(attempt) else None
+
+        try:
+            return eventually(there, 60, 0.05)
+        except AssertionError:
+            found = self.pod_now(queue)
+            raise AssertionError(f"no such pod, but {found and found.metadata.labels}") from None
+
+    def pod_now(self, queue: str = "cells") -> Any:
+        try:
+            return self.core.read_namespaced_pod(f"{queue}-runner", self.namespace)
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def leaving(self, queue: str = "cells") -> Any:
+        """A queue's pod as soon as it is asked to end."""
+
+        def there() -> Any:
+            pod = self.pod_now(queue)
+            return pod if pod is not None and pod.metadata.deletion_timestamp else None
+
+        return eventually(there, 60, 0.05)
+
+    def clear(self) -> None:
+        for job in self._custom.list_namespaced_custom_object(*self._where)["items"]:
+            self.delete(job["metadata"]["name"])
+        self.core.delete_collection_namespaced_pod(self.namespace, grace_period_seconds=0)
+
+
+@pytest.fixture
+def team(
+    api: client.ApiClient, kubelet: HandKubelet, request: pytest.FixtureRequest
+) -> Iterator[Team]:
+    core = client.CoreV1Api(api)
+    namespace = core.create_namespace({"metadata": {"generateName": "team-"}}).metadata.name
+    team = Team(api, namespace)
+    eventually(lambda: core.list_namespaced_service_account(namespace).items, 60, 0.1)
+    yield team
+    team.clear()
+
+
+@pytest.fixture(scope="module")
+def operator(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    process = Process("operator", kubeconfig, tmp_path_factory.mktemp("operator") / "log")
+    try:
+        process.wait_until_it_leads()
+        yield process
+    finally:
+        code = process.end()
+    assert code == 0, process.log.read_text()[-3000:]
+
+
+# --- one operator ----------------------------------------------------------------------------
+
+
+def test_a_job_goes_from_submission_to_success_in_six_writes_at_most(
+    team: Team, kubelet: HandKubelet, operator: Process
+) -> None:
+    before = operator.writes()
+    team.submit("job")
+    pod = team.pod()
+    kubelet.runs(pod)
+    assert team.phase("job", "Running")["nodeName"] == pod.spec.node_name
+    kubelet.ends(pod, 0, Result(reason="Completed", step=10, model=MODEL))
+    status = team.phase("job", "Succeeded")
+    assert status["model"]["checksum"] == MODEL.checksum
+    assert operator.writes() - before <= 6
+
+
+def test_probes_and_metrics_tell_the_truth(operator: Process) -> None:
+    assert operator.ready()
+    assert operator.alive()
+
+
+def test_one_job_of_a_queue_runs_at_a_time_and_the_others_know_their_places(
+    team: Team, kubelet: HandKubelet, operator: Process
+) -> None:
+    team.submit("first")
+    pod = team.pod(job="first")
+    for name, priority in (("third", 0), ("second", 5)):
+        team.submit(name, priority=priority)
+    eventually(lambda: team.status("second").get("queuePosition") == 1, 60)
+    eventually(lambda: team.status("third").get("queuePosition") == 2, 60)
+    kubelet.ends(pod, 0, Result(reason="Completed", model=MODEL))
+    following = team.pod(job="second")
+    assert team.status("third")["phase"] == "Queued"
+    assert following.metadata.uid != pod.metadata.uid
+
+
+def test_an_annotation_puts_a_job_into_another_queue_than_its_projects(
+    team: Team, kubelet: HandKubelet, operator: Process
+) -> None:
+    team.submit("job", project="cells", annotations={"sihl.ai/queue": "plates"})
+    assert team.pod("plates").metadata.labels["sihl.ai/job"] == "job"
+    assert team.pod_now("cells") is None
+
+
+def test_a_stop_ends_the_pod_and_a_resume_starts_the_next_attempt(
+    team: Team, kubelet: HandKubelet, operator: Process
+) -> None:
+    team.submit("job")
+    kubelet.runs(team.pod())
+    team.phase("job", "Running")
+    team.change("job", suspend=True)
+    leaving = team.leaving()
+    team.phase("job", "Stopping")
+    kubelet.ends(leaving, ExitCode.STOPPED, Result(reason="Stopped", step=7, checkpoint=SAVED))
+    kubelet.removes(leaving)
+    status = team.phase("job", "Stopped")
+    assert status["checkpoint"]["step"] == 7
+    assert team.told("job", "CheckpointSaved", "Saved")["status"] == "True"
+    team.change("job", suspend=False)
+    again = team.pod(attempt=2)
+    assert (
+        json.loads(next(e.value for e in again.spec.containers[0].env if e.name == "SIHL_JOB"))[
+            "uid"
+        ]
+        == team.job("job")["metadata"]["uid"]
+    )
+
+
+def test_a_failure_is_retried_as_the_next_attempt_and_told(
+    team: Team, kubelet: HandKubelet, operator: Process
+) -> None:
+    team.submit("job")
+    kubelet.ends(team.pod(), 1)
+    team.pod(attempt=2)
+    assert team.status("job")["failures"] == 1
+
+
+def test_bad_data_is_final_and_makes_an_event(
+    team: Team, kubelet: HandKubelet, operator: Process
+) -> None:
+    team.submit("job")
+    bad = Result(reason="DatasetMalformed", message="annotations.yaml, line 3: no mapping")
+    kubelet.ends(team.pod(), ExitCode.BAD_DATA, bad)
+    team.phase("job", "Failed")
+    assert "line 3" in team.told("job", "Failed", "DatasetMalformed")["message"]
+    events = eventually(lambda: team.core.list_namespaced_event(team.namespace).items, 60)
+    assert "DatasetMalformed" in {event.reason for event in events}
+
+
+def test_a_deleted_jobs_pod_goes_with_it_and_the_next_one_waits_for_its_end(
+    team: Team, kubelet: HandKubelet, operator: Process
+) -> None:
+    team.submit("deleted")
+    kubelet.runs(team.pod(job="deleted"))
+    team.phase("deleted", "Running")
+    team.submit("next")
+    team.phase("next", "Queued")
+    team.delete("deleted")
+    leaving = team.leaving()
+    team.told("next", "Admitted", "WaitingForPod")
+    kubelet.removes(leaving)
+    assert team.pod(job="next").metadata.uid != leaving.metadata.uid
+
+
+def test_a_strangers_pod_with_the_queues_name_is_left_alone_and_told(
+    team: Team, kubelet: HandKubelet, operator: Process
+) -> None:
+    stranger = {
+        "metadata": {"name": "cells-runner"},
+        "spec": {"containers": [{"name": "other", "image": "other"}]},
+    }
+    made = team.core.create_namespaced_pod(team.namespace, stranger)
+    team.submit("job")
+    assert "delete it" in team.told("job", "Admitted", "PodNameTaken")["message"]
+    assert team.pod_now().metadata.uid == made.metadata.uid
+    team.core.delete_namespaced_pod("cells-runner", team.namespace, grace_period_seconds=0)
+    team.pod(job="job", attempt=int(team.status("job").get("attempt") or 0) or 1)
+
+
+def test_a_pod_that_a_quota_refuses_is_told_and_tried_again(
+    team: Team, kubelet: HandKubelet, operator: Process
+) -> None:
+    quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
+    team.core.create_namespaced_resource_quota(team.namespace, quota)
+    eventually(
+        lambda: team.core.read_namespaced_resource_quota("none", team.namespace).status.hard, 60
+    )
+    team.submit("job", runner={**SPEC["runner"], "retries": 10})
+    assert "quota" in team.told("job", "Admitted", "PodRefused")["message"]
+    team.core.delete_namespaced_resource_quota("none", team.namespace)
+    eventually(lambda: team.pod_now() is not None, 120, 0.1)
+
+
+def test_gpus_are_given_out_once(team: Team, kubelet: HandKubelet, operator: Process) -> None:
+    for number in range(3):  # two nodes of two GPUs each
+        team.submit(f"job-{number}", project=f"q-{number}", runner={**SPEC["runner"], "gpus": 2})
+    for number in range(2):
+        team.pod(f"q-{number}")
+    team.told("job-2", "Admitted", "WaitingForGPUs")
+    team.submit("huge", project="q-huge", runner={**SPEC["runner"], "gpus": 4})
+    told = team.told("huge", "Admitted", "NoNodeFits")
+    assert "4 nvidia.com/gpu" in told["message"]
+    assert team.pod_now("q-2") is None
+
+
+def test_a_start_that_a_crash_broke_off_becomes_the_next_attempt_and_counts_as_no_failure(
+    team: Team, kubelet: HandKubelet, operator: Process
+) -> None:
+    # What a leader leaves that dies between the status and the pod.
+    operator.signal(signal.SIGSTOP)
+    try:
+        team.submit("job")
+        broken = {"phase": "Starting", "attempt": 1, "queue": "cells", "podName": "cells-runner",
+                  "startedAt": "2027-01-15T08:00:00Z"}  # fmt: skip
+        team.set_status("job", broken)
+    finally:
+        operator.signal(signal.SIGCONT)
+    # Whether a pod was made and vanished cannot be known any more: a new number is safe.
+    kubelet.ends(team.pod(attempt=2), 0, Result(reason="Completed", model=MODEL))
+    assert not team.phase("job", "Succeeded").get("failures")
+
+
+# --- two operators ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM])
+def test_another_replica_takes_over_from_a_leader_that_is_lost_and_nothing_runs_twice(
+    team: Team, kubelet: HandKubelet, operator: Process, kubeconfig: Path, tmp_path: Path,
+    how: signal.Signals,
+) -> None:  # fmt: skip
+    operator.signal(signal.SIGSTOP)  # this test has leaders of its own
+    with ExitStack() as stack:
+        stack.callback(operator.signal, signal.SIGCONT)
+        first, second = (Process(name, kubeconfig, tmp_path / name) for name in ("first", "second"))
+        stack.callback(first.end)
+        stack.callback(second.end)
+        eventually(lambda: first.leads() or second.leads(), 60, 0.1)
+        leader, other = (first, second) if first.leads() else (second, first)
+        team.submit("running")
+        pod = team.pod(job="running")
+        kubelet.runs(pod)
+        team.phase("running", "Running")
+        leader.signal(how)
+        team.submit("waiting")
+        other.wait_until_it_leads()
+        team.phase("waiting", "Queued")
+        leader.signal(signal.SIGCONT) if how == signal.SIGSTOP else None
+        kubelet.ends(pod, 0, Result(reason="Completed", model=MODEL))
+        assert team.phase("running", "Succeeded")["attempt"] == 1
+        following = team.pod(job="waiting")
+        kubelet.runs(following)
+        kubelet.ends(following, 0, Result(reason="Completed", model=MODEL))
+        assert team.phase("waiting", "Succeeded")["attempt"] == 1
+        if how == signal.SIGSTOP:
+            eventually(lambda: not leader.leads(), 60, 0.1)
+
+
+# --- the API server as the operator calls it -------------------------------------------------
+
+
+def test_each_refusal_of_the_api_server_has_its_type(
+    team: Team, operator: Process, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config.kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
+    stale = team.submit("job", suspend=True)["metadata"]["resourceVersion"]
+    team.phase("job", "Stopped")
+    here = team.namespace
+
+    async def refusals() -> None:
+        writes: list[tuple[str, str]] = []
+        async with KubeApi(lambda verb, kind: writes.append((verb, kind))) as api:
+            with pytest.raises(ConflictError):
+                await api.patch_job_status(here, "job", stale, {"attempt": 9})
+            with pytest.raises(NotFoundError):
+                await api.get_job(here, "none")
+            pod = {
+                "metadata": {"name": "mine", "namespace": here},
+                "spec": {"containers": [{"name": "a", "image": "a"}]},
+            }
+            made = await api.create_pod(pod)
+            with pytest.raises(AlreadyExistsError):
+                await api.create_pod(pod)
+            with pytest.raises(ConflictError):
+                await api.delete_pod(here, "mine", "another-uid", None)
+            await api.delete_pod(here, "mine", made["metadata"]["uid"], 0)
+            with pytest.raises(NotFoundError):
+                await api.get_pod(here, "mine")
+            with pytest.raises(ApiError) as refused:
+                await api.create_pod({"metadata": {"name": "B_", "namespace": here}})
+            assert refused.value.status == 422
+            assert ("patch", "trainingjobs") in writes
+            api._configuration.host = f"https://127.0.0.1:{free_port()}"
+            with pytest.raises(UnavailableError):
+                await api.get_job(here, "job")
+
+    asyncio.run(refusals())
