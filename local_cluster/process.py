@@ -16,8 +16,13 @@ from local_cluster.errors import ClusterError
 POLL_SECONDS = 0.1
 
 
-def run(*command: str | Path, timeout: float = 600, text: str | None = None) -> str:
-    """The output of a command that ends by itself.
+def run(
+    *command: str | Path,
+    timeout: float = 600,
+    text: str | None = None,
+    env: Mapping[str, str] | None = None,
+) -> str:
+    """The output of a command that ends by itself; `text` is its input, `env` is set besides.
 
     Raises:
         ClusterError: It failed; the message has its last lines.
@@ -28,6 +33,7 @@ def run(*command: str | Path, timeout: float = 600, text: str | None = None) -> 
         text=True,
         timeout=timeout,
         input=text,
+        env={**os.environ, **(env or {})},
     )
     if done.returncode:
         last = "\n".join((done.stderr or done.stdout).strip().splitlines()[-15:])

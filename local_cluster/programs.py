@@ -188,26 +188,10 @@ def install_packages() -> None:
     names = " ".join(wanted).split()
     say(f"installing Debian packages: {' '.join(names)}")
     run("apt-get", "update", "-q")
-    # A chroot-less policy: installing a server's package must not start the server.
-    environment = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    with _environment(environment):
-        run("apt-get", "install", "-y", "-q", "--no-install-recommends", *names, timeout=1800)
-
-
-class _environment:  # noqa: N801 (used like a function)
-    def __init__(self, values: dict[str, str]) -> None:
-        self.values = values
-
-    def __enter__(self) -> None:
-        self.before = {name: os.environ.get(name) for name in self.values}
-        os.environ.update(self.values)
-
-    def __exit__(self, *_: object) -> None:
-        for name, value in self.before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    # With this run level Debian's scripts do not start the servers that they install.
+    quiet = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    install = ("apt-get", "install", "-y", "-q", "--no-install-recommends")
+    run(*install, *names, timeout=1800, env=quiet)
 
 
 def _go() -> Path:

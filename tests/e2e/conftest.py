@@ -10,11 +10,14 @@ import pytest
 
 from examples import digits
 from local_cluster import Cluster
+from local_cluster.node import Node
+from local_cluster.process import run
 from tests.e2e.harness import Harness
 from tests.support.proxy import Faults, proxied
 
 SLOW_UPLOAD = 15e6  # bytes a second
 SLOW_DOWNLOAD = 20e3
+SMALL_DISK = 1 << 30
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,6 +40,7 @@ def harness(
 ) -> Iterator[Harness]:
     cluster = Cluster()
     cluster.down()  # what an earlier run or a demo left behind would be in the way
+    with_small_disk(cluster.nodes[1])
     cluster.up()
     gateway = cluster.nodes[0].settings.address
     with ExitStack() as stack:
@@ -57,6 +61,13 @@ def harness(
         yield harness
 
 
+def with_small_disk(node: Node) -> None:
+    """Let a node's pods have 1 GiB of disk together; the node unmounts it when it stops."""
+    pods = node.kubelet_root / "pods"
+    pods.mkdir(parents=True)
+    run("mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}", "tmpfs", pods)
+
+
 def upload(harness: Harness, folder: Path) -> None:
     """The datasets of all tests."""
     store = harness.store
@@ -70,6 +81,9 @@ def upload(harness: Harness, folder: Path) -> None:
             folder / name, store.endpoint, store.bucket, f"datasets/{name}",
             store.access_key, store.secret_key,
         )  # fmt: skip
+    part = bytes(128 << 20)
+    for number in range(SMALL_DISK // len(part) + 1):
+        store.put(f"datasets/large/images/{number}.png", part)
     for key in store.keys("datasets/few/train/"):
         # The small tests give no validation set: the folder's root is the training set's.
         store.put(key.replace("datasets/few/train/", "datasets/few/"), store.get(key))

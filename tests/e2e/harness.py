@@ -156,6 +156,7 @@ class Harness:
         values["store"] = {
             "embedded": {
                 "persistence": {"enabled": False},
+                "nodeSelector": {"kubernetes.io/hostname": "node-1"},
                 "resources": {"requests": {"cpu": "50m"}},
             }
         }

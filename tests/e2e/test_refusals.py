@@ -57,6 +57,16 @@ CASES: dict[str, Case] = {
     "dataset-too-large": Case(
         ("datasetSize", "1Ki", "1Mi"), change={"runner": {"datasetSize": "1Ki"}}
     ),
+    "dataset-larger-than-the-disk": Case(
+        ("1.1 GiB", "the node's disk has only", "runner.nodeSelector"),
+        location={"prefix": "datasets/large"},
+        change={
+            "runner": {
+                "datasetSize": "10Gi",
+                "nodeSelector": {"kubernetes.io/hostname": "node-2"},
+            }
+        },
+    ),
     "image-not-pulled": Case(
         ("localhost:5000/no/such:image", "spec.runner.image"),
         change={"runner": {"image": "localhost:5000/no/such:image", "retries": 0}},

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from local_cluster import programs
+from local_cluster.errors import ClusterError
+from local_cluster.process import Daemon, run, wait_until
+from local_cluster.programs import unsuitable
+from tests.support.waiting import eventually
+
+HERE = ("linux", "x86_64", 0, True)
+
+
+def test_a_debian_machine_with_root_is_suitable() -> None:
+    assert unsuitable(*HERE) is None
+
+
+@pytest.mark.parametrize(
+    ("machine", "lacks"),
+    [
+        (("darwin", "x86_64", 0, True), "Linux"),
+        (("linux", "aarch64", 0, True), "x86-64"),
+        (("linux", "x86_64", 0, False), "apt-get"),
+        (("linux", "x86_64", 1000, True), "root"),
+    ],
+)
+def test_what_a_machine_lacks_is_said_in_one_line_with_the_way_out(
+    machine: tuple[str, str, int, bool], lacks: str
+) -> None:
+    problem = unsuitable(*machine)
+    assert problem is not None
+    assert lacks in problem
+    assert "CONTEXT" in problem
+    assert "\n" not in problem
+
+
+def test_every_program_has_one_place_that_changes_with_its_sources(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    names = [name for module in programs.ALL for name in module.programs.values()]
+    assert len(set(names)) == len(names)
+    before = programs.program("helm")
+    for module in programs.ALL:
+        (tmp_path / module.name).mkdir()
+        for file in ("go.mod", "go.sum"):
+            text = (programs.MODULES / module.name / file).read_text()
+            (tmp_path / module.name / file).write_text(text)
+    monkeypatch.setattr(programs, "MODULES", tmp_path)
+    assert programs.program("helm") == before
+    with (tmp_path / "helm" / "go.sum").open("a") as sums:
+        sums.write("another v1.0.0 h1:=\n")
+    assert programs.program("helm") != before
+    assert programs.program("etcd").parent.parent == before.parent.parent
+
+
+def test_what_is_built_lies_where_the_cache_is_and_is_not_built_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SIHL_CACHE", str(tmp_path))
+    assert programs.missing_programs() == list(programs.ALL)
+    for module in programs.ALL:
+        for name in module.programs.values():
+            path = programs.program(name)
+            assert tmp_path in path.parents
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    assert programs.missing_programs() == []
+
+
+def test_a_command_that_fails_is_told_with_its_last_words() -> None:
+    with pytest.raises(ClusterError, match="no such thing"):
+        run(sys.executable, "-c", "raise SystemExit('no such thing')")
+
+
+def test_a_daemon_is_known_by_any_process_until_it_is_stopped(tmp_path: Path) -> None:
+    daemon = Daemon("sleeper", tmp_path)
+    assert not daemon.alive
+    daemon.start([sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"])
+    try:
+        pid = daemon.pid
+        assert pid is not None
+        assert Daemon("sleeper", tmp_path).pid == pid
+        daemon.start(["/bin/false"])  # one that runs is left alone
+        assert daemon.pid == pid
+        eventually(lambda: "up" in daemon.log.read_text())
+    finally:
+        daemon.stop()
+    assert not daemon.alive
+    assert list(tmp_path.glob("*.pid")) == []
+
+
+def test_a_daemon_that_ended_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
+    daemon = Daemon("broken", tmp_path)
+    daemon.start([sys.executable, "-c", "raise SystemExit('no port is free')"])
+    eventually(lambda: not daemon.alive)
+    with pytest.raises(ClusterError, match="no port is free"):
+        daemon.require_alive()
+
+
+def test_the_id_of_another_process_is_not_taken_for_a_daemons(tmp_path: Path) -> None:
+    daemon = Daemon("old", tmp_path)
+    (tmp_path / "old.pid").write_text("1 0")  # process 1 started at another time
+    assert daemon.pid is None
+    daemon.stop()
+    assert Path("/proc/1").exists()
+
+
+def test_what_does_not_come_in_time_is_named_with_its_log(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match=r"a ready thing .* see .*log"):
+        wait_until(lambda: False, "a ready thing", 0, tmp_path / "log")
+
+
+def test_nodes_have_networks_and_ports_of_their_own() -> None:
+    from local_cluster import Cluster
+
+    settings = [node.settings for node in Cluster().nodes]
+    for field in ("bridge", "address", "pod_subnet", "kubelet_port", "healthz_port"):
+        values = [json.dumps(getattr(each, field)) for each in settings]
+        assert len(set(values)) == len(values), field
