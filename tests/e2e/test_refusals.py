@@ -22,6 +22,7 @@ class Case:
     """One fault, and what its condition must say."""
 
     says: tuple[str, ...]
+    prefix: str = "datasets/few"
     change: Job = field(default_factory=dict)
     location: Job = field(default_factory=dict)
     files: dict[str, bytes | None] = field(default_factory=dict)  # None: removed
@@ -59,7 +60,7 @@ CASES: dict[str, Case] = {
     ),
     "dataset-larger-than-the-disk": Case(
         ("1.1 GiB", "the node's disk has only", "runner.nodeSelector"),
-        location={"prefix": "datasets/large"},
+        prefix="datasets/large",
         change={
             "runner": {
                 "datasetSize": "10Gi",
@@ -88,7 +89,7 @@ CASES: dict[str, Case] = {
 def prepared(harness: Harness, name: str, case: Case) -> str:
     """A copy of the small dataset with the fault in it; returns its prefix."""
     if not case.files:
-        return "datasets/few"
+        return case.prefix
     store, prefix = harness.store, f"datasets/{name}"
     keys = [key for key in store.keys("datasets/few/") if key.count("/") <= 3]
     files = {key.removeprefix("datasets/few/"): key for key in keys}

@@ -1,0 +1,124 @@
+"""What two acts do that are under way at once: an API server that answers when the test says so."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from typing import Any
+
+from sihl_operator.controller import Controller
+from sihl_operator.metrics import Metrics
+from sihl_operator.settings import Settings
+from sihl_operator.world import World
+from tests.support.objects import NOW, Raw, job
+
+
+class SlowApi:
+    """Takes every write, and answers none until it is let go."""
+
+    def __init__(self) -> None:
+        self.answers = asyncio.Event()
+        self.version = 100
+        self.admitted: list[str] = []
+        self.pods: list[Raw] = []
+        self.objects: dict[str, Raw] = {}
+
+    async def list_all(self, kind: str) -> tuple[list[Raw], str]:
+        return list(self.objects.values()) if kind == "job" else [], str(self.version)
+
+    async def get_job(self, namespace: str, name: str) -> Raw:
+        return self.objects[name]
+
+    async def patch_job_status(self, namespace: str, name: str, version: str, status: Raw) -> Raw:
+        if status.get("phase") == "Starting":
+            self.admitted.append(name)
+        await self.answers.wait()
+        self.version += 1
+        raw = copy.deepcopy(self.objects[name])
+        raw["metadata"]["resourceVersion"] = str(self.version)
+        raw["status"] = {**raw["status"], **status}
+        self.objects[name] = raw
+        return raw
+
+    async def get_pod(self, namespace: str, name: str) -> Raw:
+        raise AssertionError("nobody asks for a pod here")
+
+    async def create_pod(self, pod: Raw) -> Raw:
+        self.version += 1
+        raw: Raw = copy.deepcopy(pod)
+        raw["metadata"] |= {"uid": f"uid-{self.version}", "resourceVersion": str(self.version)}
+        raw["status"] = {"phase": "Pending"}
+        self.pods.append(raw)
+        return raw
+
+    async def delete_pod(self, namespace: str, name: str, uid: str, grace: int | None) -> None:
+        raise AssertionError("nobody deletes a pod here")
+
+    async def create_event(self, event: Raw) -> None:
+        return None
+
+
+def leading(api: SlowApi, gpus: int) -> Controller:
+    world = World()
+    offers = {"cpu": "64", "memory": "256Gi", "pods": "110", "nvidia.com/gpu": str(gpus)}
+    world.saw_node(
+        {
+            "metadata": {"name": "node-1", "resourceVersion": "1"},
+            "spec": {},
+            "status": {
+                "allocatable": offers,
+                "conditions": [{"type": "Ready", "status": "True"}],
+            },
+        }
+    )
+    controller = Controller(world, api, Settings(), Metrics(world), lambda: NOW, lambda: True)
+    controller._began = True
+    return controller
+
+
+def submit(controller: Controller, api: SlowApi, name: str, project: str, **more: Any) -> None:
+    version = len(api.objects) + 1
+    raw = dict(job(name, "Queued", version=version, project=project, **more).raw)
+    api.objects[name] = raw
+    controller.world.saw_job(raw)
+
+
+async def settle() -> None:
+    """Let every act go on as far as it can."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_room_that_is_promised_is_taken_before_the_api_server_says_so() -> None:
+    api = SlowApi()
+    controller = leading(api, gpus=1)
+    submit(controller, api, "first", "cells")
+    controller.round()
+    await settle()
+    submit(controller, api, "second", "plates")
+    controller.round()
+    await settle()
+    assert api.admitted == ["first"]
+    api.answers.set()
+    await settle()
+    controller.round()
+    await settle()
+    assert [pod["metadata"]["name"] for pod in api.pods] == ["cells-runner"]
+    assert api.admitted == ["first"]
+
+
+async def test_a_queue_is_taken_from_the_admission_of_a_job_on() -> None:
+    api = SlowApi()
+    controller = leading(api, gpus=4)
+    submit(controller, api, "first", "cells")
+    controller.round()
+    await settle()
+    submit(controller, api, "urgent", "cells", priority=9)
+    controller.round()
+    await settle()
+    api.answers.set()
+    await settle()
+    controller.round()
+    await settle()
+    assert api.admitted == ["first"]
+    assert len(api.pods) == 1
