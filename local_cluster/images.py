@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from local_cluster.process import Daemon, run, wait_until
-from local_cluster.report import step
+from local_cluster.process import Daemon, follow, run, wait_until
+from local_cluster.report import say, step
 from local_cluster.settings import REGISTRY, cache_folder
 
 BASE = "docker.io/library/debian:trixie-slim"
@@ -83,7 +83,7 @@ class Images:
         for name, value in (arguments or {}).items():
             command += ["--build-arg", f"{name}={value}"]
         with step(f"image {tag}"):
-            self._buildah(*command, context)
+            follow(self._command(*command, context), _tell_step)
             self._buildah("push", "--tls-verify=false", reference)
         return reference
 
@@ -114,11 +114,17 @@ class Images:
             self._buildah("commit", "--rm", container, BASE)
 
     def _buildah(self, *arguments: str | Path) -> str:
+        return run(*self._command(*arguments), timeout=3600)
+
+    def _command(self, *arguments: str | Path) -> list[str | Path]:
         storage = cache_folder() / "buildah"
-        return run(
-            "buildah", "--root", storage, "--runroot", self.state / "buildah", *arguments,
-            timeout=3600,
-        )  # fmt: skip
+        return ["buildah", "--root", storage, "--runroot", self.state / "buildah", *arguments]
+
+
+def _tell_step(line: str) -> None:
+    """Of a build's output, what shows how far it is."""
+    if line.startswith("STEP "):
+        say(f"    {line[:90]}")
 
 
 def _get(url: str) -> int:

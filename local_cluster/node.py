@@ -17,6 +17,8 @@ from local_cluster.programs import program
 from local_cluster.settings import DNS_IP, DOMAIN, POD_CIDR, REGISTRY, NodeSettings
 
 _CGROUPS = Path("/sys/fs/cgroup")
+_LOG_LINKS = Path("/var/log/containers")
+_KUBELET_CHAINS = ("KUBE-FIREWALL", "KUBE-KUBELET-CANARY", "KUBE-IPTABLES-HINT")
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ class Node:
             shutil.rmtree(self.state / folder, ignore_errors=True)
         self._remove_bridge()
         self._remove_cgroup()
+        self._remove_log_links()
 
     def ctr(self, *arguments: str) -> str:
         """The output of ctr on this node's containers."""
@@ -193,8 +196,15 @@ class Node:
                 if (folder / name).exists() and not (folder / name).read_text().strip():
                     (folder / name).write_text((folder.parent / name).read_text())
 
+    def _remove_log_links(self) -> None:
+        """The kubelet links logs into a folder that no setting moves."""
+        for link in _LOG_LINKS.glob("*.log"):
+            if link.is_symlink() and link.readlink().is_relative_to(self.state):
+                link.unlink()
+
     def _remove_cgroup(self) -> None:
-        for folder in self._cgroup_folders:
+        # On a machine with both versions runc makes one of version 2 too.
+        for folder in {*self._cgroup_folders, _CGROUPS / "unified" / f"sihl-{self.name}"}:
             for path in sorted(folder.rglob("*"), reverse=True) if folder.exists() else []:
                 if path.is_dir():
                     with contextlib.suppress(OSError):
@@ -296,13 +306,22 @@ def route_pods() -> None:
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
     for direction in ("-s", "-d"):
         rule = ["FORWARD", direction, POD_CIDR, "-j", "ACCEPT"]
-        if subprocess.run(["iptables", "-C", *rule], capture_output=True).returncode:
+        if not _iptables("-C", *rule):
             run("iptables", "-I", *rule)
 
 
 def unroute_pods() -> None:
-    """Take back the rules of `route_pods`."""
+    """Take back the rules of `route_pods`, and those that kubelets leave behind."""
+    for table in ("filter", "mangle", "nat"):
+        for chain in _KUBELET_CHAINS:
+            for hook in ("INPUT", "OUTPUT"):
+                _iptables("-t", table, "-D", hook, "-j", chain)
+            _iptables("-t", table, "-F", chain)
+            _iptables("-t", table, "-X", chain)
     for direction in ("-s", "-d"):
-        subprocess.run(
-            ["iptables", "-D", "FORWARD", direction, POD_CIDR, "-j", "ACCEPT"], capture_output=True
-        )
+        _iptables("-D", "FORWARD", direction, POD_CIDR, "-j", "ACCEPT")
+
+
+def _iptables(*arguments: str) -> bool:
+    """Whether it did what was asked: a rule that is not there is no failure."""
+    return subprocess.run(["iptables", *arguments], capture_output=True).returncode == 0

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,26 @@ def run(
         last = "\n".join((done.stderr or done.stdout).strip().splitlines()[-15:])
         raise ClusterError(f"`{' '.join(map(str, command[:6]))} ...` failed:\n{last}")
     return done.stdout
+
+
+def follow(command: Sequence[str | Path], seen: Callable[[str], None]) -> None:
+    """Run a command that takes long, and show each line of its output to `seen` as it comes.
+
+    Raises:
+        ClusterError: It failed; the message has its last lines.
+    """
+    last: deque[str] = deque(maxlen=15)
+    with subprocess.Popen(
+        [str(part) for part in command],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        for line in process.stdout:
+            last.append(line.rstrip())
+            seen(last[-1])
+    if process.returncode:
+        told = "\n".join(last)
+        raise ClusterError(f"`{' '.join(map(str, command[:6]))} ...` failed:\n{told}")
 
 
 def wait_until(

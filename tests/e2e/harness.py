@@ -50,7 +50,7 @@ SMALL: Job = {
     },
     "runner": {
         "gpus": 0,
-        "resources": {"requests": {"cpu": "100m", "memory": "500Mi"}},
+        "resources": {"requests": {"cpu": "100m", "memory": "500Mi"}, "limits": {"cpu": "1"}},
         "datasetSize": "100Mi",
         "stopGracePeriod": "2m",
         "checkpointInterval": "1h",

@@ -18,11 +18,11 @@ DETECTION: Job = {
         "heads": [{"name": "boxes", "task": "ObjectDetection"}],
     },
     "training": {
-        "maxSteps": 350,
+        "maxSteps": 600,
         "validations": 2,
-        "batchSize": 16,
+        "batchSize": 4,
         "inputSize": {"width": 64, "height": 64},
-        "optimizer": {"learningRate": 0.002},
+        "optimizer": {"learningRate": 0.001},
         "gradientClipNorm": 10,
     },
 }

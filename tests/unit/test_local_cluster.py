@@ -8,7 +8,7 @@ import pytest
 
 from local_cluster import programs
 from local_cluster.errors import ClusterError
-from local_cluster.process import Daemon, run, wait_until
+from local_cluster.process import Daemon, follow, run, wait_until
 from local_cluster.programs import unsuitable
 from tests.support.waiting import eventually
 
@@ -74,6 +74,14 @@ def test_what_is_built_lies_where_the_cache_is_and_is_not_built_again(
 def test_a_command_that_fails_is_told_with_its_last_words() -> None:
     with pytest.raises(ClusterError, match="no such thing"):
         run(sys.executable, "-c", "raise SystemExit('no such thing')")
+
+
+def test_a_long_command_is_followed_line_by_line_and_its_failure_is_told() -> None:
+    seen: list[str] = []
+    follow([sys.executable, "-c", "print('STEP 1'); print('STEP 2')"], seen.append)
+    assert seen == ["STEP 1", "STEP 2"]
+    with pytest.raises(ClusterError, match="no such thing"):
+        follow([sys.executable, "-c", "raise SystemExit('no such thing')"], seen.append)
 
 
 def test_a_daemon_is_known_by_any_process_until_it_is_stopped(tmp_path: Path) -> None:

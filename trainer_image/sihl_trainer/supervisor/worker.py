@@ -37,13 +37,19 @@ def worker_environment(
 ) -> dict[str, str]:
     """The supervisor's environment without its secrets, with the job and the way back."""
     kept = {name: value for name, value in environ.items() if not name.startswith(_SECRETS)}
-    return kept | {
-        Env.JOB: job.model_dump_json(by_alias=True, exclude_none=True),
-        Env.ATTEMPT: str(attempt),
-        SOCKET_VARIABLE: str(channel),
-        "TMPDIR": str(scratch),
-        "PYTHONUNBUFFERED": "1",
-    }
+    # Threads that spin while they wait take the processors of the jobs beside them: two of
+    # resnet18 on two processors take 370 ms a step with it and 170 ms without.
+    return (
+        {"OMP_WAIT_POLICY": "passive"}
+        | kept
+        | {
+            Env.JOB: job.model_dump_json(by_alias=True, exclude_none=True),
+            Env.ATTEMPT: str(attempt),
+            SOCKET_VARIABLE: str(channel),
+            "TMPDIR": str(scratch),
+            "PYTHONUNBUFFERED": "1",
+        }
+    )
 
 
 class Worker:
