@@ -293,12 +293,20 @@ SystemdCgroup = false
 
 
 def unmount_below(folder: Path) -> None:
-    """Unmount everything that is mounted below a folder, the deepest first."""
-    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-    for mount in sorted((m for m in mounts if m.startswith(f"{folder}/")), key=len, reverse=True):
-        subprocess.run(
-            ["umount", "-l", mount.encode().decode("unicode_escape")], capture_output=True
-        )
+    """Unmount everything that is mounted below a folder, the deepest first.
+
+    Raises:
+        ClusterError: Something cannot be unmounted: what lies there must not be deleted.
+    """
+    for _ in range(10):  # one mount can hide another of the same path
+        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        found = [mount for mount in mounts if mount.startswith(f"{folder}/")]
+        if not found:
+            return
+        for mount in sorted(found, key=len, reverse=True):
+            path = mount.encode().decode("unicode_escape")
+            subprocess.run(["umount", "-l", path], capture_output=True)
+    raise ClusterError(f"cannot be unmounted: {', '.join(found)}")
 
 
 def route_pods() -> None:
