@@ -1,0 +1,56 @@
+"""Probes tell the truth: what they answer follows from what the process does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+
+from sihl_operator.main import Operator
+from sihl_operator.settings import Settings
+
+
+class Loop:
+    """The part of the controller that a probe looks at."""
+
+    def __init__(self, heartbeat: float) -> None:
+        self.heartbeat = heartbeat
+
+
+def operator(heartbeat: float | None = None) -> Operator:
+    made = Operator(Settings())
+    made.controller = Loop(heartbeat or time.time())  # type: ignore[assignment]  # all that is read
+    return made
+
+
+def test_a_loop_that_went_silent_is_a_fault() -> None:
+    assert operator().fault() is None
+    silent = operator(time.time() - 3600).fault()
+    assert silent is not None
+    assert "silent for 3600 s" in silent
+
+
+async def test_a_task_that_ended_is_a_fault_that_names_it() -> None:
+    made = operator()
+
+    async def broken() -> None:
+        raise RuntimeError("broken")
+
+    task = asyncio.create_task(broken(), name="relist")
+    with pytest.raises(RuntimeError):
+        await task
+    made._tasks = [task]
+    assert made.fault() == "the task relist has ended"
+
+
+async def test_a_replica_is_ready_once_it_has_read_the_cluster_and_while_it_has_no_fault() -> None:
+    made = operator()
+    request = make_mocked_request("GET", "/readyz")
+    answer = await made._answer_ready(request)
+    assert (answer.status, answer.text) == (503, "the cluster has not been read yet")
+    made.synced = True
+    assert (await made._answer_ready(request)).status == 200
+    made.controller.heartbeat = 0
+    assert (await made._answer_ready(request)).status == 503
