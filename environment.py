@@ -55,7 +55,7 @@ def requirements(extra: str) -> list[str]:
 def environment(extra: str) -> Path:
     """The folder of an extra's environment, which is built if need be."""
     wanted = requirements(extra)
-    recipe = json.dumps([wanted, sys.version_info[:2], sys.prefix])
+    recipe = json.dumps([wanted, sys.version_info[:2], sys.prefix, "compiled"])
     digest = hashlib.sha256(recipe.encode()).hexdigest()[:12]
     cache = Path(os.environ.get("SIHL_CACHE") or Path.home() / ".cache" / "sihl")
     folder = cache / f"venv-{digest}-{extra}"
@@ -83,7 +83,11 @@ def build(folder: Path, wanted: list[str]) -> None:
     run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "uv")
     listed = folder / "requirements.txt"
     listed.write_text("".join(f"{line}\n" for line in wanted))
-    run(str(folder / "bin" / "uv"), "pip", "install", "--python", python, "-r", str(listed))
+    # Compiled now, once: else a machine that keeps no bytecode compiles torch at each start.
+    run(
+        str(folder / "bin" / "uv"), "pip", "install", "--compile-bytecode", "--python", python,
+        "-r", str(listed),
+    )  # fmt: skip
 
 
 def require_venv() -> None:

@@ -171,7 +171,7 @@ def test_a_batch_that_ranks_cannot_share_is_told_by_the_rank_that_finds_it(
 
 
 def test_an_explained_end_is_told_and_is_the_exit_code(dataset: Path, tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "train").mkdir(parents=True)
     with worker(multitask_job(), tmp_path / "empty", tmp_path / "first") as talk:
         list(talk)
         failed = talk.of(Failed)[0]

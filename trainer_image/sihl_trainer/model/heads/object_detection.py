@@ -131,7 +131,8 @@ class ObjectDetection(Head):
         self, predictions: Sequence[BoxesPrediction], targets: Sequence[Target]
     ) -> dict[str, float]:
         """COCO's mean average precision: over IoU 0.5 to 0.95, at 0.5, at 0.75, and recall."""
-        metric = MeanAveragePrecision(backend="faster_coco_eval")
+        # One rank evaluates what all ranks found: the others would be waited for in vain.
+        metric = MeanAveragePrecision(backend="faster_coco_eval", sync_on_compute=False)
         metric.warn_on_many_detections = False
         metric.update(
             [{"boxes": p.boxes, "scores": p.scores, "labels": p.categories} for p in predictions],
