@@ -26,7 +26,7 @@ clean: ## take down what `make demo` started, and nothing else
 test: lint ## everything: as test-fast, then slow tests, a real API server, a real cluster
 	@$(DEV) python -m local_cluster build
 	$(DEV) pytest tests/unit -n 2
-	$(DEV) pytest $(wildcard tests/simulation) tests/apiserver
+	$(DEV) pytest tests/apiserver
 	$(DEV) pytest tests/e2e
 
 test-fast: lint ## what needs no cluster, in less than 90 seconds
