@@ -12,7 +12,7 @@ DEMO := $(PYTHON) environment.py demo
 CODE := crds operator trainer_image local_cluster demo examples tests environment.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo clean test test-fast lint unit format crd
+.PHONY: help demo clean test test-fast lint format lock crd
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,12 @@ lint: ## formatting, lint, types, imports
 format: ## format the code and mend what ruff can
 	@$(DEV) ruff format $(CODE)
 	@$(DEV) ruff check --fix $(CODE)
+
+lock: ## pin the newest versions that pyproject.toml allows, in constraints.txt
+	@head -2 constraints.txt > .constraints.txt
+	@$(DEV) uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
+		--all-extras --upgrade pyproject.toml >> .constraints.txt
+	@mv .constraints.txt constraints.txt
 
 crd: ## write crds/trainingjobs.sihl.ai.yaml from crds/sihl_api
 	@$(DEV) python -m sihl_api.crd > .crd.yaml && mv .crd.yaml crds/trainingjobs.sihl.ai.yaml

@@ -1,9 +1,10 @@
-"""Runs a command in a virtual environment that is built once, from pyproject.toml alone.
+"""Runs a command in a virtual environment that is built once.
 
     python3 environment.py EXTRA COMMAND ...        for example: environment.py dev pytest
 
-The environment has the requirements of one of pyproject.toml's extras and lies outside the
-checkout, where several checkouts share it: it holds nothing of the project itself.
+The environment has the requirements of one of pyproject.toml's extras in the versions of
+constraints.txt. It lies outside the checkout, where several checkouts share it, and holds nothing
+of the project itself.
 """
 
 import fcntl
@@ -55,7 +56,8 @@ def requirements(extra: str) -> list[str]:
 def environment(extra: str) -> Path:
     """The folder of an extra's environment, which is built if need be."""
     wanted = requirements(extra)
-    recipe = json.dumps([wanted, sys.version_info[:2], sys.prefix, "compiled"])
+    pins = (ROOT / "constraints.txt").read_text()
+    recipe = json.dumps([wanted, pins, sys.version_info[:2], sys.prefix])
     digest = hashlib.sha256(recipe.encode()).hexdigest()[:12]
     cache = Path(os.environ.get("SIHL_CACHE") or Path.home() / ".cache" / "sihl")
     folder = cache / f"venv-{digest}-{extra}"
@@ -86,7 +88,7 @@ def build(folder: Path, wanted: list[str]) -> None:
     # Compiled now, once: else a machine that keeps no bytecode compiles torch at each start.
     run(
         str(folder / "bin" / "uv"), "pip", "install", "--compile-bytecode", "--python", python,
-        "-r", str(listed),
+        "-r", str(listed), "-c", str(ROOT / "constraints.txt"),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""make's environments: from pyproject.toml alone, outside the checkout."""
+"""make's environments: pinned, and outside the checkout."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ def names(extra: str) -> set[str]:
 def test_an_extra_that_names_others_has_what_they_have() -> None:
     assert names("operator") | names("trainer") | names("demo") | names("store") <= names("dev")
     assert not [line for line in environment.requirements("dev") if line.startswith("sihl")]
+
+
+def test_every_requirement_is_pinned_within_what_is_allowed() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = {line.split("==")[0] for line in lines if not line.startswith("#")}
+    assert {name.strip() for name in names("dev")} <= pinned
 
 
 def test_the_demo_needs_no_torch() -> None:
