@@ -153,7 +153,7 @@ class Controller:
             self.world.dirty.add(heapq.heappop(self._timers)[1])
         dirty, self.world.dirty = self.world.dirty, set()
         queues, self.world.dirty_queues = self.world.dirty_queues, set()
-        for key in dirty:
+        for key in sorted(dirty):  # the same order always: a history can be played again
             job = self.world.jobs.get(key)
             if job is None:
                 continue
@@ -178,8 +178,8 @@ class Controller:
         lines: dict[Key, list[JobView]] = {}
         heads: dict[Key, JobView] = {}
         reasons: dict[Key, tuple[str, str]] = {}
-        for queue in queues:
-            members = [self.world.jobs[key] for key in self.world.by_queue.get(queue, ())]
+        for queue in sorted(queues):
+            members = [self.world.jobs[key] for key in sorted(self.world.by_queue.get(queue, ()))]
             lines[queue] = line(j for j in members if _in_line(j))
             reason = self._occupant(queue, members, now)
             first = head([j for j in lines[queue] if j.phase is Phase.QUEUED], now)

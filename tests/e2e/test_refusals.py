@@ -73,7 +73,8 @@ CASES: dict[str, Case] = {
         change={"runner": {"image": "localhost:5000/no/such:image", "retries": 0}},
     ),
     "more-gpus-than-any-node": Case(
-        ("8 nvidia.com/gpu", "largest node has 1"), change={"runner": {"gpus": 8}},
+        ("8 nvidia.com/gpu", "largest node has 1"),
+        change={"runner": {"gpus": 8}, "training": {"batchSize": 16}},
         phase="Queued", condition="Admitted", attempts=0,
     ),
     "more-memory-than-allowed": Case(
