@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 _RETRY_SECONDS = 2.0
 _OCCUPIED = ("WaitingForQueue", "Another job of the queue is active.")
 _BEHIND = ("WaitingForQueue", "Other jobs of the queue come first.")
+_LEFT = ("WaitingForPod", "The pod of the queue's last job has not ended yet.")
 _TAKEN = ("PodNameTaken", "A pod that is not this operator's has the queue's pod name: delete it.")
 
 
@@ -248,7 +249,7 @@ class Controller:
         if pod is None or pod.ended:
             return None
         self._send_away(pod, now)
-        return "WaitingForPod", "The pod of the queue's last job has not ended yet."
+        return _LEFT
 
     def _holds_queue(self, job: JobView) -> bool:
         return job.active or job.key in self._starting
@@ -451,9 +452,9 @@ class Controller:
         if current:
             await self._back_to_queue(job, *_OCCUPIED)  # two operators chose differently
         elif there.ended:
-            await self._delete(Deletion(*key, there.uid, 0))
-        elif not there.deleting:
-            await self._delete(Deletion(*key, there.uid, None))
+            await self._delete(Deletion(*key, there.uid, 0))  # the next round creates
+        else:
+            await self._back_to_queue(job, *_LEFT)
 
     async def _back_to_queue(self, job: JobView, reason: str, message: str) -> None:
         self._creating.discard((job.uid, job.attempt))

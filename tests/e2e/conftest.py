@@ -84,6 +84,8 @@ def upload(harness: Harness, folder: Path) -> None:
     part = bytes(128 << 20)
     for number in range(SMALL_DISK // len(part) + 1):
         store.put(f"datasets/large/images/{number}.png", part)
+    for name in ("metadata.yaml", "annotations.yaml"):
+        store.put(f"datasets/large/{name}", store.get(f"datasets/few/train/{name}"))
     for key in store.keys("datasets/few/train/"):
         # The small tests give no validation set: the folder's root is the training set's.
         store.put(key.replace("datasets/few/train/", "datasets/few/"), store.get(key))

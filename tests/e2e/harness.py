@@ -399,10 +399,17 @@ class PodHistory:
     def __init__(self, core: client.CoreV1Api, namespace: str) -> None:
         self.states: list[tuple[str, str, str, bool]] = []  # uid, queue, job, occupies
         self._watch = watch.Watch()
+        self._over = self._broken = False
         self._thread = threading.Thread(target=self._run, args=(core, namespace), daemon=True)
         self._thread.start()
 
     def _run(self, core: client.CoreV1Api, namespace: str) -> None:
+        try:
+            self._follow(core, namespace)
+        except Exception:  # after the test's end the API server itself may go
+            self._broken = not self._over
+
+    def _follow(self, core: client.CoreV1Api, namespace: str) -> None:
         events = self._watch.stream(
             core.list_namespaced_pod, namespace, label_selector="sihl.ai/job-uid"
         )
@@ -415,7 +422,9 @@ class PodHistory:
             )
 
     def stop(self) -> None:
-        """End the watch."""
+        """End the watch; it must have seen everything until now."""
+        assert not self._broken, "the history of pods has a gap"
+        self._over = True
         self._watch.stop()
 
     def most_at_once(self) -> dict[str, int]:

@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.e2e.harness import NAMESPACE, Harness, Job, PodHistory
+from examples import digits
+from tests.e2e.harness import NAMESPACE, Harness, Job, PodHistory, merged
 
 GPU: Job = {"runner": {"gpus": 1, "resources": {"requests": {"cpu": "100m", "memory": "1Gi"}}}}
 DETECTION: Job = {
@@ -87,8 +88,6 @@ def test_two_projects_share_two_gpus_one_job_each_at_a_time_and_their_models_hav
         for kind in ("detection", "classification")
     }
     short = {"training": {"maxSteps": 10, "validations": 1}}
-    from tests.e2e.harness import merged
-
     detection = {**DETECTION, "dataset": sets["detection"]}
     classification = {**CLASSIFICATION, "dataset": sets["classification"]}
     harness.submit("boxes-1", "q-boxes", detection)
@@ -99,10 +98,14 @@ def test_two_projects_share_two_gpus_one_job_each_at_a_time_and_their_models_hav
 
     # Who waits is told its place: the first of each queue runs, the others stand behind it.
     expected = {"boxes-2": 1, "boxes-3": 2, "digits-2": 1}
-    harness.until(
-        lambda: {n: harness.status(n).get("queuePosition") for n in expected} == expected,
-        "positions 1, 2 and 1", "boxes-3",
-    )  # fmt: skip
+
+    def told() -> bool:
+        status = {name: harness.status(name) for name in ("boxes-1", "digits-1", *expected)}
+        for name in ("boxes-1", "digits-1"):
+            assert status[name].get("phase") != "Succeeded", harness.story(name) + str(status)
+        return {name: status[name].get("queuePosition") for name in expected} == expected
+
+    harness.until(told, "positions 1, 2 and 1", "boxes-3")
     reason = harness.condition("boxes-2", "Admitted")
     assert (reason["status"], reason["reason"]) == ("False", "WaitingForQueue")
 
@@ -115,13 +118,11 @@ def test_two_projects_share_two_gpus_one_job_each_at_a_time_and_their_models_hav
     started = [harness.status(f"boxes-{n}")["startedAt"] for n in (1, 2, 3)]
     assert started == sorted(started)
 
-    from examples import digits
-
     digits.make("detection", tmp_path / "detection", count=800, held_out=100, size=64)
     digits.make("classification", tmp_path / "classification")
     boxes = evaluated(harness, "boxes-1", tmp_path / "detection", tmp_path / "boxes")
     assert boxes["boxes/map50"] >= 0.8
     digit = evaluated(harness, "digits-1", tmp_path / "classification", tmp_path / "digit")
     assert digit["digit/accuracy"] >= 0.97
-    told = harness.status("digits-1")["metrics"]
-    assert abs(float(told["digit/accuracy"]) - digit["digit/accuracy"]) < 0.02
+    reported = harness.status("digits-1")["metrics"]
+    assert abs(float(reported["digit/accuracy"]) - digit["digit/accuracy"]) < 0.02

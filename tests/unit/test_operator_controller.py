@@ -7,10 +7,11 @@ import copy
 from typing import Any
 
 from sihl_operator.controller import Controller
+from sihl_operator.kube import AlreadyExistsError
 from sihl_operator.metrics import Metrics
 from sihl_operator.settings import Settings
 from sihl_operator.world import World
-from tests.support.objects import NOW, Raw, job
+from tests.support.objects import NOW, Raw, job, raw_pod
 
 
 class SlowApi:
@@ -122,3 +123,34 @@ async def test_a_queue_is_taken_from_the_admission_of_a_job_on() -> None:
     await settle()
     assert api.admitted == ["first"]
     assert len(api.pods) == 1
+
+
+class TakenApi(SlowApi):
+    """The queue's pod name belongs to a pod that takes its time to end, unseen by any watch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers.set()
+        due = {"deletionTimestamp": "2027-01-15T09:00:00Z"}
+        self.there = raw_pod("deleted", metadata=due)
+        self.asked = 0
+
+    async def get_pod(self, namespace: str, name: str) -> Raw:
+        return self.there
+
+    async def create_pod(self, pod: Raw) -> Raw:
+        self.asked += 1
+        raise AlreadyExistsError(409, "AlreadyExists", "pods cells-runner already exists")
+
+
+async def test_a_job_waits_in_its_queue_while_an_unseen_pod_that_has_its_name_ends() -> None:
+    api = TakenApi()
+    controller = leading(api, gpus=4)
+    submit(controller, api, "next", "cells")
+    for _ in range(10):
+        controller.round()
+        await settle()
+    assert api.asked == 1
+    status = api.objects["next"]["status"]
+    assert status["phase"] == "Queued"
+    assert "WaitingForPod" in [c["reason"] for c in status["conditions"]]
