@@ -40,8 +40,8 @@ def harness(
 ) -> Iterator[Harness]:
     cluster = Cluster()
     cluster.down()  # what an earlier run or a demo left behind would be in the way
-    with_small_disk(cluster.nodes[1])
     cluster.up()
+    with_small_disk(cluster.nodes[1])
     gateway = cluster.nodes[0].settings.address
     with ExitStack() as stack:
         stack.callback(cluster.down)
@@ -62,9 +62,12 @@ def harness(
 
 
 def with_small_disk(node: Node) -> None:
-    """Let a node's pods have 1 GiB of disk together; the node unmounts it when it stops."""
+    """Let a node's pods have 1 GiB of disk together; the node unmounts it when it stops.
+
+    Only once its kubelet runs, which mounts its root anew over all that is mounted below.
+    """
     pods = node.kubelet_root / "pods"
-    pods.mkdir(parents=True)
+    assert not any(pods.iterdir())
     run("mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}", "tmpfs", pods)
 
 
