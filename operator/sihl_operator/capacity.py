@@ -49,11 +49,11 @@ class Room:
             used[name] = used.get(name, _NONE) + amount
 
     def reserve(self, demand: Demand) -> None:
-        """Keep one node that could hold the demand free of anything else, for this round."""
+        """Give away no room, this round, of one node that a demand without room waits for."""
         suitable = could_hold(self.nodes.values(), demand)
         if suitable:
             emptiest = max(suitable, key=lambda node: (self._left(node, demand), node.name))
-            self.used[emptiest.name] = dict(emptiest.allocatable)
+            self.take(emptiest.name, demand.requests)
 
     def free(self, node: NodeView) -> Resources:
         """What a node has left."""

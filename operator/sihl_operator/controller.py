@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 from sihl_api.trainingjob import ConditionType, Phase, TrainingJobStatus
@@ -77,6 +77,8 @@ class Controller:
         self._busy: set[Key] = set()
         self._starting: set[Key] = set()
         """Jobs that are being admitted: they hold queue and room before their status says so."""
+        self._short: set[Key] = set()
+        """Queues whose next job did not start: asked again whenever room is given to another."""
         self._creating: set[tuple[str, int]] = set()
         self._waiting: dict[Key, tuple[int | None, tuple[str, str]]] = {}
         self._refreshed: dict[Key, float] = {}
@@ -176,6 +178,9 @@ class Controller:
 
     def _schedule(self, queues: set[Key], now: float) -> None:
         """Start the heads of free queues that have room, and tell the others why they wait."""
+        if not queues:
+            return
+        queues = queues | self._short
         lines: dict[Key, list[JobView]] = {}
         heads: dict[Key, JobView] = {}
         reasons: dict[Key, tuple[str, str]] = {}
@@ -191,13 +196,13 @@ class Controller:
             for job in members:
                 if not job.active and not _in_line(job):
                     self._consider(job, now)
-        verdicts = self._verdicts(heads, now)
+        verdicts = self._verdicts(heads.values(), now)
+        self._short = {queue for queue, job in heads.items() if job.key not in self._starting}
         for queue, waiting in lines.items():
             self._tell(waiting, heads.get(queue), verdicts, reasons.get(queue, _BEHIND), now)
 
-    def _verdicts(self, heads: dict[Key, JobView], now: float) -> dict[Key, Verdict]:
-        free = [job for job in heads.values() if job.key not in self._busy]
-        if not free:
+    def _verdicts(self, heads: Collection[JobView], now: float) -> dict[Key, Verdict]:
+        if not heads:
             return {}
         room = Room(self.world.nodes, self.world.used())
         for job in self.world.jobs.values():
@@ -206,9 +211,9 @@ class Controller:
             pod = self.world.pod_of(job)
             if not (pod and pod.node) and not (pod and pod.ended):
                 room.place(demand(job, self._settings))  # promised room is taken room
-        verdicts = admit(free, room, lambda job: demand(job, self._settings), now, self._settings)
+        verdicts = admit(heads, room, lambda job: demand(job, self._settings), now, self._settings)
         for verdict in verdicts:
-            if verdict.admitted:
+            if verdict.admitted and verdict.job.key not in self._busy:  # else once that act ends
                 self._starting.add(verdict.job.key)
                 self._spawn(verdict.job, self._start(verdict.job))
         return {verdict.job.key: verdict for verdict in verdicts}

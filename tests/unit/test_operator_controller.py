@@ -11,7 +11,9 @@ from sihl_operator.kube import AlreadyExistsError
 from sihl_operator.metrics import Metrics
 from sihl_operator.settings import Settings
 from sihl_operator.world import World
-from tests.support.objects import NOW, Raw, job, raw_pod
+from tests.support.objects import NOW, SPEC, Raw, job, raw_pod
+
+LONG_AGO = "2027-01-01T00:00:00Z"
 
 
 class SlowApi:
@@ -123,6 +125,24 @@ async def test_a_queue_is_taken_from_the_admission_of_a_job_on() -> None:
     await settle()
     assert api.admitted == ["first"]
     assert len(api.pods) == 1
+
+
+async def test_room_kept_for_who_waits_long_is_not_given_to_who_comes_later() -> None:
+    api = SlowApi()
+    api.answers.set()
+    controller = leading(api, gpus=2)
+    runner = {**SPEC["runner"], "gpus": 1}
+    submit(controller, api, "small", "cells", runner=runner)
+    controller.round()
+    await settle()
+    submit(controller, api, "large", "plates", runner={**runner, "gpus": 2}, created=LONG_AGO)
+    for _ in range(3):
+        controller.round()
+        await settle()
+    submit(controller, api, "late", "scans", runner=runner)
+    controller.round()
+    await settle()
+    assert api.admitted == ["small"]
 
 
 class TakenApi(SlowApi):

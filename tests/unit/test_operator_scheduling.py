@@ -86,6 +86,13 @@ def test_a_job_that_waited_long_for_a_whole_node_is_not_overtaken_for_ever() -> 
     assert [verdict.admitted for verdict in verdicts] == [False, False]
 
 
+def test_what_a_long_waiting_job_will_not_need_of_its_node_is_given_to_others() -> None:
+    half_used = Room({"n": node("n", 2)}, {"n": {GPU: Decimal(1)}})
+    large, none = gpu_job("large", 2, created=0), gpu_job("none", 0, created=60)
+    verdicts = admit([large, none], half_used, needs, NOW, Settings())
+    assert [verdict.admitted for verdict in verdicts] == [False, True]
+
+
 def test_an_autoscaler_may_add_what_is_missing_up_to_its_maximum() -> None:
     settings = Settings(autoscaler_max_gpus=8)
     verdicts = admit(
