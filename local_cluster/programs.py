@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import platform
 import re
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from local_cluster.process import run
 from local_cluster.report import say
 from local_cluster.settings import cache_folder
 
+_LANES = 2  # modules at a time
 MODULES = Path(__file__).parent / "modules"
 KUBERNETES = "v1.37.2"
 _VERSION = "k8s.io/component-base/version"
@@ -54,7 +57,6 @@ _CONTAINERD = "github.com/containerd/containerd/v2/cmd"
 _CNI = "github.com/containernetworking/plugins/plugins"
 
 ALL = (
-    Module("etcd", {"go.etcd.io/etcd/server/v3": "etcd"}),
     Module(
         "kubernetes",
         {f"k8s.io/kubernetes/cmd/{name}": name for name in _KUBERNETES_COMMANDS},
@@ -62,6 +64,7 @@ ALL = (
         linker=f"-X {_VERSION}.gitVersion={KUBERNETES} -X {_VERSION}.gitMajor=1 "
         f"-X {_VERSION}.gitMinor=37",
     ),
+    Module("etcd", {"go.etcd.io/etcd/server/v3": "etcd"}),
     Module(
         "containerd",
         {
@@ -123,15 +126,20 @@ def build() -> None:
     if not total:
         return
     go = _go()
-    say(f"building {total} programs once; all of them take some 11 minutes on 2 cores")
-    count = 0
-    for module in missing:
+    say(f"building {total} programs once; all of them take some 12 minutes on 2 cores")
+    built = itertools.count(1)
+
+    def build_module(module: Module) -> None:
         for package, name in module.programs.items():
-            count += 1
             started = time.monotonic()
-            say(f"  [{count}/{total}] {name} ...")
+            say(f"  {name} ...")
             _build_one(go, module, package, name)
-            say(f"  [{count}/{total}] {name}: {time.monotonic() - started:.0f} s")
+            say(f"  {name}: {time.monotonic() - started:.0f} s [{next(built)}/{total}]")
+
+    # One at a time leaves a core idle while it links. A module's programs share what they compile.
+    with ThreadPoolExecutor(_LANES) as lanes:
+        for done in [lanes.submit(build_module, module) for module in missing]:
+            done.result()
 
 
 def _build_one(go: Path, module: Module, package: str, name: str) -> None:
@@ -141,10 +149,11 @@ def _build_one(go: Path, module: Module, package: str, name: str) -> None:
     done = subprocess.run(
         [
             str(go), "build", "-trimpath", "-ldflags", f"-s -w {module.linker}".strip(),
-            *module.flags, "-o", str(partial), package,
+            "-gcflags=all=-dwarf=false", *module.flags, "-o", str(partial), package,
         ],
         cwd=MODULES / module.name,
-        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"},
+        # The compiler collects its garbage less often: a tenth faster, for some more memory.
+        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOGC": "400"},
         capture_output=True,
         text=True,
     )  # fmt: skip
