@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 _RETRY_SECONDS = 2.0
 _OCCUPIED = ("WaitingForQueue", "Another job of the queue is active.")
 _BEHIND = ("WaitingForQueue", "Other jobs of the queue come first.")
+_NEXT = ("WaitingForQueue", "The job is the next of its queue.")
 _LEFT = ("WaitingForPod", "The pod of the queue's last job has not ended yet.")
 _TAKEN = ("PodNameTaken", "A pod that is not this operator's has the queue's pod name: delete it.")
 
@@ -80,6 +81,8 @@ class Controller:
         self._short: set[Key] = set()
         """Queues whose next job did not start: asked again whenever room is given to another."""
         self._creating: set[tuple[str, int]] = set()
+        self._resting: set[Key] = set()
+        """Jobs whose act the API server refused: they hold up nobody until they are tried again."""
         self._waiting: dict[Key, tuple[int | None, tuple[str, str]]] = {}
         self._refreshed: dict[Key, float] = {}
         self._stopping: dict[Key, float] = {}
@@ -188,7 +191,7 @@ class Controller:
             members = [self.world.jobs[key] for key in sorted(self.world.by_queue.get(queue, ()))]
             lines[queue] = line(j for j in members if _in_line(j))
             reason = self._occupant(queue, members, now)
-            first = head([j for j in lines[queue] if j.phase is Phase.QUEUED], now)
+            first = head([j for j in lines[queue] if j.key not in self._resting], now)
             if reason is None and first is not None:
                 heads[queue] = first
             else:
@@ -213,7 +216,9 @@ class Controller:
                 room.place(demand(job, self._settings))  # promised room is taken room
         verdicts = admit(heads, room, lambda job: demand(job, self._settings), now, self._settings)
         for verdict in verdicts:
-            if verdict.admitted and verdict.job.key not in self._busy:  # else once that act ends
+            if not verdict.admitted or verdict.job.phase is not Phase.QUEUED:
+                continue  # who came first starts first, whichever write is answered first
+            if verdict.job.key not in self._busy:  # else once that act ends
                 self._starting.add(verdict.job.key)
                 self._spawn(verdict.job, self._start(verdict.job))
         return {verdict.job.key: verdict for verdict in verdicts}
@@ -229,10 +234,12 @@ class Controller:
         """Positions and reasons for those who wait; the rest of a long queue is left in peace."""
         for place, job in enumerate(waiting, start=1):
             verdict = verdicts.get(job.key)
-            if verdict is not None and verdict.admitted:
-                continue
             reason = why if first is None else _BEHIND
-            if verdict is not None:
+            if verdict is not None and verdict.admitted:
+                if job.phase is Phase.QUEUED:
+                    continue
+                reason = _NEXT
+            elif verdict is not None:
                 reason = verdict.reason, verdict.message
             position = place if place <= POSITIONS else None
             if place <= POSITIONS or job.phase is not Phase.QUEUED or job.status.queue_position:
@@ -312,7 +319,7 @@ class Controller:
         task.add_done_callback(self._tasks.discard)
 
     async def _guarded(self, key: Key, act: Coroutine[Any, Any, None]) -> None:
-        again = self._clock()
+        """An act, and what its failure costs: its job rests until it may be tried again."""
         try:
             await act
         except ConflictError:
@@ -321,20 +328,30 @@ class Controller:
             self.world.lose_job(key)
         except UnavailableError as error:
             log.warning("%s/%s: %s; trying again", *key, error)
-            again += _RETRY_SECONDS
+            await asyncio.sleep(_RETRY_SECONDS)
         except ApiError as error:
             log.error("%s/%s: the API server refuses: %s", *key, error)
-            again += self._settings.retry_backoff
+            await self._rest(key)
         except Exception:
             log.exception("%s/%s: acting failed; trying again", *key)
-            again += self._settings.retry_backoff
+            await self._rest(key)
         finally:
             self._busy.discard(key)
-            self._at(again, key)
-            job = self.world.jobs.get(key)
-            if job is not None:
-                self.world.dirty_queues.add((job.namespace, job.queue))
-            self.wake()
+            self.world.dirty.add(key)
+            self._ask_queue_of(key)
+
+    async def _rest(self, key: Key) -> None:
+        """Out of its line meanwhile, so that it holds up nobody."""
+        self._resting.add(key)
+        self._ask_queue_of(key)
+        await asyncio.sleep(self._settings.retry_backoff)
+        self._resting.discard(key)
+
+    def _ask_queue_of(self, key: Key) -> None:
+        job = self.world.jobs.get(key)
+        if job is not None:
+            self.world.dirty_queues.add((job.namespace, job.queue))
+        self.wake()
 
     async def _reread(self, key: Key) -> None:
         try:

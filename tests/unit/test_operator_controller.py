@@ -7,7 +7,7 @@ import copy
 from typing import Any
 
 from sihl_operator.controller import Controller
-from sihl_operator.kube import AlreadyExistsError
+from sihl_operator.kube import AlreadyExistsError, ApiError
 from sihl_operator.metrics import Metrics
 from sihl_operator.settings import Settings
 from sihl_operator.world import World
@@ -79,9 +79,16 @@ def leading(api: SlowApi, gpus: int) -> Controller:
     return controller
 
 
-def submit(controller: Controller, api: SlowApi, name: str, project: str, **more: Any) -> None:
+def submit(
+    controller: Controller,
+    api: SlowApi,
+    name: str,
+    project: str,
+    phase: str | None = "Queued",
+    **more: Any,
+) -> None:
     version = len(api.objects) + 1
-    raw = dict(job(name, "Queued", version=version, project=project, **more).raw)
+    raw = dict(job(name, phase, version=version, project=project, **more).raw)
     api.objects[name] = raw
     controller.world.saw_job(raw)
 
@@ -174,3 +181,52 @@ async def test_a_job_waits_in_its_queue_while_an_unseen_pod_that_has_its_name_en
     status = api.objects["next"]["status"]
     assert status["phase"] == "Queued"
     assert "WaitingForPod" in [c["reason"] for c in status["conditions"]]
+
+
+class PartialApi(SlowApi):
+    """Answers nobody's writes but those of jobs that are not `held`; refuses `refused` ones."""
+
+    def __init__(self, held: str = "", refused: str = "") -> None:
+        super().__init__()
+        self.held, self.refused = held, refused
+        self.refusals = 0
+        self.let_go = asyncio.Event()
+        self.answers.set()
+
+    async def patch_job_status(self, namespace: str, name: str, version: str, status: Raw) -> Raw:
+        if name == self.refused:
+            self.refusals += 1
+            raise ApiError(422, "Invalid", f"{name} is not to be")
+        if name == self.held:
+            await self.let_go.wait()
+        return await super().patch_job_status(namespace, name, version, status)
+
+
+async def turns(controller: Controller, count: int = 10) -> None:
+    for _ in range(count):
+        controller.round()
+        await settle()
+
+
+async def test_who_came_first_starts_first_whichever_write_is_answered_first() -> None:
+    api = PartialApi(held="a-first")
+    controller = leading(api, gpus=4)
+    submit(controller, api, "a-first", "cells", phase=None)
+    submit(controller, api, "b-second", "cells", phase=None)
+    await turns(controller)
+    assert api.admitted == []
+    assert api.objects["b-second"]["status"]["queuePosition"] == 2
+    api.let_go.set()
+    await settle()
+    await turns(controller)
+    assert api.admitted == ["a-first"]
+
+
+async def test_a_job_whose_status_the_api_server_refuses_holds_up_nobody_else() -> None:
+    api = PartialApi(refused="a-first")
+    controller = leading(api, gpus=4)
+    submit(controller, api, "a-first", "cells", phase=None)
+    submit(controller, api, "b-second", "cells", phase=None)
+    await turns(controller)
+    assert api.admitted == ["b-second"]
+    assert api.refusals == 1, "it is asked again at once"
