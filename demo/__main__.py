@@ -23,7 +23,7 @@ def up(context: str | None, registry: str | None) -> None:
     """From nothing to three trained models."""
     begun = time.monotonic()
     with step(1, "a Kubernetes cluster"):
-        cluster = clusters.start(context)
+        cluster = clusters.start(context, beside=images.prepare)
     if cluster is None:
         alone.run_jobs()
         return

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -101,8 +102,12 @@ def kind_works() -> bool:
     return bool(shutil.which("kind")) and succeeds("docker", "info")
 
 
-def start(context: str | None) -> Cluster | None:
+def start(context: str | None, beside: Callable[[], None]) -> Cluster | None:
     """The cluster to use, started if need be; None where there can be none.
+
+    Args:
+        context: Of a cluster that is there.
+        beside: Done meanwhile, where starting takes minutes.
 
     Raises:
         DemoError: It was named but does not answer, or does not come up.
@@ -115,7 +120,7 @@ def start(context: str | None) -> Cluster | None:
     if problem:
         say(f"No cluster: no container engine with kind runs here, and {problem}")
         return None
-    return _local()
+    return _local(beside)
 
 
 def _given(context: str) -> Cluster:
@@ -143,10 +148,10 @@ def _kind() -> Cluster:
     return cluster
 
 
-def _local() -> Cluster:
+def _local(beside: Callable[[], None]) -> Cluster:
     there = local_cluster.Cluster()
     started = not (there.kubeconfig.exists() and there.healthy)
-    there.up()
+    there.up(beside=beside)
     return Cluster("local", "", str(there.kubeconfig), started)
 
 

@@ -28,6 +28,16 @@ def source_digest(name: str, root: Path = ROOT) -> str:
     return digest.hexdigest()[:12]
 
 
+def prepare() -> None:
+    """Build both for local_cluster, before there is one: `build` then finds all layers."""
+    for name, file in DOCKERFILES.items():
+        local_cluster.Cluster().images.prepare(_tag(name), ROOT / file, ROOT)
+
+
+def _tag(name: str) -> str:
+    return f"sihl/{name}:demo-{source_digest(name)}"
+
+
 def build(cluster: Cluster, registry: str | None) -> dict[str, str]:
     """Build both images and hand them to the cluster.
 
@@ -45,7 +55,7 @@ def build(cluster: Cluster, registry: str | None) -> dict[str, str]:
 
 
 def _build_one(cluster: Cluster, name: str, registry: str | None) -> str:
-    tag = f"sihl/{name}:demo-{source_digest(name)}"
+    tag = _tag(name)
     file = ROOT / DOCKERFILES[name]
     if cluster.kind == "local":
         return local_cluster.Cluster().images.build(tag, file, ROOT)

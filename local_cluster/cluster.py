@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,13 +54,17 @@ class Cluster:
         """The output of kubectl as administrator."""
         return self.control_plane.kubectl(*arguments, text=text)
 
-    def up(self, gpus_per_node: int = 1) -> None:
+    def up(self, gpus_per_node: int = 1, beside: Callable[[], None] | None = None) -> None:
         """Start what does not run, wait until both nodes are ready and names are answered.
+
+        Args:
+            gpus_per_node: What each node offers.
+            beside: Done while programs are built, if any are.
 
         Raises:
             ClusterError: This machine cannot, or a part does not come up; names its log.
         """
-        programs.build()
+        programs.build(beside)
         with locked(self.state):
             if self.healthy:
                 say(f"the local cluster is up: KUBECONFIG={self.kubeconfig}")

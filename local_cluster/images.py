@@ -71,6 +71,22 @@ class Images:
         Raises:
             ClusterError: The build failed; names its log.
         """
+        reference = self.prepare(tag, dockerfile, context, arguments)
+        self._buildah("push", "--tls-verify=false", reference)
+        return reference
+
+    def prepare(
+        self,
+        tag: str,
+        dockerfile: Path,
+        context: Path,
+        arguments: Mapping[str, str] | None = None,
+    ) -> str:
+        """As `build`, all but the push: needs no registry.
+
+        Raises:
+            ClusterError: The build failed; names its log.
+        """
         reference = f"{REGISTRY}/{tag}"
         self._ensure_base()
         command: list[str | Path] = [
@@ -84,7 +100,6 @@ class Images:
             command += ["--build-arg", f"{name}={value}"]
         with step(f"image {tag}"):
             follow(self._command(*command, context), _tell_step)
-            self._buildah("push", "--tls-verify=false", reference)
         return reference
 
     def ensure_pause(self) -> None:

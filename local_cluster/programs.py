@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,8 +114,12 @@ def missing_programs() -> list[Module]:
     ]
 
 
-def build() -> None:
+def build(beside: Callable[[], None] | None = None) -> None:
     """Build what the cache does not have; say what, how far, how long.
+
+    Args:
+        beside: Work that waits for a network rather than for a core, done at the same time; not
+            called where nothing is missing.
 
     Raises:
         ClusterError: This machine cannot, or a build failed.
@@ -137,8 +142,10 @@ def build() -> None:
             say(f"  {name}: {time.monotonic() - started:.0f} s [{next(built)}/{total}]")
 
     # One at a time leaves a core idle while it links. A module's programs share what they compile.
-    with ThreadPoolExecutor(_LANES) as lanes:
-        for done in [lanes.submit(build_module, module) for module in missing]:
+    with ThreadPoolExecutor(_LANES) as lanes, ThreadPoolExecutor(1) as another:
+        work = [another.submit(beside)] if beside else []
+        work += [lanes.submit(build_module, module) for module in missing]
+        for done in work:
             done.result()
 
 

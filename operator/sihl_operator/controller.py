@@ -268,8 +268,6 @@ class Controller:
 
     def _send_away(self, pod: PodView, now: float) -> None:
         job = self.world.job_of(pod)
-        if job is not None and job.active and job.attempt == pod.attempt:
-            return
         if pod.deleting:
             due = (pod.deletion_due or now) + self._settings.lost_node_timeout
             if now >= due:
@@ -444,7 +442,7 @@ class Controller:
         except AlreadyExistsError:
             await self._name_taken(job, key)
             return
-        except UnavailableError:
+        except (UnavailableError, ConflictError):  # such as of two pods that a quota counts
             raise
         except ApiError as error:
             await self._refused(job, error)

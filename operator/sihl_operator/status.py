@@ -40,23 +40,21 @@ def with_condition(
     now: float,
 ) -> Status:
     """The status with one condition set; None for Unknown."""
-    text = "Unknown" if value is None else str(value)
+    text, message = "Unknown" if value is None else str(value), message[:MESSAGE_LIMIT]
     before = condition(status, kind)
+    if before and (before.status, before.reason, before.message) == (text, reason, message):
+        return status  # a new generation alone is no news worth a write
     since = before.last_transition_time if before and before.status == text else rfc3339(now)
     new = Condition.model_validate(
         {
             "type": kind.value,
             "status": text,
             "reason": reason,
-            "message": message[:MESSAGE_LIMIT],
+            "message": message,
             "last_transition_time": since,
             "observed_generation": job.generation,
         }
     )
-    if before is not None and before.model_copy(update={"observed_generation": 0}) == (
-        new.model_copy(update={"observed_generation": 0})
-    ):
-        return status  # a new generation alone is no news worth a write
     others = [c for c in status.conditions or [] if c.type != kind]
     order = list(ConditionType)
     return status.model_copy(

@@ -58,12 +58,12 @@ class JobView:
         """(namespace, name)."""
         return self.raw["metadata"]["namespace"], self.raw["metadata"]["name"]
 
-    @property
+    @cached_property
     def namespace(self) -> str:
         """Its namespace."""
         return self.key[0]
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Its name."""
         return self.key[1]
@@ -88,7 +88,7 @@ class JobView:
         """Seconds since the epoch."""
         return parse(self.raw["metadata"].get("creationTimestamp")) or 0.0
 
-    @property
+    @cached_property
     def deleting(self) -> bool:
         """Whether the API server was asked to delete it."""
         return "deletionTimestamp" in self.raw["metadata"]
@@ -111,12 +111,12 @@ class JobView:
             return self.raw_status
         return self.raw.get("status") or {}
 
-    @property
+    @cached_property
     def phase(self) -> Phase | None:
         """None for a job that nobody has seen yet."""
         return self.status.phase
 
-    @property
+    @cached_property
     def active(self) -> bool:
         """Whether it holds its queue."""
         return self.phase is not None and self.phase.active
@@ -136,18 +136,18 @@ class JobView:
         """Whether its user wants it stopped."""
         return bool(self.spec.get("suspend"))
 
-    @property
+    @cached_property
     def priority(self) -> int:
         """Higher first in its queue."""
         return int(self.spec.get("priority") or 0)
 
-    @property
+    @cached_property
     def wanted_queue(self) -> str:
         """The annotation's queue, else the project."""
         annotations = self.raw["metadata"].get("annotations") or {}
         return str(annotations.get(QUEUE_ANNOTATION) or self.spec["project"])
 
-    @property
+    @cached_property
     def queue(self) -> str:
         """Once admitted it keeps its queue: an edit of the annotation moves a waiting job only."""
         return (self.active and self.status.queue) or self.wanted_queue

@@ -76,9 +76,15 @@ class World:
             else:
                 self.usage.pop(key, None)
         if JOB_UID_LABEL in (metadata.get("labels") or {}):
+            self._free_name(key)
             self._put(pod_view(raw, gone=deleted))
         elif key[1].endswith("-runner"):
-            (self.foreign.discard if deleted else self.foreign.add)(key)
+            (self._free_name if deleted else self.foreign.add)(key)
+
+    def _free_name(self, key: Key) -> None:
+        """No stranger has a queue's pod name any more."""
+        if key in self.foreign:
+            self.foreign.discard(key)
             self.dirty_queues.add((key[0], key[1].removesuffix("-runner")))
 
     def _put(self, pod: PodView) -> None:
@@ -112,7 +118,7 @@ class World:
                 del self.nodes[name]
                 self.room_changed = True
             return
-        known = set(self.jobs) if kind == "job" else set(self.pods) | set(self.usage)
+        known = set(self.jobs) if kind == "job" else set(self.pods) | set(self.usage) | self.foreign
         for key in known - listed:
             if self._versions.get((kind, key), 0) <= int(version):
                 self._lost(kind, key)
@@ -123,6 +129,7 @@ class World:
             return
         self.usage.pop(key, None)
         self.room_changed = True
+        self._free_name(key)
         pod = self.pods.get(key)
         if pod is not None and not pod.gone:
             self.forget_pod(pod)

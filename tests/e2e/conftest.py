@@ -12,6 +12,7 @@ from examples import digits
 from local_cluster import Cluster
 from local_cluster.node import Node
 from local_cluster.process import run
+from tests.e2e.audit import check_permissions, check_secrets
 from tests.e2e.harness import Harness
 from tests.support.proxy import Faults, proxied
 
@@ -38,7 +39,7 @@ def roads() -> dict[str, Faults]:
 def harness(
     roads: dict[str, Faults], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Harness]:
-    cluster = Cluster()
+    cluster = Cluster(audit=True)
     cluster.down()  # what an earlier run or a demo left behind would be in the way
     cluster.up()
     with_small_disk(cluster.nodes[1])
@@ -59,6 +60,8 @@ def harness(
         roads["slow-dataset"] = road
         upload(harness, tmp_path_factory.mktemp("digits"))
         yield harness
+        check_permissions(harness)
+        check_secrets(harness)
 
 
 def with_small_disk(node: Node) -> None:

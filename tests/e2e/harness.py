@@ -150,6 +150,7 @@ class Harness:
                 "retryBackoff": "2s",
                 "progressInterval": "2s",
                 "positionInterval": "2s",
+                "lostNodeTimeout": "5s",
             },
             "resources": {"requests": {"cpu": "20m", "memory": "128Mi"}},
         }

@@ -1,49 +1,79 @@
-"""An event loop whose time is virtual: it jumps to whatever is due next."""
+"""An event loop whose time is virtual, and processes in it that can be paused and killed."""
 
 from __future__ import annotations
 
 import asyncio
-import selectors
-from collections.abc import Mapping
+import heapq
+from contextvars import Context, ContextVar
 from typing import Any
 
 
-class _Idle(selectors.BaseSelector):
-    """Waits for nothing: time goes on instead."""
+class Gate:
+    """What a process would do next is held back here while it is paused, for ever once killed."""
 
-    def __init__(self, loop: VirtualLoop) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
+        self.closed = False
+        self.held: list[Any] = []
 
-    def select(self, timeout: float | None = None) -> list[Any]:
-        if timeout is None:
-            raise RuntimeError("nothing is due any more, and somebody still waits")
-        self._loop.now += max(0.0, timeout)
-        return []
 
-    def register(self, fileobj: Any, events: int, data: Any = None) -> Any:
-        raise NotImplementedError
-
-    def unregister(self, fileobj: Any) -> Any:
-        raise NotImplementedError
-
-    def get_map(self) -> Mapping[Any, Any]:
-        return {}
+GATE: ContextVar[Gate | None] = ContextVar("gate", default=None)
+"""Set in the context of each process's tasks; what they start inherits it."""
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """One thread, no I/O, and a clock that starts at `epoch` seconds since 1970."""
+    """One thread, no I/O: when nothing can be done at once, time jumps to what is due next."""
+
+    _ready: Any
+    _scheduled: list[Any]
 
     def __init__(self, epoch: float) -> None:
         super().__init__()
         self.now = epoch
-        self._selector = _Idle(self)
-        self._clock_resolution = 1e-6
+        self.set_exception_handler(lambda *_: None)  # a killed process leaves tasks behind
 
     def time(self) -> float:
         return self.now
 
+    def _run_once(self) -> None:
+        ready, scheduled = self._ready, self._scheduled
+        while scheduled and scheduled[0]._cancelled:
+            heapq.heappop(scheduled)._scheduled = False
+        if not ready:
+            if not scheduled:
+                raise RuntimeError("nothing is due any more, and somebody still waits")
+            self.now = max(self.now, scheduled[0]._when)
+        while scheduled and scheduled[0]._when <= self.now:
+            handle = heapq.heappop(scheduled)
+            handle._scheduled = False
+            ready.append(handle)
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if handle._cancelled:
+                continue
+            gate = handle._context.get(GATE)
+            if gate is not None and gate.closed:
+                gate.held.append(handle)
+            else:
+                handle._run()
+
+    def open(self, gate: Gate) -> None:
+        """Let a paused process go on."""
+        gate.closed = False
+        self._ready.extend(gate.held)
+        gate.held.clear()
+
+    def _check_closed(self) -> None:
+        """A history's tasks are thrown away, wherever they stand, after its loop has ended."""
+
     def _process_events(self, event_list: list[Any]) -> None:
-        pass
+        raise NotImplementedError
 
     def _write_to_self(self) -> None:
-        pass
+        raise NotImplementedError
+
+
+def context_of(gate: Gate) -> Context:
+    """A context for a process's first task."""
+    context = Context()
+    context.run(GATE.set, gate)
+    return context

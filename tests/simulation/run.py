@@ -1,4 +1,4 @@
-"""One simulated history by its seed: users, faults, invariants after every write, an end."""
+"""One simulated history: a plan carried out, promises checked at every write, and a calm end."""
 
 from __future__ import annotations
 
@@ -9,213 +9,291 @@ from typing import Any
 
 from sihl_operator.settings import Settings
 from tests.simulation.clock import VirtualLoop
-from tests.simulation.cluster import SimulatedCluster
+from tests.simulation.cluster import GPU, SimulatedCluster
+from tests.simulation.plan import NODES, QUEUES, SECONDS, Plan, Step
+from tests.simulation.promises import FINAL, GRACE, TEAM, Promises, misqueued
 from tests.simulation.replica import Replica
 from tests.simulation.server import Faults, Raw, SimulatedServer
 from tests.support.objects import SPEC
 
 EPOCH = 1_800_000_000.0
-TEAM = "team"
-QUEUES = ("cells", "plates", "scans")
-NODES = {"node-1": 1, "node-2": 2}
-FAULTY_SECONDS = 900.0
-SETTLING_SECONDS = 4 * 3600.0
-QUIET_SECONDS = 1800.0
-FINAL = ("Succeeded", "Failed")
-
-
-class BrokenPromiseError(AssertionError):
-    """An invariant does not hold; has the history that led there."""
+SETTLING_SECONDS = 1800.0
+SETTINGS = {
+    "lost_node_timeout": 20.0, "retry_backoff": 2.0, "retry_backoff_limit": 20.0,
+    "unavailable_backoff": 5.0, "reserve_after": 40.0, "relist_interval": 30.0,
+    "lease_duration": 15.0, "lease_renewal": 5.0,
+}  # fmt: skip
+QUIET_SECONDS = 40.0  # longer than a relist takes to come
 
 
 class Simulation:
     """A cluster, two replicas and their users."""
 
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
+    def __init__(self, loop: VirtualLoop, plan: Plan) -> None:
+        dice = random.Random(plan.seed + 1)
+        self.loop, self.plan = loop, plan
         self.faults = Faults()
-        loop = asyncio.get_running_loop()
-        self.clock = loop.time
-        self.server = SimulatedServer(self.random, self.faults, self.clock)
-        self.cluster = SimulatedCluster(self.server, self.faults, self.random, NODES)
-        self.server.checks.append(self._check)
-        settings = Settings(lost_node_timeout=60, retry_backoff_limit=60, reserve_after=120)
+        if not plan.faults:
+            self.faults.end()
+        self.server = SimulatedServer(dice, self.faults, loop.time)
+        self.cluster = SimulatedCluster(
+            self.server, random.Random(plan.seed + 2), NODES, plan.fates,
+            EPOCH if plan.fates else EPOCH + SECONDS + 60,
+        )  # fmt: skip
+        strict = not plan.faults
+        self.promises = Promises(self.server, self.cluster.truth, strict, self.told)
+        settings: dict[str, Any] = dict(SETTINGS)
         self.replicas = [
-            Replica(
-                self.server, name, Settings(**{**vars(settings), "identity": name}), self.random
-            )
+            Replica(self.server, Settings(identity=name, **settings), dice, self.cluster.report)
             for name in ("a", "b")
         ]
-        self.broken: list[BrokenPromiseError] = []
-        self._names = 0
+        self._names: list[str] = []
+        self._tenants: list[tuple[Raw, str, int]] = []
 
     async def run(self) -> None:
-        """Faults for a while, then calm: everything must settle, and then nothing be written."""
+        """Carry the plan out, then calm: everything must settle, and then nothing be written."""
         for replica in self.replicas:
-            replica.start()
-        end = self.clock() + FAULTY_SECONDS
-        while self.clock() < end and not self.broken:
-            await asyncio.sleep(self.random.expovariate(1 / 8))
-            self._something_happens()
-        self.faults.active = False
+            replica.start(self.loop)
+        audits = asyncio.ensure_future(self._audits())
+        for step in self.plan.steps:
+            await self._until(EPOCH + step.at)
+            self._carry_out(step)
+        end = EPOCH + max(self.plan.steps[-1].at, 0.0 if self.plan.fates else SECONDS)
+        await self._until(end + 5)
+        self._calm()
+        await self._settle()
+        audits.cancel()
+
+    async def _audits(self) -> None:
+        while True:
+            await asyncio.sleep(4)
+            self.promises.audit()
+
+    async def _until(self, when: float) -> None:
+        if when > self.loop.now:
+            await asyncio.sleep(when - self.loop.now)
+        if self.promises.broken:
+            raise self.promises.broken
+
+    def _calm(self) -> None:
+        self.server.note("all", "faults end")
+        self.faults.end()
+        self.cluster.store_away = self.cluster.fates = False
+        self.cluster.find_all()
         for replica in self.replicas:
-            if replica.controller is None:
-                replica.start()
-        end = self.clock() + SETTLING_SECONDS
-        while (unsettled := self._unsettled()) and not self.broken:
-            if self.clock() > end:
-                self._fail(f"never settled: {unsettled}")
-            await asyncio.sleep(30)
-        await asyncio.sleep(60)
-        if self.cluster.crowded > 120:
-            self._fail(f"pods without room, for {self.cluster.crowded} s after the faults")
+            if replica.runs:
+                replica.wake(self.loop)
+            else:
+                replica.start(self.loop)
+        for pod, node, gpus in self._tenants:
+            self.server.remove_pod(pod)
+            self.cluster.take(node, -gpus)
+        for pod in list(self.server.objects["pod"].values()):
+            if not pod["metadata"].get("ownerReferences"):
+                self.server.remove_pod(pod)
+        for job in list(self.server.objects["job"].values()):
+            if misqueued(job):
+                self.server.replace("job", job, metadata={"annotations": {}})
+        self.promises.calm()
+
+    async def _settle(self) -> None:
+        end = self.loop.now + SETTLING_SECONDS
+        while unsettled := self._unsettled():
+            if self.loop.now > end:
+                self.promises.fail(f"never settled: {', '.join(unsettled)}")
+            await self._until(self.loop.now + 5)
+        crowded = self.cluster.crowded
+        if crowded > (60 if self.plan.faults else 3):
+            self.promises.fail(f"pods without room for {crowded:.0f} s, and nothing went wrong")
+        await self._until(self.loop.now + 20)
         before = self.server.writes
-        await asyncio.sleep(QUIET_SECONDS)
+        await self._until(self.loop.now + QUIET_SECONDS)
         if self.server.writes != before:
-            self._fail(f"{self.server.writes - before} writes while nothing changed")
+            self.promises.fail(f"{self.server.writes - before} writes while nothing changed")
 
     # --- what users and fate do --------------------------------------------------------------
 
-    def _something_happens(self) -> None:
-        pick = self.random
-        jobs = list(self.server.objects["job"].values())
-        fate = pick.random()
-        if fate < 0.3 or not jobs:
-            self._submit()
-        elif fate < 0.75:
-            metadata = pick.choice(jobs)["metadata"]
-            name = metadata["name"]
-            if fate < 0.45:
-                self._edit(name, suspend=True)
-            elif fate < 0.65:
-                self._edit(name, suspend=False)
-            elif fate < 0.7:
-                self._edit(name, priority=pick.randint(-3, 3))
-            else:
-                self.server.history.append(f"{self.clock():.2f} user deletes {name}")
-                self.server.delete_job(TEAM, name)
-                if pick.random() < 0.5:
-                    self._submit(name)
-        elif fate < 0.9:
-            self._crash(pick.choice(self.replicas))
-        else:
-            pods = list(self.server.objects["pod"].values())
-            if pods:
-                metadata = pick.choice(pods)["metadata"]
-                grace = pick.choice((None, None, 0))
-                self.server.history.append(
-                    f"{self.clock():.2f} somebody deletes {metadata['name']} grace {grace}"
-                )
-                self.server.delete_pod(TEAM, metadata["name"], grace=grace)
+    def _carry_out(self, step: Step) -> None:
+        self.server.note("plan", step)
+        act = getattr(self, f"_do_{step.what.replace('-', '_')}")
+        act(step)
 
-    def _submit(self, name: str | None = None) -> None:
-        self._names += 1
-        name = name or f"job-{self._names}"
-        pick = self.random
+    def _job(self, step: Step) -> Raw | None:
+        name = self._names[step.number % len(self._names)] if self._names else ""
+        return self.server.objects["job"].get((TEAM, name))
+
+    def _pod(self, step: Step) -> Raw | None:
+        pods = [p for p in self.server.objects["pod"].values() if "labels" in p["metadata"]]
+        return pods[step.number % len(pods)] if pods else None
+
+    def _replica(self, step: Step) -> Replica:
+        return self.replicas[step.number % 2]
+
+    def _do_submit(self, step: Step) -> None:
+        self._submit(step.value)
+        if step.value < 0.3:
+            self._submit(1 - step.value)  # at the same moment
+
+    def _submit(self, value: float, name: str = "") -> None:
+        name = name or f"job-{len(self._names) + 1}"
+        if name not in self._names:
+            self._names.append(name)
+        pick = random.Random(value)
         spec = copy.deepcopy(SPEC)
-        spec |= {"project": pick.choice(QUEUES), "priority": pick.randint(-1, 1)}
-        spec["runner"] |= {"gpus": pick.choice((0, 1, 1, 2))}
-        self.server.history.append(f"{self.clock():.2f} user submits {name} to {spec['project']}")
+        spec |= {"project": pick.choice(QUEUES), "priority": pick.randint(-1, 1), "suspend": False}
+        spec["runner"] |= {"gpus": pick.choice((0, 1, 1, 2)), "stopGracePeriod": f"{GRACE:.0f}s"}
         self.server.create(
             "job",
             {
                 "apiVersion": "sihl.ai/v1alpha1", "kind": "TrainingJob",
-                "metadata": {"namespace": TEAM, "name": name}, "spec": spec,
+                "metadata": {"namespace": TEAM, "name": name, "annotations": {}}, "spec": spec,
             },
         )  # fmt: skip
 
-    def _edit(self, name: str, **spec: Any) -> None:
-        self.server.history.append(f"{self.clock():.2f} user sets {spec} of {name}")
+    def _edit(self, step: Step, **change: Any) -> None:
+        job = self._job(step)
+        if job is not None and any(job["spec"].get(k) != v for k, v in change.items()):
+            generation = {"generation": job["metadata"]["generation"] + 1}
+            self.server.replace("job", job, spec={**job["spec"], **change}, metadata=generation)
 
-        def change(raw: Raw) -> None:
-            if any(raw["spec"].get(key) != value for key, value in spec.items()):
-                raw["spec"].update(spec)
-                raw["metadata"]["generation"] += 1
+    def _do_suspend(self, step: Step) -> None:
+        self._edit(step, suspend=True)
 
-        self.server.update("job", TEAM, name, change)
+    def _do_resume(self, step: Step) -> None:
+        self._edit(step, suspend=False)
 
-    def _crash(self, replica: Replica) -> None:
-        if replica.controller is None:
-            self.server.history.append(f"{self.clock():.2f} {replica.name} starts")
-            replica.start()
-        else:
-            self.server.history.append(f"{self.clock():.2f} {replica.name} crashes")
-            replica.crash()
+    def _do_priority(self, step: Step) -> None:
+        self._edit(step, priority=int(step.value * 7) - 3)
 
-    # --- what must hold ----------------------------------------------------------------------
+    def _do_move(self, step: Step) -> None:
+        if job := self._job(step):
+            queue = QUEUES[int(step.value * 1000) % 2]
+            self.server.replace("job", job, metadata={"annotations": {"sihl.ai/queue": queue}})
 
-    def _check(self, kind: str, before: Raw | None, after: Raw) -> None:
-        if kind == "job" and before is not None:
-            self._check_job(before, after)
-        if kind == "pod" and before is None:
-            labels = after["metadata"]["labels"]
-            if after["metadata"]["name"] != f"{labels['sihl.ai/queue']}-runner":
-                self._fail(f"a pod that is not named after its queue: {labels}")
+    def _do_misqueue(self, step: Step) -> None:
+        if job := self._job(step):
+            self.server.replace("job", job, metadata={"annotations": {"sihl.ai/queue": "No_Queue"}})
 
-    def _check_job(self, before: Raw, after: Raw) -> None:
-        old, new = before.get("status") or {}, after.get("status") or {}
-        name, uid = after["metadata"]["name"], after["metadata"]["uid"]
-        truth = self.cluster.truth
-        if new.get("attempt", 0) < old.get("attempt", 0):
-            self._fail(f"{name}: the attempt's number fell")
-        if old.get("phase") in FINAL and new.get("phase") != old["phase"]:
-            self._fail(f"{name}: {old['phase']} was not final")
-        if new.get("phase") == "Succeeded" and uid not in truth.succeeded:
-            self._fail(f"{name}: Succeeded, and it did not")
-        if new.get("phase") == "Running" and (uid, new["attempt"]) not in truth.ran:
-            self._fail(f"{name}: Running, and attempt {new['attempt']} never ran")
-        steps = [(status.get("checkpoint") or {}).get("step", 0) for status in (old, new)]
-        if steps[1] < steps[0]:
-            self._fail(f"{name}: the checkpoint's step fell from {steps[0]} to {steps[1]}")
-        if steps[1] > truth.saved.get(uid, 0):
-            self._fail(f"{name}: a checkpoint that nobody wrote")
-        if new.get("phase") == "Starting" and old.get("phase") in (None, "Queued", "Stopped"):
-            if new.get("attempt", 0) != old.get("attempt", 0) + 1:
-                self._fail(f"{name}: admitted without a new attempt")
-            if after["spec"].get("suspend"):
-                self._fail(f"{name}: admitted while suspended")
+    def _do_delete(self, step: Step) -> None:
+        if job := self._job(step):
+            self.server.delete_job(TEAM, job["metadata"]["name"])
+
+    def _do_recreate(self, step: Step) -> None:
+        if job := self._job(step):
+            self.server.delete_job(TEAM, job["metadata"]["name"])
+            self._submit(step.value, job["metadata"]["name"])
+
+    def _do_kill(self, step: Step) -> None:
+        replica = self._replica(step)
+        if replica.runs:
+            replica.kill()
+            self.loop.call_later(step.value * 20, self._start_again, replica)
+
+    def _start_again(self, replica: Replica) -> None:
+        if not replica.runs:
+            self.server.note("plan", f"{replica.name} starts")
+            replica.start(self.loop)
+
+    def _do_pause(self, step: Step) -> None:
+        replica = self._replica(step)
+        replica.pause()
+        self.loop.call_later(step.value, replica.wake, self.loop)
+
+    def _do_skew(self, step: Step) -> None:
+        self._replica(step).skew = (step.value - 0.5) * 20
+
+    def _do_cut(self, step: Step) -> None:
+        for watch in self._replica(step).watches:
+            watch.cut = True
+
+    def _do_evict(self, step: Step) -> None:
+        if (pod := self._pod(step)) and pod["spec"].get("nodeName"):
+            disrupted = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByAPI"}
+            status = {**pod["status"], "conditions": [disrupted]}
+            pod = self.server.replace("pod", pod, status=status)
+            self.server.delete_pod(TEAM, pod["metadata"]["name"])
+
+    def _do_delete_pod(self, step: Step) -> None:
+        if pod := self._pod(step):
+            self.server.delete_pod(TEAM, pod["metadata"]["name"])
+
+    def _do_force_pod(self, step: Step) -> None:
+        if pod := self._pod(step):
+            self.server.delete_pod(TEAM, pod["metadata"]["name"], grace=0)
+
+    def _do_lose_node(self, step: Step) -> None:
+        name = list(NODES)[step.number % len(NODES)]
+        self.cluster.lose(name)
+        self.loop.call_later(step.value, self.cluster.find, name)
+
+    def _do_store_away(self, step: Step) -> None:
+        self.cluster.store_away = True
+        self.loop.call_later(step.value, setattr, self.cluster, "store_away", False)
+
+    def _do_tenant(self, step: Step) -> None:
+        """Somebody else's pod has a node's GPUs until the end."""
+        name = list(NODES)[step.number % len(NODES)]
+        if gpus := self.cluster.take(name):
+            container = {"name": "x", "resources": {"requests": {GPU: str(gpus)}}}
+            metadata = {"namespace": "else", "name": f"tenant-{step.at}"}
+            spec = {"containers": [container], "nodeName": name}
+            pod = {"metadata": metadata, "spec": spec, "status": {"phase": "Running"}}
+            self._tenants.append((self.server.create("pod", pod), name, gpus))
+
+    def _do_stranger(self, step: Step) -> None:
+        name = f"{QUEUES[step.number % 2]}-runner"
+        if (TEAM, name) not in self.server.objects["pod"]:
+            metadata = {"namespace": TEAM, "name": name}
+            spec = {"containers": [], "terminationGracePeriodSeconds": 30, "nodeName": "node-1"}
+            self.server.create(
+                "pod", {"metadata": metadata, "spec": spec, "status": {"phase": "R"}}
+            )
 
     def _unsettled(self) -> list[str]:
         wrong = []
         for job in self.server.objects["job"].values():
             phase = (job.get("status") or {}).get("phase")
-            wanted = (*FINAL, "Stopped") if job["spec"].get("suspend") else FINAL
+            wanted = (*FINAL, "Stopped") if job["spec"]["suspend"] else FINAL
             if phase not in wanted:
                 wrong.append(f"{job['metadata']['name']} is {phase}")
         return wrong
 
-    def _fail(self, what: str) -> None:
-        told = "\n".join(self.server.history[-60:])
-        error = BrokenPromiseError(f"{self.clock():.2f} {what}\n{told}")
-        self.broken.append(error)  # the operator's own code may catch what is raised within it
-        raise error
+    def told(self, lines: int = 80) -> str:
+        """The end of the history, a line for each thing that happened."""
+        return "\n".join(_line(*entry) for entry in self.server.history[-lines:])
+
+    def end(self) -> dict[str, str]:
+        """How each job ended, by its name."""
+        jobs = self.server.objects["job"]
+        return {name: job["status"]["phase"] for (_, name), job in sorted(jobs.items())}
 
 
-def simulate(seed: int) -> None:
+def _line(when: float, who: str, what: Any) -> str:
+    if isinstance(what, tuple):
+        what = " ".join(_shown(part) for part in what)
+    return f"{when - EPOCH:8.2f} {who:4} {what}"
+
+
+def _shown(part: Any) -> str:
+    if not isinstance(part, dict):
+        return str(part)
+    told = {k: v for k, v in part.items() if k in ("phase", "attempt", "queuePosition", "queue")}
+    reasons = [f"{c['type']}={c['reason']}" for c in part.get("conditions") or []]
+    return f"{told} {' '.join(reasons)}"
+
+
+def simulate(plan: Plan) -> Simulation:
     """Play one history.
 
     Raises:
-        BrokenPromiseError: An invariant does not hold.
+        BrokenPromiseError: It breaks a promise.
     """
     loop = VirtualLoop(EPOCH)
     asyncio.set_event_loop(loop)
-
-    async def play() -> None:
-        simulation = Simulation(seed)
-        try:
-            await simulation.run()
-        finally:
-            for replica in simulation.replicas:
-                replica.crash()
-            tasks = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            if simulation.broken:
-                raise simulation.broken[0]
-
     try:
-        loop.run_until_complete(play())
+        simulation = Simulation(loop, plan)
+        loop.run_until_complete(simulation.run())
+        return simulation
     finally:
         asyncio.set_event_loop(None)
         loop.close()

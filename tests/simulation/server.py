@@ -1,12 +1,14 @@
-"""An API server as far as the operator sees one, with the real one's rules and faults by seed."""
+"""An API server as far as the operator sees one, with the real one's rules and faults by seed.
+
+Objects are never changed in place: a write puts a new one, so that all may share the old.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import copy
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sihl_operator.kube import (
@@ -19,33 +21,38 @@ from sihl_operator.views import rfc3339
 
 Raw = dict[str, Any]
 Key = tuple[str, str]
+KINDS = ("node", "pod", "job")
+_HORIZON = 40  # events of a kind that a watch can resume from
 
 
 @dataclass
 class Faults:
-    """How often what goes wrong; all of it ends when `active` is unset."""
+    """How often what goes wrong."""
 
-    active: bool = True
-    unanswered: float = 0.03  # half of them took effect
+    unanswered: float = 0.04  # half of them took effect
     busy: float = 0.03
-    latest: float = 0.5  # seconds that an answer or an event may take
-    watch_cut: float = 0.01  # of events: this one and those under way are lost
+    latest: float = 0.6  # seconds that an answer or an event may take
+    watch_cut: float = 0.02  # at an event
+    watch_gone: float = 0.5  # of cut watches: 410, listed anew without what was deleted meanwhile
 
-    def happens(self, chance: float, random: random.Random) -> bool:
-        return self.active and random.random() < chance
+    def end(self) -> None:
+        """Nothing goes wrong any more; what is under way still takes its time."""
+        self.unanswered = self.busy = self.watch_cut = 0.0
+        self.latest = min(self.latest, 0.2)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing goes wrong."""
+        return not (self.unanswered or self.busy or self.watch_cut)
 
 
-@dataclass
-class Watch:
-    """A replica's watches: events in order and late; None once the connection is lost."""
+@dataclass(frozen=True)
+class Event:
+    """What a watch tells."""
 
-    queue: asyncio.Queue[tuple[float, str, Raw, bool] | None] = field(default_factory=asyncio.Queue)
-
-    def cut(self) -> None:
-        """Lose the connection, and what is under way on it."""
-        while not self.queue.empty():
-            self.queue.get_nowait()
-        self.queue.put_nowait(None)
+    version: int
+    raw: Raw
+    deleted: bool
 
 
 class SimulatedServer:
@@ -53,52 +60,61 @@ class SimulatedServer:
 
     def __init__(self, random: random.Random, faults: Faults, clock: Callable[[], float]) -> None:
         self.objects: dict[str, dict[Key, Raw]] = {"job": {}, "pod": {}, "node": {}, "lease": {}}
-        self.watches: list[Watch] = []
+        self.log: dict[str, list[Event]] = {kind: [] for kind in KINDS}
+        self.forgotten: dict[str, int] = dict.fromkeys(KINDS, 0)  # events no longer in `log`
+        self.watchers: dict[str, list[asyncio.Future[None]]] = {kind: [] for kind in KINDS}
+        self.observers: list[Callable[[str, Raw | None, Raw | None], None]] = []
+        self.on_deletion: Callable[[Raw, int | None], None] = lambda *_: None
         self.writes = 0
-        self.checks: list[Callable[[str, Raw | None, Raw], None]] = []
-        self.history: list[str] = []
-        self._random, self._faults, self._clock = random, faults, clock
-        self._version = 0
+        self.version = 0
+        self.faults, self.clock, self.random = faults, clock, random
+        self.history: list[tuple[float, str, Any]] = []
         self._uid = 0
+
+    def note(self, who: str, what: Any) -> None:
+        """A line of the history."""
+        self.history.append((self.clock(), who, what))
 
     # --- what writers of all kinds do; at once, without faults --------------------------------
 
     def get(self, kind: str, namespace: str, name: str) -> Raw:
+        """Raises NotFoundError."""
         found = self.objects[kind].get((namespace, name))
         if found is None:
             raise NotFoundError(404, "NotFound", f"{kind} {name}")
         return found
 
     def create(self, kind: str, raw: Raw) -> Raw:
-        raw = copy.deepcopy(raw)
-        metadata = raw["metadata"]
-        key = (metadata.get("namespace", ""), metadata["name"])
-        if key in self.objects[kind]:
-            raise AlreadyExistsError(409, "AlreadyExists", f"{kind} {key[1]}")
+        """Raises AlreadyExistsError."""
+        given = raw["metadata"]
+        if (given.get("namespace", ""), given["name"]) in self.objects[kind]:
+            raise AlreadyExistsError(409, "AlreadyExists", f"{kind} {given['name']}")
         self._uid += 1
-        metadata |= {"uid": f"{kind}-{self._uid}", "creationTimestamp": self._now()}
-        metadata.setdefault("generation", 1)
-        return self._put(kind, None, raw)
+        metadata = {
+            "generation": 1, **given, "uid": f"{kind}-{self._uid}",
+            "creationTimestamp": rfc3339(self.clock()),
+        }  # fmt: skip
+        return self._put(kind, None, {**raw, "metadata": metadata})
 
-    def update(self, kind: str, namespace: str, name: str, change: Callable[[Raw], None]) -> Raw:
-        before = self.get(kind, namespace, name)
-        after = copy.deepcopy(before)
-        change(after)
-        if after == before:
-            return before
-        return self._put(kind, before, after)
+    def replace(self, kind: str, before: Raw, **parts: Any) -> Raw:
+        """A write: the object with parts of its top level, or of its metadata, exchanged."""
+        metadata = {**before["metadata"], **parts.pop("metadata", {})}
+        after = {**before, **parts, "metadata": metadata}
+        return before if after == before else self._put(kind, before, after)
 
     def delete_job(self, namespace: str, name: str) -> None:
         """Its pod follows, as the garbage collector has it."""
         job = self.get("job", namespace, name)
         self._remove("job", job)
         for pod in list(self.objects["pod"].values()):
-            if pod["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]:
+            owners = pod["metadata"].get("ownerReferences") or [{"uid": ""}]
+            if owners[0]["uid"] == job["metadata"]["uid"]:
                 self.delete_pod(pod["metadata"]["namespace"], pod["metadata"]["name"])
 
     def delete_pod(
         self, namespace: str, name: str, uid: str | None = None, grace: int | None = None
     ) -> None:
+        """Raises NotFoundError, and ConflictError where the uid is another's."""
         pod = self.get("pod", namespace, name)
         metadata = pod["metadata"]
         if uid is not None and metadata["uid"] != uid:
@@ -108,45 +124,46 @@ class SimulatedServer:
         if seconds == 0 or over or not pod["spec"].get("nodeName"):
             self._remove("pod", pod)
         elif "deletionTimestamp" not in metadata:
-
-            def mark(raw: Raw) -> None:
-                raw["metadata"]["deletionTimestamp"] = rfc3339(self._clock() + seconds)
-                raw["metadata"]["deletionGracePeriodSeconds"] = seconds
-
-            self.update("pod", namespace, name, mark)
+            mark = {
+                "deletionTimestamp": rfc3339(self.clock() + seconds),
+                "deletionGracePeriodSeconds": seconds,
+            }
+            self.replace("pod", pod, metadata=mark)
 
     def remove_pod(self, pod: Raw) -> None:
         """A kubelet's last act."""
         self._remove("pod", pod)
 
     def _put(self, kind: str, before: Raw | None, after: Raw) -> Raw:
-        self._version += 1
-        after["metadata"]["resourceVersion"] = str(self._version)
-        key = (after["metadata"].get("namespace", ""), after["metadata"]["name"])
-        self.objects[kind][key] = after
-        for check in self.checks:
-            check(kind, before, after)
-        self._tell(kind, after, False)
+        self.version += 1
+        metadata = after["metadata"]
+        metadata["resourceVersion"] = str(self.version)  # of the new object, which nobody has yet
+        self.objects[kind][metadata.get("namespace", ""), metadata["name"]] = after
+        self._tell(kind, before, after, after, False)
         return after
 
     def _remove(self, kind: str, raw: Raw) -> None:
-        self._version += 1
-        last = copy.deepcopy(raw)
-        last["metadata"]["resourceVersion"] = str(self._version)
-        del self.objects[kind][(raw["metadata"].get("namespace", ""), raw["metadata"]["name"])]
-        self._tell(kind, last, True)
+        self.version += 1
+        last = {**raw, "metadata": {**raw["metadata"], "resourceVersion": str(self.version)}}
+        del self.objects[kind][raw["metadata"].get("namespace", ""), raw["metadata"]["name"]]
+        self._tell(kind, raw, None, last, True)
 
-    def _tell(self, kind: str, raw: Raw, deleted: bool) -> None:
-        for watch in list(self.watches):
-            if self._faults.happens(self._faults.watch_cut, self._random):
-                self.watches.remove(watch)
-                watch.cut()
-                continue
-            late = self._random.random() * self._faults.latest if self._faults.active else 0.01
-            watch.queue.put_nowait((self._clock() + late, kind, copy.deepcopy(raw), deleted))
-
-    def _now(self) -> str:
-        return rfc3339(self._clock())
+    def _tell(
+        self, kind: str, before: Raw | None, after: Raw | None, last: Raw, deleted: bool
+    ) -> None:
+        for observer in self.observers:
+            observer(kind, before, after)
+        if kind not in self.log:
+            return
+        log = self.log[kind]
+        log.append(Event(self.version, last, deleted))
+        if len(log) > 2 * _HORIZON:
+            self.forgotten[kind] = log[_HORIZON - 1].version
+            del log[:_HORIZON]
+        waiting, self.watchers[kind] = self.watchers[kind], []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
 
 
 class SimulatedApi:
@@ -156,79 +173,147 @@ class SimulatedApi:
         self._server, self._name = server, name
 
     async def list_all(self, kind: str) -> tuple[list[Raw], str]:
+        """All of a kind, and the version of the list."""
         await self._road()
-        items = copy.deepcopy(list(self._server.objects[kind].values()))
-        return items, str(self._server._version)
+        found = list(self._server.objects[kind].values()), str(self._server.version)
+        await self._road()
+        return found
 
     async def get_job(self, namespace: str, name: str) -> Raw:
+        """A job."""
         await self._road()
-        return copy.deepcopy(self._server.get("job", namespace, name))
+        return self._server.get("job", namespace, name)
 
     async def get_pod(self, namespace: str, name: str) -> Raw:
+        """A pod."""
         await self._road()
-        return copy.deepcopy(self._server.get("pod", namespace, name))
+        return self._server.get("pod", namespace, name)
 
     async def patch_job_status(self, namespace: str, name: str, version: str, status: Raw) -> Raw:
-        def change(raw: Raw) -> None:
-            if raw["metadata"]["resourceVersion"] != version:
-                raise ConflictError(409, "Conflict", "the object has been modified")
-            raw["status"] = merged(raw.get("status") or {}, status)
+        """By JSON merge patch, if the job still is at the version."""
 
-        return await self._write(
-            f"{name}: {status}", lambda: self._server.update("job", namespace, name, change)
-        )
+        def act() -> Raw:
+            job = self._server.get("job", namespace, name)
+            if job["metadata"]["resourceVersion"] != version:
+                raise ConflictError(409, "Conflict", "the object has been modified")
+            return self._server.replace("job", job, status=merged(job.get("status") or {}, status))
+
+        return await self._write(("status of", name, status), act)
 
     async def create_pod(self, pod: Raw) -> Raw:
-        name = pod["metadata"]["name"]
+        """A pod of that name, if there is none."""
         raw = {**pod, "status": {"phase": "Pending"}}
-        return await self._write(f"create {name}", lambda: self._server.create("pod", raw))
+        labels = pod["metadata"]["labels"]
+        what = ("create", pod["metadata"]["name"], labels["sihl.ai/job"], labels["sihl.ai/attempt"])
+        return await self._write(what, lambda: self._server.create("pod", raw))
 
     async def delete_pod(self, namespace: str, name: str, uid: str, grace: int | None) -> None:
+        """A pod, if it has that uid."""
+
         def act() -> Raw:
+            pod = self._server.get("pod", namespace, name)
+            if pod["metadata"]["uid"] == uid or not uid:
+                self._server.on_deletion(pod, grace)
             self._server.delete_pod(namespace, name, uid, grace)
             return {}
 
-        await self._write(f"delete {name} uid {uid} grace {grace}", act)
+        await self._write(("delete", name, uid, "grace", grace), act)
 
     async def create_event(self, event: Raw) -> None:
-        await self._write("event", lambda: {})
+        """An Event."""
+        await self._write(("event", event.get("reason")), lambda: {})
 
     async def lease(self, verb: str, namespace: str, name: str, body: Raw | None = None) -> Raw:
+        """Get, create or update the Lease."""
         await self._road()
+        server = self._server
         if verb == "get":
-            return copy.deepcopy(self._server.get("lease", namespace, name))
+            return _own(server.get("lease", namespace, name))
         assert body is not None
         if verb == "create":
-            return self._server.create("lease", body)
-        version = body["metadata"]["resourceVersion"]
+            return _own(server.create("lease", _own(body)))
+        lease = server.get("lease", namespace, name)
+        if lease["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
+            raise ConflictError(409, "Conflict", "the lease has been modified")
+        after = _own(server.replace("lease", lease, spec=dict(body["spec"])))
+        await self._road()
+        return after
 
-        def change(raw: Raw) -> None:
-            if raw["metadata"]["resourceVersion"] != version:
-                raise ConflictError(409, "Conflict", "the lease has been modified")
-            raw["spec"] = body["spec"]
-
-        return copy.deepcopy(self._server.update("lease", namespace, name, change))
-
-    async def _write(self, what: str, act: Callable[[], Raw]) -> Raw:
-        server, faults = self._server, self._server._faults
+    async def _write(self, what: Any, act: Callable[[], Raw]) -> Raw:
+        server, faults = self._server, self._server.faults
         await self._road()
         server.writes += 1
-        if faults.happens(faults.busy, server._random):
+        dice = server.random.random()
+        if dice < faults.busy:
             raise UnavailableError(429, "TooManyRequests", "busy")
-        lost = faults.happens(faults.unanswered, server._random)
-        if lost and server._random.random() < 0.5:
+        dice -= faults.busy
+        if dice < faults.unanswered / 2:
             raise UnavailableError(0, "TimeoutError", "never arrived")
-        server.history.append(f"{server._clock():.2f} {self._name} {what}")
-        answer = copy.deepcopy(act())
-        await self._road()
-        if lost:
+        server.note(self._name, what)
+        answer = act()
+        if dice < 0.5:  # else answered at once
+            await self._road()
+        if dice < faults.unanswered:
             raise UnavailableError(0, "TimeoutError", "took effect, unanswered")
         return answer
 
     async def _road(self) -> None:
-        faults = self._server._faults
-        span = faults.latest if faults.active else 0.01
-        await asyncio.sleep(self._server._random.random() * span)
+        await asyncio.sleep(self._server.random.random() * self._server.faults.latest)
+
+
+class Watch:
+    """One kind's watch as kopf carries it: list, follow, resume; 410: list again.
+
+    A list tells what is there; what was deleted meanwhile, nobody tells.
+    """
+
+    def __init__(
+        self, api: SimulatedApi, server: SimulatedServer, kind: str,
+        told: Callable[[str, Raw, bool], None],
+    ) -> None:  # fmt: skip
+        self._api, self._server, self._kind, self._told = api, server, kind, told
+        self.cut = False
+
+    async def run(self) -> None:
+        """For ever."""
+        server, kind = self._server, self._kind
+        version = -1
+        while True:
+            if version < server.forgotten[kind]:
+                items, listed = await self._api.list_all(kind)
+                version = int(listed)
+                for raw in items:
+                    self._told(kind, raw, False)
+            version = await self._follow(version)
+            await asyncio.sleep(server.random.random() * 3)
+            if server.random.random() < server.faults.watch_gone:
+                version = -1
+
+    async def _follow(self, version: int) -> int:
+        """Tell events until the connection is cut; returns the last version that was told."""
+        server, faults, kind = self._server, self._server.faults, self._kind
+        self.cut = False
+        while True:
+            log = server.log[kind]
+            if version < server.forgotten[kind]:
+                return -1
+            if not log or log[-1].version <= version:
+                future = asyncio.get_running_loop().create_future()
+                server.watchers[kind].append(future)
+                await future
+                continue
+            last = log[-1].version
+            if self.cut or server.random.random() < faults.watch_cut:
+                return version
+            await asyncio.sleep(server.random.random() * faults.latest)
+            for event in [e for e in server.log[kind] if version < e.version <= last]:
+                self._told(kind, event.raw, event.deleted)
+            version = last
+
+
+def _own(lease: Raw) -> Raw:
+    """A copy whose metadata and spec may be changed."""
+    return {**lease, "metadata": dict(lease["metadata"]), "spec": dict(lease["spec"])}
 
 
 def merged(old: Raw, patch: Raw) -> Raw:

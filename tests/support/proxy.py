@@ -16,7 +16,7 @@ class Faults:
     """What goes wrong; may be changed at any time.
 
     Args:
-        down: Connections are closed as soon as they open.
+        down: Connections are closed as soon as they open, and open ones at what they carry next.
         cut_after: Answers end after so many bytes, `cuts` times.
         damage: In an answer, these bytes become others of the same number, `damages` times.
         upload_rate: Requests pass at so many bytes a second; 0 is without limit.
@@ -77,7 +77,7 @@ def proxied(endpoint: str, host: str = "127.0.0.1") -> Iterator[Faults]:
 def _pump(source: socket.socket, sink: socket.socket, answers: bool, faults: Faults) -> None:
     sent, goes_on = 0, True
     with suppress(OSError):
-        while goes_on and (chunk := source.recv(65536)):
+        while goes_on and (chunk := source.recv(65536)) and not faults.down:
             if answers:
                 chunk, goes_on = faults.answer(chunk, sent)
                 if faults.answer_rate:

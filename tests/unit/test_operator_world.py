@@ -41,6 +41,18 @@ def test_a_list_takes_away_what_a_watch_left_behind() -> None:
     assert (seen.pods, seen.jobs, seen.by_queue, seen.used()) == ({}, {}, {}, {})
 
 
+def test_a_name_that_a_stranger_had_is_free_once_a_list_has_the_stranger_no_more() -> None:
+    seen = World()
+    stranger = raw_pod(version=3)
+    stranger["metadata"]["labels"], stranger["spec"] = {}, {"containers": []}
+    seen.saw_pod(stranger)
+    assert seen.foreign == {("team", "cells-runner")}
+    seen.dirty_queues.clear()
+    seen.saw_all("pod", [], "20")
+    assert seen.foreign == set()
+    assert seen.dirty_queues == {("team", "cells")}, "and its queue is asked"
+
+
 def test_a_list_older_than_what_was_seen_takes_nothing_away() -> None:
     seen = world()
     seen.saw_all("pod", [], "3")

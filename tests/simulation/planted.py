@@ -1,0 +1,174 @@
+"""Bugs, each a small patch to the operator: the simulation is as good as what it finds of them.
+
+`python -m tests.simulation.planted NAME` plays seeds against the operator with that bug in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+
+@dataclass(frozen=True)
+class Bug:
+    """In `sihl_operator.<module>`, what stands in place of `right`, which stands there once."""
+
+    name: str
+    module: str
+    right: str
+    wrong: str
+
+
+BUGS = (
+    # --- who may run -------------------------------------------------------------------------
+    Bug("pod-named-after-its-job", "pod", '"name": pod_name(queue),', '"name": f"{job.name}-r",'),
+    Bug("pod-without-owner", "pod", '"ownerReferences": [', '"ownerReferences": [][:0] and ['),
+    Bug("pod-before-status", "controller",
+        "            job = await self._write(job, say.starting(job, self._clock()))\n",
+        "            await self._api.create_pod(\n"
+        "                render_pod(job, job.attempt + 1, job.wanted_queue, self._settings)\n"
+        "            )\n"
+        "            job = await self._write(job, say.starting(job, self._clock()))\n"),
+    Bug("attempt-not-raised", "status",
+        "attempt = job.attempt + 1\n", "attempt = max(1, job.attempt)\n"),
+    Bug("queue-free-while-admitting", "controller",
+        "return job.active or job.key in self._starting", "return job.active"),
+    Bug("capacity-counted-late", "controller",
+        "room.place(demand(job, self._settings))  # promised room is taken room", "pass"),
+    Bug("write-without-compare-and-swap", "controller",
+        "job.namespace, job.name, job.resource_version, patch",
+        "job.namespace, job.name, (await self._api.get_job(*job.key))['metadata']"
+        "['resourceVersion'], patch"),
+    Bug("edit-moves-a-running-job", "views",
+        "return (self.active and self.status.queue) or self.wanted_queue",
+        "return self.wanted_queue"),
+    Bug("suspended-job-admitted", "controller",
+        "        and not job.suspend\n        and job.phase in", "        and job.phase in"),
+    # --- order -------------------------------------------------------------------------------
+    Bug("priority-ignored", "scheduling",
+        "return -job.priority, job.created, job.name", "return 0, job.created, job.name"),
+    Bug("last-in-first-out", "scheduling",
+        "return -job.priority, job.created, job.name",
+        "return -job.priority, -job.created, job.name"),
+    Bug("places-counted-from-zero", "controller",
+        "enumerate(waiting, start=1)", "enumerate(waiting, start=0)"),
+    Bug("backoff-ignored", "scheduling", "if job.retry_after <= now), None)", "if True), None)"),
+    Bug("second-overtakes-while-first-is-queued", "controller",
+        "if j.key not in self._resting], now)", "if j.phase is Phase.QUEUED], now)"),
+    # --- whose pod it is ---------------------------------------------------------------------
+    Bug("earlier-attempt-taken-for-the-current", "world",
+        "pod.job_uid != job.uid or pod.attempt != job.attempt:", "pod.job_uid != job.uid:"),
+    Bug("namesakes-pod-taken-for-the-jobs", "world",
+        "pod.job_uid != job.uid or pod.attempt != job.attempt:", "pod.attempt != job.attempt:"),
+    Bug("deletion-taken-for-the-end", "views",
+        'return self.gone or self.phase in ("Succeeded", "Failed")',
+        'return self.gone or self.deleting or self.phase in ("Succeeded", "Failed")'),
+    Bug("running-before-it-runs", "lifecycle",
+        "if pod is None or not pod.training:", "if pod is None or not pod.node:"),
+    Bug("forced-away-within-its-grace", "lifecycle",
+        "due = pod.deletion_due + moment.settings.lost_node_timeout",
+        "due = pod.deletion_due - 25"),
+    # --- what the status says ----------------------------------------------------------------
+    Bug("checkpoint-falls", "status",
+        "(old is not None and old.step >= new.step)", "(old is not None and old.step == new.step)"),
+    Bug("stop-always-said-to-have-saved", "lifecycle",
+        "saved = end.verdict is Verdict.STOPPED", "saved = True"),
+    Bug("interruption-counted-as-failure", "lifecycle",
+        "if end.verdict is Verdict.FAILED:",
+        "if end.verdict in (Verdict.FAILED, Verdict.INTERRUPTED):"),
+    Bug("failure-is-final", "lifecycle",
+        "    if end.verdict is Verdict.FATAL:\n        return _failed(told, end, moment)",
+        "    if end.verdict in (Verdict.FATAL, Verdict.FAILED):\n"
+        "        return _failed(told, end, moment)"),
+    Bug("retries-without-end", "lifecycle", "if failures > retries:", "if failures > 1000:"),
+    Bug("failed-is-not-final", "lifecycle",
+        "if job.phase in (Phase.SUCCEEDED, Phase.FAILED):", "if job.phase is Phase.SUCCEEDED:"),
+    Bug("eviction-taken-for-a-stop", "lifecycle",
+        "    if job.suspend:\n        return Decision(status=_stopped(told, pod, end, moment))",
+        "    if job.suspend or end.verdict is Verdict.STOPPED:\n"
+        "        return Decision(status=_stopped(told, pod, end, moment))"),
+    # --- what is forgotten -------------------------------------------------------------------
+    Bug("resume-ignored", "lifecycle",
+        "return NOTHING if job.phase is Phase.STOPPED and job.suspend else None",
+        "return NOTHING if job.phase is Phase.STOPPED else None"),
+    Bug("suspend-ignored-while-it-runs", "lifecycle",
+        "if pod is None or not (job.suspend or job.phase is Phase.STOPPING):",
+        "if pod is None or job.phase is not Phase.STOPPING:"),
+    Bug("freed-room-unnoticed", "world",
+        "        if self.usage.get(key) != use:\n            self.room_changed = True",
+        "        if self.usage.get(key) != use:\n            pass"),
+    Bug("vanished-pod-unnoticed", "world",
+        "        if pod is not None and not pod.gone:\n            self.forget_pod(pod)",
+        "        if pod is not None and not pod.gone:\n            pass"),
+    Bug("old-news-believed", "world",
+        "if version < known or (version == known and not deleted):", "if False:"),
+    Bug("failed-write-not-tried-again", "controller",
+        "            self.world.dirty.add(key)\n            self._ask_queue_of(key)\n",
+        "            pass\n"),
+    Bug("timer-lost", "controller", "heapq.heappush(self._timers, (when, key))", "pass"),
+    Bug("deleted-job-stays-in-line", "world", "members.discard(key)\n", "pass\n"),
+)  # fmt: skip
+
+
+class _Planter(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Loads the one module with the bug in it."""
+
+    def __init__(self, bug: Bug) -> None:
+        self._bug, self._name = bug, f"sihl_operator.{bug.module}"
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != self._name:
+            return None
+        return importlib.util.spec_from_loader(fullname, self)
+
+    def exec_module(self, module: ModuleType) -> None:
+        path = source_of(self._bug)
+        text = path.read_text().replace(self._bug.right, self._bug.wrong)
+        exec(compile(text, f"{path} with {self._bug.name}", "exec"), module.__dict__)
+
+
+def source_of(bug: Bug) -> Path:
+    """The file that it is planted in."""
+    package = importlib.util.find_spec("sihl_operator")
+    assert package is not None and package.submodule_search_locations
+    return Path(package.submodule_search_locations[0]) / f"{bug.module}.py"
+
+
+def main() -> int:
+    """0 if the bug is found, 1 if it is not."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.planted", description=__doc__)
+    parser.add_argument("name", choices=[bug.name for bug in BUGS])
+    parser.add_argument("--seconds", type=float, default=60)
+    given = parser.parse_args()
+    sys.meta_path.insert(0, _Planter(next(bug for bug in BUGS if bug.name == given.name)))
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")  # of what a killed replica never came to do
+    from tests.simulation.promises import BrokenPromiseError
+    from tests.simulation.search import play
+
+    end, seed = time.monotonic() + given.seconds, 0
+    while time.monotonic() < end:
+        try:
+            play(seed)
+        except BrokenPromiseError as error:
+            print(f"{given.name}: seed {seed}: {str(error).splitlines()[0]}")
+            return 0
+        seed += 1
+    print(f"{given.name}: not found in {seed} seeds")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
