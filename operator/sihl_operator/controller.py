@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+import math
 from collections.abc import Callable, Collection, Coroutine
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sihl_api.trainingjob import ConditionType, Phase, TrainingJobStatus
 from sihl_operator import status as say
@@ -27,16 +29,23 @@ from sihl_operator.kube import (
     NotFoundError,
     UnavailableError,
 )
-from sihl_operator.lifecycle import Moment, decide, queue_fault, refused_by_api
+from sihl_operator.lifecycle import Moment, decide, refused_by_api
 from sihl_operator.metrics import Metrics
 from sihl_operator.pod import demand, render_pod
-from sihl_operator.scheduling import POSITIONS, Verdict, admit, head, line
+from sihl_operator.queues import Queue, in_line
+from sihl_operator.scheduling import POSITIONS, Verdict, admit
 from sihl_operator.settings import Settings
 from sihl_operator.views import JobView, Key, PodView, pod_name, pod_view
 from sihl_operator.world import World
 
 log = logging.getLogger(__name__)
 
+Reason = tuple[str, str]
+"""Why a job waits: a condition's reason and message."""
+Place = tuple[int | None, Reason]
+"""A job's position, if it is among the first, and why it waits."""
+
+_NOBODY = Queue()
 _RETRY_SECONDS = 2.0
 _OCCUPIED = ("WaitingForQueue", "Another job of the queue is active.")
 _BEHIND = ("WaitingForQueue", "Other jobs of the queue come first.")
@@ -76,17 +85,21 @@ class Controller:
         self._clock = clock
         self._wake = asyncio.Event()
         self._busy: set[Key] = set()
-        self._starting: set[Key] = set()
-        """Jobs that are being admitted: they hold queue and room before their status says so."""
+        self._starting: dict[Key, Key] = {}
+        """Jobs that are being admitted, and their queues: they hold both queue and room already."""
         self._short: set[Key] = set()
         """Queues whose next job did not start: asked again whenever room is given to another."""
         self._creating: set[tuple[str, int]] = set()
         self._resting: set[Key] = set()
         """Jobs whose act the API server refused: they hold up nobody until they are tried again."""
-        self._waiting: dict[Key, tuple[int | None, tuple[str, str]]] = {}
+        self._settled: WeakKeyDictionary[JobView, Place] = WeakKeyDictionary()
+        """Views of jobs that wait, and as whom: nothing is to be written for these."""
         self._refreshed: dict[Key, float] = {}
         self._stopping: dict[Key, float] = {}
         self._timers: list[tuple[float, Key]] = []
+        self._alarms: dict[Key, float] = {}
+        """By job, the first of its timers; the others are void."""
+        self._listing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -120,9 +133,11 @@ class Controller:
         Raises:
             ApiError: It cannot be read.
         """
-        for kind in ("node", "pod", "job"):
-            items, version = await self._api.list_all(kind)
-            self.world.saw_all(kind, items, version)
+        async with self._listing:  # two at once could be told in the wrong order
+            for kind in ("node", "pod", "job"):
+                items, version = await self._api.list_all(kind)
+                self.world.saw_all(kind, items, version)
+        self._refreshed = {k: v for k, v in self._refreshed.items() if k in self.world.jobs}
         self.wake()
 
     async def run(self) -> None:
@@ -155,116 +170,116 @@ class Controller:
     def round(self) -> None:
         """Decide on what changed and on what is due; start the acts."""
         now = self._clock()
-        while self._timers and self._timers[0][0] <= now:
-            self.world.dirty.add(heapq.heappop(self._timers)[1])
+        self._ring(now)
         dirty, self.world.dirty = self.world.dirty, set()
         queues, self.world.dirty_queues = self.world.dirty_queues, set()
+        changed: dict[Key, set[Key]] = {queue: set() for queue in queues}
         for key in sorted(dirty):  # the same order always: a history can be played again
             job = self.world.jobs.get(key)
             if job is None:
                 continue
-            if job.active or job.phase in (Phase.SUCCEEDED, Phase.FAILED):
+            of_queue = changed.setdefault((job.namespace, job.queue), set())
+            if in_line(job):
+                of_queue.add(key)
+            else:
                 self._consider(job, now)
-            else:
-                queues.add((job.namespace, job.queue))
-        if self.world.room_changed:
-            queues.update(self._with_waiting())
+        if changed or self.world.room_changed:
             self.world.room_changed = False
-        self._schedule(queues, now)
+            self._schedule(changed, now)
 
-    def _with_waiting(self) -> set[Key]:
-        return {
-            queue
-            for queue, keys in self.world.by_queue.items()
-            if any(self.world.jobs[key].phase is Phase.QUEUED for key in keys)
-        }
+    def _ring(self, now: float) -> None:
+        while self._timers and self._timers[0][0] <= now:
+            due, key = heapq.heappop(self._timers)
+            if self._alarms.get(key) == due:
+                del self._alarms[key]
+                self.world.dirty.add(key)
 
-    def _schedule(self, queues: set[Key], now: float) -> None:
-        """Start the heads of free queues that have room, and tell the others why they wait."""
-        if not queues:
-            return
-        queues = queues | self._short
-        lines: dict[Key, list[JobView]] = {}
+    def _schedule(self, changed: dict[Key, set[Key]], now: float) -> None:
+        """Start the heads of free queues that have room, and tell the others why they wait.
+
+        Args:
+            changed: Queues to ask, each with those who wait in it and are not as they were.
+            now: Seconds since 1970.
+        """
+        asked = changed | {queue: set() for queue in self._short - changed.keys()}
         heads: dict[Key, JobView] = {}
-        reasons: dict[Key, tuple[str, str]] = {}
-        for queue in sorted(queues):
-            members = [self.world.jobs[key] for key in sorted(self.world.by_queue.get(queue, ()))]
-            lines[queue] = line(j for j in members if _in_line(j))
-            reason = self._occupant(queue, members, now)
-            first = head([j for j in lines[queue] if j.key not in self._resting], now)
+        reasons: dict[Key, Reason] = {}
+        for key in sorted(asked):
+            queue = self.world.queues.get(key, _NOBODY)
+            reason = self._occupant(key, queue, now)
+            first = next((job for job in queue.line if self._may_start(job, now)), None)
             if reason is None and first is not None:
-                heads[queue] = first
+                heads[key] = first
             else:
-                reasons[queue] = reason or _OCCUPIED
-            for job in members:
-                if not job.active and not _in_line(job):
-                    self._consider(job, now)
+                reasons[key] = reason or _OCCUPIED
         verdicts = self._verdicts(heads.values(), now)
         self._short = {queue for queue, job in heads.items() if job.key not in self._starting}
-        for queue, waiting in lines.items():
-            self._tell(waiting, heads.get(queue), verdicts, reasons.get(queue, _BEHIND), now)
+        for key in sorted(asked):
+            queue = self.world.queues.get(key, _NOBODY)
+            self._tell(queue, asked[key], heads.get(key), verdicts, reasons.get(key, _BEHIND), now)
+
+    def _may_start(self, job: JobView, now: float) -> bool:
+        return job.key not in self._resting and job.retry_after <= now
 
     def _verdicts(self, heads: Collection[JobView], now: float) -> dict[Key, Verdict]:
         if not heads:
             return {}
         room = Room(self.world.nodes, self.world.used())
-        for job in self.world.jobs.values():
-            if not self._holds_queue(job):
-                continue
-            pod = self.world.pod_of(job)
-            if not (pod and pod.node) and not (pod and pod.ended):
+        for key in sorted({*self.world.queues.active(), *self._starting}):
+            job = self.world.jobs.get(key)
+            pod = self.world.pod_of(job) if job else None
+            if job and not (pod and pod.node) and not (pod and pod.ended):
                 room.place(demand(job, self._settings))  # promised room is taken room
         verdicts = admit(heads, room, lambda job: demand(job, self._settings), now, self._settings)
         for verdict in verdicts:
-            if not verdict.admitted or verdict.job.phase is not Phase.QUEUED:
+            job = verdict.job
+            if not verdict.admitted or job.phase is not Phase.QUEUED:
                 continue  # who came first starts first, whichever write is answered first
-            if verdict.job.key not in self._busy:  # else once that act ends
-                self._starting.add(verdict.job.key)
-                self._spawn(verdict.job, self._start(verdict.job))
+            if job.key not in self._busy:  # else once that act ends
+                self._starting[job.key] = (job.namespace, job.queue)
+                self._spawn(job, self._start(job))
         return {verdict.job.key: verdict for verdict in verdicts}
 
     def _tell(
         self,
-        waiting: list[JobView],
+        queue: Queue,
+        changed: set[Key],
         first: JobView | None,
         verdicts: dict[Key, Verdict],
-        why: tuple[str, str],
+        why: Reason,
         now: float,
     ) -> None:
         """Positions and reasons for those who wait; the rest of a long queue is left in peace."""
-        for place, job in enumerate(waiting, start=1):
+        if first is not None:
+            why = _BEHIND
+        shown = queue.line[:POSITIONS]
+        for position, job in enumerate(shown, start=1):
             verdict = verdicts.get(job.key)
-            reason = why if first is None else _BEHIND
+            reason = why
             if verdict is not None and verdict.admitted:
                 if job.phase is Phase.QUEUED:
                     continue
                 reason = _NEXT
             elif verdict is not None:
                 reason = verdict.reason, verdict.message
-            position = place if place <= POSITIONS else None
-            if place <= POSITIONS or job.phase is not Phase.QUEUED or job.status.queue_position:
-                self._waiting[job.key] = position, reason
-                self._consider(job, now)
-            if job.retry_after > now:
-                self._at(job.retry_after, job.key)
-            elif verdict is not None and job.created + self._settings.reserve_after > now:
-                self._at(job.created + self._settings.reserve_after, job.key)
+                if job.created + self._settings.reserve_after > now:
+                    self._at(job.created + self._settings.reserve_after, job.key)
+            self._consider(job, now, (position, reason))
+        for key in sorted((queue.placed | changed) - {job.key for job in shown}):
+            self._consider(self.world.jobs[key], now, (None, _BEHIND))
 
-    def _occupant(self, queue: Key, members: list[JobView], now: float) -> tuple[str, str] | None:
+    def _occupant(self, key: Key, queue: Queue, now: float) -> Reason | None:
         """Why a queue is not free, or None. A pod that serves no current attempt is sent away."""
-        if any(self._holds_queue(job) for job in members):
+        if queue.active or key in self._starting.values():
             return _OCCUPIED
-        key = (queue[0], pod_name(queue[1]))
-        if key in self.world.foreign:
+        name = (key[0], pod_name(key[1]))
+        if name in self.world.foreign:
             return _TAKEN
-        pod = self.world.pods.get(key)
+        pod = self.world.pods.get(name)
         if pod is None or pod.ended:
             return None
         self._send_away(pod, now)
         return _LEFT
-
-    def _holds_queue(self, job: JobView) -> bool:
-        return job.active or job.key in self._starting
 
     def _send_away(self, pod: PodView, now: float) -> None:
         job = self.world.job_of(pod)
@@ -277,16 +292,15 @@ class Controller:
         elif job is not None:  # a job that is gone takes its pod along by itself
             self._spawn_for(pod.key, self._delete(Deletion(*pod.key, pod.uid, None)))
 
-    def _consider(self, job: JobView, now: float) -> None:
+    def _consider(self, job: JobView, now: float, place: Place = (None, _OCCUPIED)) -> None:
         """Decide on one job and start what follows."""
-        if job.key in self._busy:
+        if job.key in self._busy or self._settled.get(job) == place:
             return
-        position, reason = self._waiting.get(job.key, (None, _OCCUPIED))
+        position, reason = place
         if job.retry_after > now:
             reason = _as_told(job) or reason
-        moment = Moment(
-            now, self._settings, position, reason, (job.uid, job.attempt) in self._creating
-        )
+        creating = (job.uid, job.attempt) in self._creating
+        moment = Moment(now, self._settings, position, reason, creating)
         decision = decide(job, self.world.pod_of(job), moment)
         if decision.due is not None:
             self._at(decision.due, job.key)
@@ -298,9 +312,14 @@ class Controller:
             self._refreshed[job.key] = now
         if decision.status or decision.delete or decision.create:
             self._spawn(job, self._carry_out(job, decision))
+        elif in_line(job) and decision.due is None:
+            self._settled[job] = place
 
     def _at(self, when: float, key: Key) -> None:
-        heapq.heappush(self._timers, (when, key))
+        """Have a job decided on anew, at that time at the latest."""
+        if when < self._alarms.get(key, math.inf):
+            self._alarms[key] = when
+            heapq.heappush(self._timers, (when, key))
 
     # --- acting ------------------------------------------------------------------------------
 
@@ -425,9 +444,8 @@ class Controller:
         try:
             job = await self._write(job, say.starting(job, self._clock()))
         finally:
-            self._starting.discard(job.key)
+            self._starting.pop(job.key, None)
         self._creating.add((job.uid, job.attempt))
-        self._waiting.pop(job.key, None)
         await self._create(job)
 
     async def _create(self, job: JobView) -> None:
@@ -505,17 +523,6 @@ class Controller:
         new = say.with_report(job, pod, report, self._clock())
         if say.as_json(new) != say.as_json(job.status):
             self._spawn(job, self._carry_out(job, Decision(status=new)))
-
-
-def _in_line(job: JobView) -> bool:
-    """Whether a job waits, or is about to."""
-    return (
-        not job.active
-        and not job.deleting
-        and not job.suspend
-        and job.phase in (None, Phase.QUEUED, Phase.STOPPED)
-        and queue_fault(job.wanted_queue) is None
-    )
 
 
 def _as_told(job: JobView) -> tuple[str, str] | None:

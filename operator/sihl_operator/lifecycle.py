@@ -7,24 +7,17 @@ A policy sees the job, the pod that serves its current attempt (None: none is kn
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sihl_api.trainingjob import (
-    NAME_PATTERN,
-    QUEUE_ANNOTATION,
-    QUEUE_MAX_LENGTH,
-    ConditionType,
-    Phase,
-)
+from sihl_api.trainingjob import ConditionType, Phase
 from sihl_operator import status
 from sihl_operator.decision import NOTHING, Decision, Deletion, Notice
 from sihl_operator.endings import Ending, Verdict, ending
+from sihl_operator.queues import queue_fault
 from sihl_operator.settings import Settings
 from sihl_operator.views import JobView, PodView, parse, pod_name
 
-_QUEUE = re.compile(NAME_PATTERN)
 _IMAGE_PROBLEMS = {
     "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull",
     "RegistryUnavailable", "ImageInspectError",
@@ -61,18 +54,6 @@ def decide(job: JobView, pod: PodView | None, moment: Moment) -> Decision:
         if decision is not None:
             return decision
     return NOTHING
-
-
-def queue_fault(queue: str) -> str | None:
-    """What is wrong with a queue's name, or None."""
-    if len(queue) <= QUEUE_MAX_LENGTH and _QUEUE.match(queue):
-        return None
-    return (
-        f"The annotation {QUEUE_ANNOTATION} names the queue {queue[:80]!r}: a queue's name has at "
-        f"most {QUEUE_MAX_LENGTH} characters, lower-case letters, digits and '-', and starts and "
-        "ends with a letter or digit. Change the annotation, or remove it to use the project's "
-        "queue."
-    )
 
 
 # --- no attempt runs -------------------------------------------------------------------------

@@ -11,7 +11,6 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from sihl_api.trainingjob import Phase
-from sihl_operator.scheduling import line
 from sihl_operator.views import JobView, parse
 from sihl_operator.world import World
 
@@ -84,17 +83,15 @@ class _Jobs(Collector):
             "sihl_job_checkpoint_age_seconds", "Since the last durable checkpoint of an active job",
             labels=["namespace", "queue", "training_job"],
         )  # fmt: skip
-        for (namespace, queue), keys in list(self._world.by_queue.items()):
-            jobs = [self._world.jobs[key] for key in list(keys) if key in self._world.jobs]
+        for (namespace, name), queue in list(self._world.queues.items()):
+            jobs = [self._world.jobs[key] for key in queue.members]
             counts = Count(job.phase or Phase.QUEUED for job in jobs)
             for phase in Phase:
-                phases.add_metric([namespace, queue, phase.value], counts[phase])
-            waiting = line(job for job in jobs if job.phase in (None, Phase.QUEUED))
-            for position, job in enumerate(waiting, start=1):
-                positions.add_metric([namespace, queue, job.name], position)
-            for job in jobs:
-                saved = job.status.checkpoint
-                if job.active and saved:
+                phases.add_metric([namespace, name, phase.value], counts[phase])
+            for position, job in enumerate(queue.line, start=1):
+                positions.add_metric([namespace, name, job.name], position)
+            for job in (self._world.jobs[key] for key in queue.active):
+                if saved := job.status.checkpoint:
                     age = self._clock() - (parse(saved.saved_at) or self._clock())
-                    ages.add_metric([namespace, queue, job.name], age)
+                    ages.add_metric([namespace, name, job.name], age)
         return iter((phases, positions, ages))

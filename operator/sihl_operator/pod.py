@@ -170,10 +170,10 @@ def _container(
     env: list[dict[str, Any]] = [
         {
             "name": Env.JOB,
-            "value": reference_json(job.namespace, job.name, job.uid, dict(job.spec)),
+            "value": _literal(reference_json(job.namespace, job.name, job.uid, dict(job.spec))),
         },
         {"name": Env.ATTEMPT, "value": str(attempt)},
-        {"name": Env.IMAGE, "value": image},
+        {"name": Env.IMAGE, "value": _literal(image)},
         {"name": "TMPDIR", "value": SCRATCH_DIRECTORY},
         {"name": "HOME", "value": SCRATCH_DIRECTORY},
         _from_field(Env.POD_NAME, "metadata.name"),
@@ -192,6 +192,11 @@ def _container(
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": _MOUNTS,
     }
+
+
+def _literal(text: str) -> str:
+    """A value that the container sees as it is: Kubernetes expands `$(NAME)`, and `$$` to `$`."""
+    return text.replace("$", "$$")
 
 
 def _from_field(name: str, path: str) -> dict[str, Any]:

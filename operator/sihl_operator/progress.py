@@ -33,13 +33,14 @@ async def follow_progress(world: World, controller: Controller, settings: Settin
         while True:
             await asyncio.sleep(settings.progress_interval)
             if controller.leading:
-                active = [(j, p) for j in list(world.jobs.values()) if (p := _asked(world, j))]
+                jobs = [world.jobs[key] for key in world.queues.active()]
+                active = [(job, pod) for job in jobs if (pod := _asked(world, job))]
                 await asyncio.gather(*(ask(job, pod) for job, pod in active))
 
 
 def _asked(world: World, job: JobView) -> PodView | None:
     """The pod to ask, where there is one that can answer."""
-    pod = world.pod_of(job) if job.active else None
+    pod = world.pod_of(job)
     return pod if pod is not None and pod.ip and not pod.ended else None
 
 

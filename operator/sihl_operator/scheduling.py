@@ -1,4 +1,4 @@
-"""Who of a queue is next, and which queues' next jobs have room. Pure."""
+"""Which queues' next jobs have room. Pure."""
 
 from __future__ import annotations
 
@@ -14,16 +14,6 @@ POSITIONS = 10
 """So many of a queue have their position in their status; a metric has all."""
 
 
-def order(job: JobView) -> tuple[int, float, str]:
-    """Higher priority first, then who came first; the name breaks ties."""
-    return -job.priority, job.created, job.name
-
-
-def line(jobs: Iterable[JobView]) -> list[JobView]:
-    """A queue's waiting jobs, in order."""
-    return sorted(jobs, key=order)
-
-
 @dataclass(frozen=True)
 class Verdict:
     """Whether a queue's head starts, or what it waits for."""
@@ -32,11 +22,6 @@ class Verdict:
     admitted: bool
     reason: str = ""
     message: str = ""
-
-
-def head(waiting: list[JobView], now: float) -> JobView | None:
-    """The first of a line whom no backoff holds back."""
-    return next((job for job in waiting if job.retry_after <= now), None)
 
 
 def admit(

@@ -114,7 +114,8 @@ class JobView:
     @cached_property
     def phase(self) -> Phase | None:
         """None for a job that nobody has seen yet."""
-        return self.status.phase
+        phase = self.stored_status.get("phase")
+        return Phase(phase) if phase else None
 
     @cached_property
     def active(self) -> bool:
@@ -150,7 +151,7 @@ class JobView:
     @cached_property
     def queue(self) -> str:
         """Once admitted it keeps its queue: an edit of the annotation moves a waiting job only."""
-        return (self.active and self.status.queue) or self.wanted_queue
+        return (self.active and self.stored_status.get("queue")) or self.wanted_queue
 
     @property
     def runner(self) -> Raw:
@@ -167,10 +168,15 @@ class JobView:
         """A duration of spec.runner, in seconds."""
         return seconds(self.runner.get(name) or default)
 
-    @property
+    @cached_property
     def retry_after(self) -> float:
         """Not admitted before; 0 where nothing holds it back."""
-        return parse(self.status.retry_after) or 0.0
+        return parse(self.stored_status.get("retryAfter")) or 0.0
+
+    @property
+    def has_position(self) -> bool:
+        """Whether its status tells a place in line."""
+        return self.stored_status.get("queuePosition") is not None
 
 
 @dataclass(frozen=True)

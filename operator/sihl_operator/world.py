@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
+from sihl_operator.queues import Queues
 from sihl_operator.views import (
     JOB_UID_LABEL,
     JobView,
@@ -19,6 +21,8 @@ from sihl_operator.views import (
     usage_view,
 )
 
+_NONE = Decimal(0)
+
 
 class World:
     """Views by key; the newer resourceVersion wins, whichever way it came."""
@@ -32,8 +36,11 @@ class World:
         self.dirty: set[Key] = set()  # jobs
         self.dirty_queues: set[Key] = set()
         self.room_changed = True
-        self.by_queue: dict[Key, set[Key]] = {}
-        self._versions: dict[tuple[str, Key], int] = {}
+        self.queues = Queues()
+        self._used: dict[str, Resources] = {}
+        self._versions: dict[str, dict[Key, int]] = {"job": {}, "pod": {}}
+        self._listed: dict[str, int] = {}
+        """By kind, the newest list: what it does not have and is older has gone by then."""
 
     # --- what is seen ------------------------------------------------------------------------
 
@@ -46,21 +53,14 @@ class World:
         if not deleted:
             self.jobs[job.key] = job
             self.dirty.add(job.key)
-            queue = (job.namespace, job.queue)
-            self.by_queue.setdefault(queue, set()).add(job.key)
-            self.dirty_queues.add(queue)
+            self.dirty_queues.add(self.queues.put(job))
 
     def lose_job(self, key: Key) -> None:
         """A job that is not there any more."""
         job = self.jobs.pop(key, None)
         if job is None:
             return
-        queue = (job.namespace, job.queue)
-        self.dirty_queues.add(queue)
-        members = self.by_queue.get(queue, set())
-        members.discard(key)
-        if not members:
-            self.by_queue.pop(queue, None)
+        self.dirty_queues.add(self.queues.take(job))
 
     def saw_pod(self, raw: Raw, deleted: bool = False) -> None:
         """Any pod of the cluster; one that is deleted leaves its last state behind."""
@@ -68,18 +68,30 @@ class World:
             return
         metadata = raw["metadata"]
         key = (metadata["namespace"], metadata["name"])
-        use = None if deleted else usage_view(raw)
-        if self.usage.get(key) != use:
-            self.room_changed = True
-            if use:
-                self.usage[key] = use
-            else:
-                self.usage.pop(key, None)
+        self._set_usage(key, None if deleted else usage_view(raw))
         if JOB_UID_LABEL in (metadata.get("labels") or {}):
             self._free_name(key)
             self._put(pod_view(raw, gone=deleted))
         elif key[1].endswith("-runner"):
             (self._free_name if deleted else self.foreign.add)(key)
+
+    def _set_usage(self, key: Key, use: Usage | None) -> None:
+        before = self.usage.get(key)
+        if before == use:
+            return
+        self.room_changed = True
+        if before is not None:
+            del self.usage[key]
+            node = self._used[before.node]
+            for name, amount in before.requests.items():
+                node[name] -= amount
+            if not node["pods"]:
+                del self._used[before.node]
+        if use is not None:
+            self.usage[key] = use
+            node = self._used.setdefault(use.node, {})
+            for name, amount in use.requests.items():
+                node[name] = node.get(name, _NONE) + amount
 
     def _free_name(self, key: Key) -> None:
         """No stranger has a queue's pod name any more."""
@@ -107,7 +119,15 @@ class World:
             self.room_changed = True
 
     def saw_all(self, kind: str, items: Iterable[Raw], version: str) -> None:
-        """A whole list: what it does not have any more is gone, whatever a watch left out."""
+        """A whole list: what it does not have any more is gone, whatever a watch left out.
+
+        Of one kind, a later call has what was listed later.
+        """
+        moment = int(version)
+        if kind in self._versions and moment < self._listed.get(kind, -1):
+            # The API server's store was put back to an earlier state: what is known is void.
+            self._versions[kind] = dict.fromkeys(self._versions[kind], -1)
+        self._listed.pop(kind, None)
         listed: set[Any] = set()
         for raw in items:
             metadata = raw["metadata"]
@@ -118,17 +138,17 @@ class World:
                 del self.nodes[name]
                 self.room_changed = True
             return
-        known = set(self.jobs) if kind == "job" else set(self.pods) | set(self.usage) | self.foreign
-        for key in known - listed:
-            if self._versions.get((kind, key), 0) <= int(version):
-                self._lost(kind, key)
+        versions = self._versions[kind]
+        for key in [key for key in versions if key not in listed and versions[key] <= moment]:
+            self._lost(kind, key)
+            del versions[key]  # else the names of all that ever was would be kept
+        self._listed[kind] = moment
 
     def _lost(self, kind: str, key: Key) -> None:
         if kind == "job":
             self.lose_job(key)
             return
-        self.usage.pop(key, None)
-        self.room_changed = True
+        self._set_usage(key, None)
         self._free_name(key)
         pod = self.pods.get(key)
         if pod is not None and not pod.gone:
@@ -137,8 +157,7 @@ class World:
     def forget_pod(self, pod: PodView) -> None:
         """A pod that is not there, and of whose end nothing is known."""
         self.pods.pop(pod.key, None)
-        self.usage.pop(pod.key, None)
-        self.room_changed = True
+        self._set_usage(pod.key, None)
         self.dirty_queues.add((pod.namespace, pod.queue))
         job = self.job_of(pod)
         if job is not None:
@@ -146,18 +165,18 @@ class World:
 
     def _newer(self, kind: str, raw: Raw, deleted: bool) -> bool:
         metadata = raw["metadata"]
-        name = (kind, (metadata.get("namespace", ""), metadata["name"]))
+        key = (metadata["namespace"], metadata["name"])
         version = int(metadata["resourceVersion"])
-        known = self._versions.get(name, -1)
+        known = self._versions[kind].get(key, self._listed.get(kind, -1))
         if version < known or (version == known and not deleted):
             return False
-        self._versions[name] = version
+        self._versions[kind][key] = version
         return True
 
     def touch_everything(self) -> None:
         """Have everything decided anew: a new leader knows nothing of what the last one did."""
         self.dirty.update(self.jobs)
-        self.dirty_queues.update(self.by_queue)
+        self.dirty_queues.update(self.queues)
         self.dirty_queues.update((pod.namespace, pod.queue) for pod in self.pods.values())
         self.room_changed = True
 
@@ -170,16 +189,11 @@ class World:
 
     def pod_of(self, job: JobView) -> PodView | None:
         """The pod that serves the job's current attempt."""
-        pod = self.pods.get((job.namespace, job.status.pod_name or ""))
+        pod = self.pods.get((job.namespace, job.stored_status.get("podName") or ""))
         if pod is None or pod.job_uid != job.uid or pod.attempt != job.attempt:
             return None
         return pod
 
     def used(self) -> dict[str, Resources]:
-        """Requests by node, of all pods that are bound to one."""
-        total: dict[str, Resources] = {}
-        for use in self.usage.values():
-            node = total.setdefault(use.node, {})
-            for name, amount in use.requests.items():
-                node[name] = node.get(name, amount - amount) + amount
-        return total
+        """Requests by node, of all pods that are bound to one; the caller's to change."""
+        return {node: dict(amounts) for node, amounts in self._used.items()}

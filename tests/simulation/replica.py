@@ -103,7 +103,7 @@ class Replica:
             await asyncio.sleep(self._settings.progress_interval)
             if not controller.leading:
                 continue
-            for job in list(world.jobs.values()):
-                pod = world.pod_of(job) if job.active else None
+            for job in [world.jobs[key] for key in world.queues.active()]:
+                pod = world.pod_of(job)
                 if pod is not None and (report := self._report(pod.uid)):
                     await controller.tell_progress(job, pod, report)

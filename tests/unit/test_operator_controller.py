@@ -230,3 +230,13 @@ async def test_a_job_whose_status_the_api_server_refuses_holds_up_nobody_else() 
     await turns(controller)
     assert api.admitted == ["b-second"]
     assert api.refusals == 1, "it is asked again at once"
+
+
+async def test_a_job_that_backs_off_lets_the_next_one_pass() -> None:
+    api = PartialApi()
+    controller = leading(api, gpus=4)
+    later = {"retryAfter": "2099-01-01T00:00:00Z"}
+    submit(controller, api, "first", "cells", status=later)
+    submit(controller, api, "second", "cells")
+    await turns(controller)
+    assert api.admitted == ["second"]

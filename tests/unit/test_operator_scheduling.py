@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sihl_operator.capacity import Demand, Room, admits
 from sihl_operator.pod import demand
-from sihl_operator.scheduling import admit, head, line
+from sihl_operator.scheduling import admit
 from sihl_operator.settings import Settings
 from sihl_operator.views import JobView, NodeView, pod_requests
 from tests.support.objects import NOW, job
@@ -38,21 +38,6 @@ def gpu_job(name: str, gpus: int, created: int = 0, priority: int = 0) -> JobVie
 jobs = st.lists(
     st.tuples(st.integers(0, 4), st.integers(0, 3600), st.integers(-2, 2)), max_size=12
 ).map(lambda rows: [gpu_job(f"j{i}", *row) for i, row in enumerate(rows)])
-
-
-@given(jobs)
-def test_a_queue_is_ordered_by_priority_and_then_by_submission(found: list[JobView]) -> None:
-    ordered = line(found)
-    keys = [(-each.priority, each.created) for each in ordered]
-    assert keys == sorted(keys)
-    assert {each.name for each in ordered} == {each.name for each in found}
-
-
-def test_a_job_that_backs_off_lets_the_next_one_pass() -> None:
-    first = job("a", "Queued", status={"retryAfter": "2099-01-01T00:00:00Z"})
-    second = job("b", "Queued", created="2027-01-15T09:00:00Z")
-    assert head([first, second], NOW) is second
-    assert head([first], NOW) is None
 
 
 @given(jobs, st.lists(st.integers(0, 8), min_size=1, max_size=4))

@@ -38,7 +38,7 @@ def test_a_list_takes_away_what_a_watch_left_behind() -> None:
     seen = world()
     seen.saw_all("pod", [], "20")
     seen.saw_all("job", [], "20")
-    assert (seen.pods, seen.jobs, seen.by_queue, seen.used()) == ({}, {}, {}, {})
+    assert (seen.pods, seen.jobs, seen.queues, seen.used()) == ({}, {}, {}, {})
 
 
 def test_a_name_that_a_stranger_had_is_free_once_a_list_has_the_stranger_no_more() -> None:
@@ -74,6 +74,27 @@ def test_a_waiting_job_follows_its_annotation_and_an_active_one_does_not() -> No
     moved = {"sihl.ai/queue": "other"}
     seen = World()
     seen.saw_job(job(phase="Queued", annotations=moved).raw)
-    assert set(seen.by_queue) == {("team", "other")}
+    assert set(seen.queues) == {("team", "other")}
     seen.saw_job(job(phase="Running", annotations=moved, version=2).raw)
-    assert set(seen.by_queue) == {("team", "cells")}
+    assert set(seen.queues) == {("team", "cells")}
+
+
+def test_names_of_what_is_gone_are_forgotten_and_old_news_of_it_is_not_believed() -> None:
+    seen = World()
+    for number in range(100):
+        pod = raw_pod(version=number + 1, queue=f"q-{number}")
+        seen.saw_pod(pod)
+        seen.saw_pod({**pod, "metadata": {**pod["metadata"], "resourceVersion": "150"}}, True)
+    seen.saw_all("pod", [], "200")
+    assert sum(len(known) for known in seen._versions.values()) == 0
+    seen.saw_pod(raw_pod(version=120, queue="q-7"))
+    assert seen.usage == {}
+
+
+def test_what_was_restored_from_a_backup_is_believed_though_its_versions_are_lower() -> None:
+    seen = world()
+    seen.saw_all("job", [job(phase="Running", version=500).raw], "600")
+    seen.saw_all("job", [job("other", version=40).raw], "50")
+    assert set(seen.jobs) == {("team", "other")}
+    seen.saw_job(job("third", version=51).raw)
+    assert set(seen.jobs) == {("team", "other"), ("team", "third")}

@@ -1,0 +1,92 @@
+"""The queues: who waits in each, in order, and who has it."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, insort
+from dataclasses import dataclass, field
+
+from sihl_api.trainingjob import NAME_PATTERN, QUEUE_ANNOTATION, QUEUE_MAX_LENGTH, Phase
+from sihl_operator.views import JobView, Key
+
+_NAME = re.compile(NAME_PATTERN)
+
+
+def order(job: JobView) -> tuple[int, float, str]:
+    """Higher priority first, then who came first; the name breaks ties."""
+    return -job.priority, job.created, job.name
+
+
+def in_line(job: JobView) -> bool:
+    """Whether a job waits, or is about to."""
+    return (
+        not job.active
+        and not job.deleting
+        and not job.suspend
+        and job.phase in (None, Phase.QUEUED, Phase.STOPPED)
+        and queue_fault(job.wanted_queue) is None
+    )
+
+
+def queue_fault(queue: str) -> str | None:
+    """What is wrong with a queue's name, or None."""
+    if len(queue) <= QUEUE_MAX_LENGTH and _NAME.match(queue):
+        return None
+    return (
+        f"The annotation {QUEUE_ANNOTATION} names the queue {queue[:80]!r}: a queue's name has at "
+        f"most {QUEUE_MAX_LENGTH} characters, lower-case letters, digits and '-', and starts and "
+        "ends with a letter or digit. Change the annotation, or remove it to use the project's "
+        "queue."
+    )
+
+
+@dataclass
+class Queue:
+    """One queue's jobs.
+
+    Attributes:
+        members: All of them, also those that have ended.
+        line: Who waits, in order.
+        placed: Who waits, and has a position in its status.
+        active: Who has the queue: one, unless two operators chose differently.
+    """
+
+    members: set[Key] = field(default_factory=set)
+    line: list[JobView] = field(default_factory=list)
+    placed: set[Key] = field(default_factory=set)
+    active: set[Key] = field(default_factory=set)
+
+
+class Queues(dict[Key, Queue]):
+    """Queues by (namespace, name), kept in order as jobs come and go."""
+
+    def put(self, job: JobView) -> Key:
+        """A job that is in none; returns its queue's key."""
+        key = (job.namespace, job.queue)
+        queue = self.setdefault(key, Queue())
+        queue.members.add(job.key)
+        if job.active:
+            queue.active.add(job.key)
+        elif in_line(job):
+            insort(queue.line, job, key=order)
+            if job.has_position:
+                queue.placed.add(job.key)
+        return key
+
+    def take(self, job: JobView) -> Key:
+        """The same view of the job that was put; returns its queue's key."""
+        key = (job.namespace, job.queue)
+        queue = self[key]
+        queue.members.discard(job.key)
+        queue.active.discard(job.key)
+        queue.placed.discard(job.key)
+        place = bisect_left(queue.line, order(job), key=order)
+        if place < len(queue.line) and queue.line[place] is job:
+            del queue.line[place]
+        if not queue.members:
+            del self[key]
+        return key
+
+    def active(self) -> list[Key]:
+        """All jobs that have a queue."""
+        return [key for queue in self.values() for key in queue.active]
