@@ -12,7 +12,7 @@ DEMO := $(PYTHON) environment.py demo
 CODE := crds operator trainer_image local_cluster demo examples tests environment.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo clean test test-fast lint format lock crd
+.PHONY: help demo clean test test-fast soak lint format lock crd
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,14 +23,18 @@ demo: ## a cluster, the operator, three training jobs on real images (CONTEXT=..
 clean: ## take down what `make demo` started, and nothing else
 	@$(DEMO) python -m demo down
 
-test: lint ## everything: as test-fast, then slow tests, a real API server, a real cluster
+test: lint ## everything: as test-fast, then slow tests, simulation, a real API server, a real cluster
 	@$(DEV) python -m local_cluster build
 	$(DEV) pytest tests/unit -n 2
+	$(DEV) pytest tests/simulation -n 2
 	$(DEV) pytest tests/apiserver
 	$(DEV) pytest tests/e2e
 
 test-fast: lint ## what needs no cluster, in less than 90 seconds
 	$(DEV) pytest tests/unit -n 2 -m "not slow"
+
+soak: ## the simulation for an hour or a million seeds, on all cores; what it finds is shrunk and told
+	@$(DEV) python -m tests.simulation
 
 lint: ## formatting, lint, types, imports
 	@$(DEV) ruff format --check $(CODE)

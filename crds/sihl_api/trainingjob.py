@@ -50,7 +50,17 @@ class Schema(BaseModel):
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=QUEUE_MAX_LENGTH)]
 Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, min_length=2, max_length=20)]
 Quantity = Annotated[str, StringConstraints(pattern=QUANTITY_PATTERN, max_length=30)]
-IntOrQuantity = Annotated[int | str, Field(json_schema_extra={"x-kubernetes-int-or-string": True})]
+IntOrQuantity = Annotated[
+    Annotated[int, Field(ge=0)] | Quantity,
+    Field(
+        json_schema_extra={
+            "x-kubernetes-int-or-string": True,
+            "minimum": 0,
+            "maxLength": 30,
+            "pattern": QUANTITY_PATTERN,
+        }
+    ),
+]
 ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 LevelRange = Annotated[
     list[Annotated[int, Field(ge=1, le=7)]],
@@ -81,7 +91,7 @@ class S3Location(Schema):
     """A dataset's place in S3-compatible storage. Read permission is enough."""
 
     endpoint: str = Field(
-        pattern=r"^https?://[^\s/]+/?$",
+        pattern=r"^https?://[^\s/@]+/?$",
         max_length=300,
         description="URL of the S3 service, for example https://s3.eu-west-1.amazonaws.com.",
     )

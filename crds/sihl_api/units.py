@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from decimal import Decimal, InvalidOperation
 
-DURATION_PATTERN = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"
-QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]+)?([numkMGTPE]|[KMGTPE]i|[eE][0-9]+)?$"
+DURATION_PATTERN = r"^([0-9]{1,7}h)?([0-9]{1,7}m)?([0-9]{1,7}s)?$"
+QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]+)?([numkMGTPE]|[KMGTPE]i|[eE][0-9]{1,2})?$"
 
 _DURATION = re.compile(r"^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$")
 _SUFFIXES = {
@@ -17,7 +17,8 @@ _SUFFIXES = {
     },
     **{f"{s}i": Decimal(1024) ** e for e, s in enumerate("KMGTPE", start=1)},
 }
-_QUANTITY = re.compile(r"^([0-9.]+)([a-zA-Z]*)$")
+_QUANTITY = re.compile(r"([0-9.]+)([a-zA-Z]*)")
+_MOST_DIGITS = 30
 
 
 def seconds(duration: str) -> int:
@@ -39,13 +40,17 @@ def quantity(text: str | int | float) -> Decimal:
     Raises:
         ValueError: not a quantity.
     """
-    match = _QUANTITY.match(str(text).strip())
+    match = _QUANTITY.fullmatch(str(text).strip())
     try:
         if match and match.group(2) in _SUFFIXES:
-            return Decimal(match.group(1)) * _SUFFIXES[match.group(2)]
-        return Decimal(str(text))
+            amount = Decimal(match.group(1)) * _SUFFIXES[match.group(2)]
+        else:
+            amount = Decimal(str(text))
     except InvalidOperation:
-        raise ValueError(f"{text!r} is not a quantity: write it like 500m, 2 or 20Gi") from None
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount.adjusted() > _MOST_DIGITS:
+        raise ValueError(f"{text!r} is not a quantity: write it like 500m, 2 or 20Gi")
+    return amount
 
 
 def human_bytes(count: float) -> str:

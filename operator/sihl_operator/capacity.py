@@ -130,6 +130,13 @@ def _tolerated(taint: Raw, tolerations: Iterable[Raw]) -> bool:
 
 
 def _affine(node: NodeView, affinity: Raw | None) -> bool:
+    try:
+        return _selected(node, affinity)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        return True  # it means nothing: the API server refuses the pod, and says why
+
+
+def _selected(node: NodeView, affinity: Raw | None) -> bool:
     required = ((affinity or {}).get("nodeAffinity") or {}).get(
         "requiredDuringSchedulingIgnoredDuringExecution"
     ) or {}

@@ -301,7 +301,12 @@ class Controller:
             reason = _as_told(job) or reason
         creating = (job.uid, job.attempt) in self._creating
         moment = Moment(now, self._settings, position, reason, creating)
-        decision = decide(job, self.world.pod_of(job), moment)
+        try:
+            decision = decide(job, self.world.pod_of(job), moment)
+        except Exception:  # one user's job must not hold up all others
+            log.exception("%s/%s: cannot be decided on; trying again", *job.key)
+            self._spawn(job, self._rest(job.key))
+            return
         if decision.due is not None:
             self._at(decision.due, job.key)
         if decision.refresh:
@@ -463,6 +468,8 @@ class Controller:
         except (UnavailableError, ConflictError):  # such as of two pods that a quota counts
             raise
         except ApiError as error:
+            if error.status == 403 and "cannot create resource" in error.message:
+                raise  # the operator's own permissions, as while an API server starts
             await self._refused(job, error)
             return
         self._created(job, created)

@@ -6,6 +6,7 @@ from typing import Any
 
 from sihl_api.trainingjob import API_VERSION, KIND
 from sihl_operator.decision import Notice
+from sihl_operator.status import as_reason
 from sihl_operator.views import JobView, rfc3339
 
 _LIMIT = 1000
@@ -25,7 +26,7 @@ def event_for(job: JobView, notice: Notice, now: float) -> dict[str, Any]:
             "uid": job.uid,
         },
         "type": "Warning" if notice.warning else "Normal",
-        "reason": notice.reason,
+        "reason": as_reason(notice.reason),
         "message": notice.message[:_LIMIT],
         "source": {"component": "sihl-operator"},
         "firstTimestamp": rfc3339(now),

@@ -84,6 +84,8 @@ class Operator:
                 self.synced = True
             except ApiError as error:
                 log.warning("listing failed: %s", error)
+            except Exception:  # else nothing would be mended any more
+                log.exception("listing failed")
             await asyncio.sleep(self.settings.relist_interval if self.synced else 2)
 
     async def _serve(self) -> None:

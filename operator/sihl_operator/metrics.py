@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter as Count
 from collections.abc import Callable, Iterator
@@ -92,6 +93,7 @@ class _Jobs(Collector):
                 positions.add_metric([namespace, name, job.name], position)
             for job in (self._world.jobs[key] for key in queue.active):
                 if saved := job.status.checkpoint:
-                    age = self._clock() - (parse(saved.saved_at) or self._clock())
-                    ages.add_metric([namespace, name, job.name], age)
+                    with contextlib.suppress(ValueError):  # a pod wrote the time
+                        age = self._clock() - (parse(saved.saved_at) or self._clock())
+                        ages.add_metric([namespace, name, job.name], age)
         return iter((phases, positions, ages))

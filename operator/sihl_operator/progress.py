@@ -14,6 +14,7 @@ from sihl_operator.views import JobView, PodView
 from sihl_operator.world import World
 
 _AT_ONCE = 8
+_LIMIT = 1 << 18
 _TIMEOUT = aiohttp.ClientTimeout(total=3)
 
 
@@ -46,7 +47,13 @@ def _asked(world: World, job: JobView) -> PodView | None:
 
 async def _report(session: aiohttp.ClientSession, address: str) -> ProgressReport | None:
     with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError, ValueError):
-        async with session.get(f"http://{address}:{HTTP_PORT}/progress") as answer:
+        # A pod runs whatever image its user likes: it is sent nowhere else, and read to a limit.
+        async with session.get(
+            f"http://{address}:{HTTP_PORT}/progress", allow_redirects=False, auto_decompress=False
+        ) as answer:
+            text = b""
+            while len(text) < _LIMIT and (part := await answer.content.read(_LIMIT)):
+                text += part
             if answer.status == 200:
-                return ProgressReport.model_validate_json(await answer.read())
+                return ProgressReport.model_validate_json(text)
     return None

@@ -30,7 +30,7 @@ def in_line(job: JobView) -> bool:
 
 def queue_fault(queue: str) -> str | None:
     """What is wrong with a queue's name, or None."""
-    if len(queue) <= QUEUE_MAX_LENGTH and _NAME.match(queue):
+    if len(queue) <= QUEUE_MAX_LENGTH and _NAME.fullmatch(queue):
         return None
     return (
         f"The annotation {QUEUE_ANNOTATION} names the queue {queue[:80]!r}: a queue's name has at "

@@ -5,6 +5,7 @@ Times are seconds since 1970. A condition's transition time moves only when its 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,11 +24,18 @@ MESSAGE_LIMIT = 2000
 """Of a condition's message, in characters: a person reads it in `kubectl describe`."""
 
 Status = TrainingJobStatus
+_REASON_LIMIT = 100
 
 
 def condition(status: Status, kind: ConditionType) -> Condition | None:
     """The condition of that type, if the status has it."""
     return next((c for c in status.conditions or [] if c.type == kind), None)
+
+
+def as_reason(text: str) -> str:
+    """A text as a condition's or an Event's reason: one CamelCase word, whoever wrote it."""
+    word = re.sub(r"[^A-Za-z0-9]", "", text)[:_REASON_LIMIT]
+    return word if word[:1].isalpha() else f"Unspecified{word}"
 
 
 def with_condition(
@@ -41,6 +49,7 @@ def with_condition(
 ) -> Status:
     """The status with one condition set; None for Unknown."""
     text, message = "Unknown" if value is None else str(value), message[:MESSAGE_LIMIT]
+    reason = as_reason(reason)
     before = condition(status, kind)
     if before and (before.status, before.reason, before.message) == (text, reason, message):
         return status  # a new generation alone is no news worth a write

@@ -281,7 +281,7 @@ def pod_view(raw: Raw, gone: bool = False) -> PodView:
         uid=metadata["uid"],
         job_uid=labels.get(JOB_UID_LABEL, ""),
         job_name=labels.get(JOB_LABEL, ""),
-        attempt=int(labels.get(ATTEMPT_LABEL) or 0),
+        attempt=_attempt(labels.get(ATTEMPT_LABEL) or ""),
         queue=labels.get(QUEUE_LABEL, ""),
         phase=status.get("phase") or "Pending",
         created=parse(metadata.get("creationTimestamp")) or 0.0,
@@ -301,6 +301,11 @@ def pod_view(raw: Raw, gone: bool = False) -> PodView:
         ),
         gone=gone,
     )
+
+
+def _attempt(label: str) -> int:
+    """0, which is no attempt, where a label that others wrote is no number."""
+    return int(label) if label.isascii() and label.isdigit() and len(label) < 10 else 0
 
 
 def _container(raw: Raw, init: bool) -> ContainerView:
@@ -384,8 +389,15 @@ def pod_requests(spec: Raw) -> Resources:
 
 
 def resources(raw: Raw) -> Resources:
-    """Quantities as numbers."""
-    return {name: quantity(amount) for name, amount in raw.items()}
+    """Quantities as numbers; what is none counts nothing, and the API server refuses its pod."""
+    return {name: amount for name, text in raw.items() if (amount := _number(text)) is not None}
+
+
+def _number(text: Any) -> Decimal | None:
+    try:
+        return quantity(text)
+    except ValueError:
+        return None
 
 
 def _requests(container: Raw) -> Resources:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
@@ -20,6 +21,8 @@ from sihl_operator.views import (
     pod_view,
     usage_view,
 )
+
+log = logging.getLogger(__name__)
 
 _NONE = Decimal(0)
 
@@ -128,11 +131,15 @@ class World:
             # The API server's store was put back to an earlier state: what is known is void.
             self._versions[kind] = dict.fromkeys(self._versions[kind], -1)
         self._listed.pop(kind, None)
+        see = {"job": self.saw_job, "pod": self.saw_pod, "node": self.saw_node}
         listed: set[Any] = set()
         for raw in items:
-            metadata = raw["metadata"]
-            listed.add((metadata.get("namespace", ""), metadata["name"]))
-            {"job": self.saw_job, "pod": self.saw_pod, "node": self.saw_node}[kind](raw)
+            listed_key = (raw["metadata"].get("namespace", ""), raw["metadata"]["name"])
+            listed.add(listed_key)
+            try:
+                see[kind](raw)
+            except Exception:  # one user's object must not hide all that others have
+                log.exception("%s %s/%s is not understood", kind, *listed_key)
         if kind == "node":
             for name in set(self.nodes) - {name for _, name in listed}:
                 del self.nodes[name]

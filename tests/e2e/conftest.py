@@ -12,7 +12,6 @@ from examples import digits
 from local_cluster import Cluster
 from local_cluster.node import Node
 from local_cluster.process import run
-from tests.e2e.audit import check_permissions, check_secrets
 from tests.e2e.harness import Harness
 from tests.support.proxy import Faults, proxied
 
@@ -60,8 +59,6 @@ def harness(
         roads["slow-dataset"] = road
         upload(harness, tmp_path_factory.mktemp("digits"))
         yield harness
-        check_permissions(harness)
-        check_secrets(harness)
 
 
 def with_small_disk(node: Node) -> None:

@@ -26,7 +26,7 @@ def one_at_a_time(harness: Harness) -> Iterator[None]:
     history = PodHistory(harness.core, NAMESPACE)
     yield
     history.stop()
-    assert all(most == 1 for most in history.most_at_once().values())
+    assert all(most <= 1 for most in history.most_at_once().values())
 
 
 def kill_operators(harness: Harness) -> None:
@@ -90,22 +90,6 @@ def test_a_leader_that_sleeps_until_another_leads_does_no_harm_when_it_wakes(
             os.kill(pid, signal.SIGCONT)
     assert harness.wait("sleeps-next", "Succeeded")["attempt"] == 1
     assert harness.status("sleeps")["phase"] == "Stopped"
-
-
-def test_jobs_outlive_a_restart_of_the_api_server_and_of_etcd(harness: Harness) -> None:
-    for number in range(3):
-        harness.submit(f"outlives-{number}", "q-outlives", {"training": {"maxSteps": 40}})
-    harness.wait("outlives-0", "Running")
-    plane = harness.cluster.control_plane
-    for part in ("kube-apiserver", "etcd"):
-        daemon = plane.daemons[part]
-        assert daemon.pid
-        os.kill(daemon.pid, signal.SIGKILL)
-        daemon.stop()
-    plane.start_etcd()
-    plane.start_api_server()
-    for number in range(3):
-        assert harness.wait(f"outlives-{number}", "Succeeded")["attempt"] == 1
 
 
 def test_what_a_pod_does_after_it_was_forced_away_counts_for_nothing(harness: Harness) -> None:

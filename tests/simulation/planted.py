@@ -64,7 +64,8 @@ BUGS = (
         "enumerate(shown, start=1)", "enumerate(shown, start=0)"),
     Bug("backoff-ignored", "controller", " and job.retry_after <= now\n", "\n"),
     Bug("second-overtakes-while-first-is-queued", "controller",
-        "if self._may_start(job, now)), None)", "if job.phase is Phase.QUEUED and self._may_start(job, now)), None)"),
+        "if self._may_start(job, now)), None)",
+        "if job.phase is Phase.QUEUED and self._may_start(job, now)), None)"),
     # --- whose pod it is ---------------------------------------------------------------------
     Bug("earlier-attempt-taken-for-the-current", "world",
         "pod.job_uid != job.uid or pod.attempt != job.attempt:", "pod.job_uid != job.uid:"),

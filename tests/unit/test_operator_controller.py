@@ -240,3 +240,27 @@ async def test_a_job_that_backs_off_lets_the_next_one_pass() -> None:
     submit(controller, api, "second", "cells")
     await turns(controller)
     assert api.admitted == ["second"]
+
+
+class ForbiddingApi(SlowApi):
+    """As an API server that has not read its roles yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers.set()
+        self.asked = 0
+
+    async def create_pod(self, pod: Raw) -> Raw:
+        self.asked += 1
+        text = 'pods is forbidden: User "operator" cannot create resource "pods" in API group ""'
+        raise ApiError(403, "Forbidden", text)
+
+
+async def test_what_the_operator_may_not_do_is_no_failure_of_the_job() -> None:
+    api = ForbiddingApi()
+    controller = leading(api, gpus=4)
+    submit(controller, api, "job", "cells")
+    await turns(controller)
+    assert api.asked == 1, "it is asked again once the job has rested"
+    assert api.objects["job"]["status"]["phase"] == "Starting"
+    assert "failures" not in api.objects["job"]["status"]

@@ -8,6 +8,8 @@ from typing import ClassVar
 
 from sihl_api.runtime import ExitCode, Result
 
+_LONGEST = 1500
+
 
 class TrainerError(Exception):
     """What ends a container of the pod, told in full.
@@ -22,7 +24,7 @@ class TrainerError(Exception):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(reason, message)  # both in `args`: pickles across processes
         self.reason = reason
-        self.message = message
+        self.message = _plain(message)
 
     def __str__(self) -> str:
         return self.message
@@ -31,6 +33,13 @@ class TrainerError(Exception):
     def result(self) -> Result:
         """What to leave in the termination log."""
         return Result(reason=self.reason, message=self.message)
+
+
+def _plain(message: str) -> str:
+    """On one line, whatever a dataset or a store made it hold: a log shows it as it is."""
+    if len(message) > _LONGEST:
+        message = f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
 
 
 class BadData(TrainerError):

@@ -104,14 +104,20 @@ class _Pairs(list[tuple[str, Any]]):
     """A JSON object with its keys as they stand, so that one given twice is seen."""
 
 
-def _unpaired(path: Path, value: Any) -> Value:
+def _unpaired(path: Path, value: Any, depth: int = 1) -> Value:
+    if depth > _MAX_DEPTH and isinstance(value, list):
+        raise BadData("DatasetMalformed", f"{path.name}: nested more than {_MAX_DEPTH} deep")
     if isinstance(value, _Pairs):
-        pairs = {key: _unpaired(path, item) for key, item in value}
-        if len(pairs) < len(value):
-            raise BadData("DatasetMalformed", f"{path.name}: an object has a key twice: {value}")
+        pairs: dict[str, Value] = {}
+        for key, item in value:
+            if key in pairs:
+                raise BadData(
+                    "DatasetMalformed", f"{path.name}: an object has a key twice: {key!r}"
+                )
+            pairs[key] = _unpaired(path, item, depth + 1)
         return pairs
     if isinstance(value, list):
-        return [_unpaired(path, item) for item in value]
+        return [_unpaired(path, item, depth + 1) for item in value]
     return None if value is None else str(value)
 
 
@@ -181,7 +187,7 @@ class _YamlEvents:
         if isinstance(event, yaml.AliasEvent):
             raise self.refused(event, f"an alias (*{event.anchor}); write the value out")
         if getattr(event, "tag", None) not in (None, "!"):
-            raise self.refused(event, f"a tag ({event.tag}); leave it out")
+            raise self.refused(event, f"a tag ({event.tag[:80]}); leave it out")
 
     def refused(self, event: Any, why: str) -> BadData:
         return _malformed(self.path, event.start_mark.line + 1, event.start_mark.column + 1, why)

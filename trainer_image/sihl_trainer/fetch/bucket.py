@@ -22,6 +22,7 @@ from obstore.store import S3Store
 
 from sihl_api.runtime import DATASET_KEYS, Env, ExitCode
 from sihl_api.trainingjob import S3Location
+from sihl_trainer.credentials import refuse_impossible
 from sihl_trainer.errors import BadConfig, TrainerError, Unavailable
 from sihl_trainer.record.retry import persist
 
@@ -36,7 +37,8 @@ THREADS = 16
 CHUNK_BYTES = 2**20
 _ACCESS_CODES = {
     "403", "401", "AccessDenied", "AllAccessDisabled", "AuthorizationHeaderMalformed",
-    "ExpiredToken", "Forbidden", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch",
+    "AuthorizationQueryParametersError", "ExpiredToken", "Forbidden", "InvalidAccessKeyId",
+    "InvalidToken", "SignatureDoesNotMatch",
 }  # fmt: skip
 _BUCKET_CODES = {"404", "NoSuchBucket", "NotFound"}
 
@@ -77,7 +79,7 @@ def keys_from_environment(location: S3Location, environ: Mapping[str, str]) -> K
     """The keys of the Secret that a location names, as the pod is given them.
 
     Raises:
-        BadConfig: A key of the Secret is missing.
+        BadConfig: A key of the Secret is missing, or can be none.
     """
     if location.credentials is None:
         return None
@@ -88,6 +90,7 @@ def keys_from_environment(location: S3Location, environ: Mapping[str, str]) -> K
             f"Secret {location.credentials.secret_name} lacks {' and '.join(missing)}, which "
             f"reading bucket {location.bucket} takes",
         )
+    refuse_impossible(values, location.credentials.secret_name, "DatasetCredentialsInvalid")
     return Keys(values["accessKeyId"], values["secretAccessKey"])
 
 

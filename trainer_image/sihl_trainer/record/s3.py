@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from s3transfer.exceptions import RetriesExceededError
 
 from sihl_api.runtime import STORE_KEYS, STORE_OPTIONAL_KEYS, STORE_SECRET, Env
+from sihl_trainer.credentials import refuse_impossible
 from sihl_trainer.errors import BadConfig, TrainerError, Unavailable
 from sihl_trainer.record.store import CHUNK_BYTES, MissingObjectError, StoredObject
 
@@ -51,7 +52,7 @@ class S3Settings:
         """Read SIHL_STORE_*, which the pod is given from the Secret.
 
         Raises:
-            BadConfig: a key is missing, or the endpoint is not a URL.
+            BadConfig: a key is missing or can be none, or the endpoint is not a URL.
         """
         values = {key: environ.get(Env.store(key), "").strip() for key in STORE_KEYS}
         missing = [k for k, value in values.items() if not value and k not in STORE_OPTIONAL_KEYS]
@@ -62,12 +63,15 @@ class S3Settings:
                 f"it needs endpoint, bucket, accessKeyId and secretAccessKey",
             )
         endpoint = values["endpoint"]
-        if urlsplit(endpoint).scheme not in ("http", "https") or not urlsplit(endpoint).hostname:
+        url = urlsplit(endpoint)
+        if url.scheme not in ("http", "https") or not url.hostname or "@" in endpoint:
+            shown = "" if "@" in endpoint else f" {endpoint!r}"  # it may hold a password
             raise BadConfig(
                 "StoreEndpointInvalid",
-                f"Secret {STORE_SECRET}, key endpoint: {endpoint!r} is not a URL such as "
-                "https://s3.eu-west-1.amazonaws.com",
+                f"Secret {STORE_SECRET}, key endpoint:{shown} is not a URL such as "
+                "https://s3.eu-west-1.amazonaws.com, without user or password",
             )
+        refuse_impossible(values, STORE_SECRET, "StoreCredentialsInvalid")
         return cls(
             endpoint=endpoint,
             bucket=values["bucket"],
