@@ -87,7 +87,7 @@ class ControlPlane:
         kubeconfig = self.pki.kubeconfig("scheduler", "/CN=system:kube-scheduler", self.server)
         self.daemons["kube-scheduler"].start(
             [program("kube-scheduler"), f"--kubeconfig={kubeconfig}", "--leader-elect=false",
-             "--secure-port=0"]
+             "--secure-port=0", "--kube-api-qps=1000", "--kube-api-burst=2000"]
         )  # fmt: skip
         wait_until(
             lambda: controllers.require_alive() and self._has_default_account(),
