@@ -36,10 +36,16 @@ class TrainerError(Exception):
 
 
 def _plain(message: str) -> str:
-    """On one line, whatever a dataset or a store made it hold: a log shows it as it is."""
+    """Printable, whatever a dataset or a store made it hold: a log shows it as it is.
+
+    Its own line breaks are followed by an indent, so that none looks like a line of the log.
+    """
     if len(message) > _LONGEST:
         message = f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
+    lines = message.split("\n  ")
+    return "\n  ".join(
+        "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) for line in lines
+    )
 
 
 class BadData(TrainerError):
