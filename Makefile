@@ -12,7 +12,7 @@ DEMO := $(PYTHON) environment.py demo
 CODE := crds operator trainer_image local_cluster demo examples tests environment.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo clean test test-fast bench soak lint format lock crd
+.PHONY: help demo clean test test-fast soak lint format lock crd
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,9 +32,6 @@ test: lint ## everything: as test-fast, then slow tests, simulation, a real API 
 
 test-fast: lint ## what needs no cluster, in less than 90 seconds
 	$(DEV) pytest tests/unit -n 2 -m "not slow"
-
-bench: ## the operator with 15,000 jobs on a real API server; an hour or less
-	@$(DEV) python -m tests.bench.scale
 
 soak: ## the simulation for an hour or a million seeds, on all cores; what it finds is shrunk and told
 	@$(DEV) python -m tests.simulation

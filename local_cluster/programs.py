@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,14 +86,11 @@ ALL = (
     Module("helm", {"helm.sh/helm/v4/cmd/helm": "helm"}),
     Module("coredns", {"github.com/coredns/coredns": "coredns"}),
 )
-"""A cluster's."""
-KWOK = Module("kwok", {"sigs.k8s.io/kwok/cmd/kwok": "kwok"})
-"""Plays nodes and pods, for benchmarks."""
 
 
 def program(name: str) -> Path:
     """The path of a program that `build` has made."""
-    for module in (*ALL, KWOK):
+    for module in ALL:
         if name in module.programs.values():
             return _folder(module) / name
     raise KeyError(name)
@@ -108,34 +105,33 @@ def _folder(module: Module) -> Path:
     return cache_folder() / "programs" / f"{module.name}-{digest[:12]}"
 
 
-def missing_programs(modules: Iterable[Module] = ALL) -> list[Module]:
+def missing_programs() -> list[Module]:
     """Modules of which a program is not in the cache yet."""
     return [
         module
-        for module in modules
+        for module in ALL
         if not all((_folder(module) / name).exists() for name in module.programs.values())
     ]
 
 
-def build(beside: Callable[[], None] | None = None, modules: Iterable[Module] = ALL) -> None:
+def build(beside: Callable[[], None] | None = None) -> None:
     """Build what the cache does not have; say what, how far, how long.
 
     Args:
         beside: Work that waits for a network rather than for a core, done at the same time; not
             called where nothing is missing.
-        modules: Of what.
 
     Raises:
         ClusterError: This machine cannot, or a build failed.
     """
     require_debian()
     install_packages()
-    missing = missing_programs(modules)
+    missing = missing_programs()
     total = sum(len(module.programs) for module in missing)
     if not total:
         return
     go = _go()
-    say(f"building {total} programs once; all of a cluster's take some 14 minutes on 2 cores")
+    say(f"building {total} programs once; all of them take some 14 minutes on 2 cores")
     built = itertools.count(1)
 
     def build_module(module: Module) -> None:
