@@ -25,6 +25,7 @@ from tests.support.datasets import job
 from tests.support.pod import Pod
 from tests.support.s3 import READER, S3Server
 
+pytestmark = pytest.mark.slow  # a minute together
 CANARY = "CANARY7f3a9"
 AWAY = "http://127.0.0.1:1"
 

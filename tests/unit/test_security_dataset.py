@@ -21,6 +21,7 @@ from sihl_trainer.errors import BadData, TrainerError
 from sihl_trainer.fetch.main import fetch_split
 from tests.support.datasets import CLASSES, classification, job, jpeg
 
+pytestmark = pytest.mark.slow  # a minute together
 ROOT = Path(__file__).parents[2]
 KEYS = {Env.dataset("accessKeyId"): "a", Env.dataset("secretAccessKey"): "b"}
 
