@@ -76,6 +76,7 @@ def batches(
     Raises:
         BadConfig: The batch size cannot be shared evenly.
         BadData: An image cannot be decoded; names its file.
+        TrainerError: A loader process was ended from outside.
     """
     batch_size, seed = spec.training.batch_size, spec.training.seed
     if batch_size % world_size:
@@ -100,6 +101,7 @@ def validation_batches(
 
     Raises:
         BadData: An image cannot be decoded; names its file.
+        TrainerError: A loader process was ended from outside.
     """
     size = max(1, spec.training.batch_size // world_size)
     mine = [(0, index) for index in range(rank, len(dataset), world_size)]
@@ -129,10 +131,29 @@ def _load(dataset: VisionDataset, row: Iterable[Places], workers: int) -> Iterat
         pin_memory=torch.cuda.is_available(),  # from there a copy to the GPU blocks nothing
         **options,
     )
-    for batch in loader:
+    source = iter(loader)
+    while True:
+        try:
+            batch = next(source, None)
+        except (EOFError, OSError, RuntimeError) as error:
+            if not workers or not _lost(error):
+                raise
+            text = f"a process that decodes images was ended from outside ({error or 'EOF'})"
+            hint = "if the memory was short, raise runner.resources.limits.memory"
+            raise TrainerError("LoaderEnded", f"{text}; {hint}") from error
         if isinstance(batch, TrainerError):
             raise batch
+        if batch is None:
+            return
         yield batch
+
+
+def _lost(error: Exception) -> bool:
+    """Whether a loader process is gone; else it is what one of them, or this process, raised."""
+    told = str(error)
+    if isinstance(error, RuntimeError):
+        return told.startswith("DataLoader worker")  # " ... exited", " ... is killed by signal"
+    return not told.startswith("Caught ")  # gone while it handed a batch over
 
 
 class _Row(Sampler[Places]):
