@@ -46,11 +46,16 @@ format: ## format the code and mend what ruff can
 	@$(DEV) ruff format $(CODE)
 	@$(DEV) ruff check --fix $(CODE)
 
-lock: ## pin the newest versions that pyproject.toml allows, in constraints.txt
-	@head -2 constraints.txt > .constraints.txt
-	@$(DEV) uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
-		--all-extras --upgrade pyproject.toml >> .constraints.txt
-	@mv .constraints.txt constraints.txt
+LOCK := $(DEV) uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --custom-compile-command 'make lock' pyproject.toml
+LOCK_IMAGE := $(LOCK) --constraint constraints.txt --group image
+
+lock: ## pin the newest versions that pyproject.toml allows, with their hashes, for make and the images
+	@$(LOCK) --upgrade --all-extras --output-file constraints.txt
+	@$(LOCK_IMAGE) --extra operator --extra store --output-file operator/requirements.txt
+	@$(LOCK_IMAGE) --extra trainer --output-file trainer_image/requirements-cuda.txt
+	@$(LOCK_IMAGE) --extra trainer --excludes trainer_image/from-debian.txt \
+		--output-file trainer_image/requirements-cpu.txt
 
 crd: ## write crds/trainingjobs.sihl.ai.yaml from crds/sihl_api
 	@$(DEV) python -m sihl_api.crd > .crd.yaml && mv .crd.yaml crds/trainingjobs.sihl.ai.yaml

@@ -3,8 +3,8 @@
     python3 environment.py EXTRA COMMAND ...        for example: environment.py dev pytest
 
 The environment has the requirements of one of pyproject.toml's extras in the versions of
-constraints.txt. It lies outside the checkout, where several checkouts share it, and holds nothing
-of the project itself.
+constraints.txt, whose hashes are verified. It lies outside the checkout, where several checkouts
+share it, and holds nothing of the project itself.
 """
 
 import fcntl
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent
 OLDEST_PYTHON = (3, 11)
@@ -27,7 +28,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def refuse(problem: str) -> None:
+def refuse(problem: str) -> NoReturn:
     """End with the one line that says what is missing."""
     say(problem)
     sys.exit(2)
@@ -82,14 +83,24 @@ def build(folder: Path, wanted: list[str]) -> None:
     require_venv()
     python = str(folder / "bin" / "python")
     run(sys.executable, "-m", "venv", str(folder))
-    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "uv")
     listed = folder / "requirements.txt"
+    listed.write_text(pin("uv"))
+    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(listed))
     listed.write_text("".join(f"{line}\n" for line in wanted))
     # Compiled now, once: else a machine that keeps no bytecode compiles torch at each start.
     run(
         str(folder / "bin" / "uv"), "pip", "install", "--compile-bytecode", "--python", python,
         "-r", str(listed), "-c", str(ROOT / "constraints.txt"),
     )  # fmt: skip
+
+
+def pin(name: str) -> str:
+    """The lines of constraints.txt that give a package's version and hashes."""
+    lines = (ROOT / "constraints.txt").read_text()
+    found = re.search(rf"^{re.escape(name)}==(?:.*\\\n)*.*$", lines, re.MULTILINE)
+    if found is None:
+        refuse(f"constraints.txt does not pin {name}: make lock")
+    return found.group()
 
 
 def require_venv() -> None:

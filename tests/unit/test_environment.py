@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import environment
 
@@ -22,10 +25,47 @@ def test_an_extra_that_names_others_has_what_they_have() -> None:
     assert not [line for line in environment.requirements("dev") if line.startswith("sihl")]
 
 
-def test_every_requirement_is_pinned_within_what_is_allowed() -> None:
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
-    pinned = {line.split("==")[0] for line in lines if not line.startswith("#")}
-    assert {name.strip() for name in names("dev")} <= pinned
+def pinned(file: str) -> dict[str, str]:
+    """Each package's lines by its name."""
+    found: dict[str, str] = {}
+    for block in re.split(r"^(?=[a-z0-9])", (ROOT / file).read_text(), flags=re.MULTILINE)[1:]:
+        name = block.split("==")[0]
+        found[name] = found.get(name, "") + block
+    return found
+
+
+@pytest.mark.parametrize(
+    ("file", "extras"),
+    [
+        ("constraints.txt", ["dev"]),
+        ("operator/requirements.txt", ["operator", "store"]),
+        ("trainer_image/requirements-cuda.txt", ["trainer"]),
+        ("trainer_image/requirements-cpu.txt", ["trainer"]),
+    ],
+)
+def test_every_requirement_is_pinned_with_its_hashes_and_alike_everywhere(
+    file: str, extras: list[str]
+) -> None:
+    pins, everywhere = pinned(file), pinned("constraints.txt")
+    wanted = {name.strip() for extra in extras for name in names(extra)}
+    if file.endswith("-cpu.txt"):
+        wanted -= set((ROOT / "trainer_image/from-debian.txt").read_text().splitlines()[1:])
+    assert wanted <= set(pins)
+    for name, lines in pins.items():
+        assert "--hash=sha256:" in lines, name
+        if name in everywhere:  # what builds the package is in the images only
+            assert set(versions(lines)) <= set(versions(everywhere[name])), name
+
+
+def versions(lines: str) -> list[str]:
+    return re.findall(r"==([^ ;\\]+)", lines)
+
+
+def test_a_pin_is_read_with_its_hashes_and_no_others() -> None:
+    lines = environment.pin("uv").splitlines()
+    assert lines[0].startswith("uv==")
+    assert len(lines) > 1
+    assert all(line.strip().startswith("--hash=sha256:") for line in lines[1:])
 
 
 def test_the_demo_needs_no_torch() -> None:
