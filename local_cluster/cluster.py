@@ -91,7 +91,7 @@ class Cluster:
                 node.stop()
             self.services.stop()
             self.control_plane.stop()
-            self.images.registry.stop()
+            self.images.stop()
             unroute_pods()
             for path in self.state.iterdir() if self.state.exists() else []:
                 if path.is_file() and path.name != "lock":

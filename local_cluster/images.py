@@ -56,6 +56,12 @@ class Images:
             "an image registry", 60, self.registry.log,
         )  # fmt: skip
 
+    def stop(self) -> None:
+        """End the registry, and what a build that was killed left mounted."""
+        self.registry.stop()
+        if (self.state / "buildah").exists():
+            self._buildah("rm", "--all")
+
     def build(
         self,
         tag: str,
@@ -90,8 +96,8 @@ class Images:
         reference = f"{REGISTRY}/{tag}"
         self._ensure_base()
         command: list[str | Path] = [
-            "bud", "--layers", "--isolation", "chroot", "--network", "host", "--pull-never",
-            "--tag", reference, "--file", dockerfile,
+            "bud", "--layers", "--force-rm", "--isolation", "chroot", "--network", "host",
+            "--pull-never", "--tag", reference, "--file", dockerfile,
         ]  # fmt: skip
         for path in _MOUNTED:
             if Path(path).exists():
