@@ -47,6 +47,8 @@ Place = tuple[int | None, Reason]
 
 _NOBODY = Queue()
 _RETRY_SECONDS = 2.0
+_REFRESHES_A_SECOND = 10.0
+"""So many positions are written at most: with hundreds of queues the API server has other work."""
 _OCCUPIED = ("WaitingForQueue", "Another job of the queue is active.")
 _BEHIND = ("WaitingForQueue", "Other jobs of the queue come first.")
 _NEXT = ("WaitingForQueue", "The job is the next of its queue.")
@@ -94,7 +96,13 @@ class Controller:
         """Jobs whose act the API server refused: they hold up nobody until they are tried again."""
         self._settled: WeakKeyDictionary[JobView, Place] = WeakKeyDictionary()
         """Views of jobs that wait, and as whom: nothing is to be written for these."""
+        self._outdated: WeakKeyDictionary[JobView, tuple[str, float]] = WeakKeyDictionary()
+        """Views whose position is to be written at that time, if they wait for the same reason."""
         self._refreshed: dict[Key, float] = {}
+        """When a job's position was written last."""
+        self._slots: dict[Key, float] = {}
+        """When a job's position is to be written; the next free slot stands beside."""
+        self._next_slot = 0.0
         self._stopping: dict[Key, float] = {}
         self._timers: list[tuple[float, Key]] = []
         self._alarms: dict[Key, float] = {}
@@ -138,6 +146,7 @@ class Controller:
                 items, version = await self._api.list_all(kind)
                 self.world.saw_all(kind, items, version)
         self._refreshed = {k: v for k, v in self._refreshed.items() if k in self.world.jobs}
+        self._slots = {k: v for k, v in self._slots.items() if k in self.world.jobs}
         self.wake()
 
     async def run(self) -> None:
@@ -255,7 +264,7 @@ class Controller:
         shown = queue.line[:POSITIONS]
         for position, job in enumerate(shown, start=1):
             verdict = verdicts.get(job.key)
-            reason = why
+            reason = _BEHIND if why == _OCCUPIED and position > 1 else why
             if verdict is not None and verdict.admitted:
                 if job.phase is Phase.QUEUED:
                     continue
@@ -297,6 +306,9 @@ class Controller:
         if job.key in self._busy or self._settled.get(job) == place:
             return
         position, reason = place
+        why, until = self._outdated.get(job, ("", 0.0))
+        if why == reason[0] and now < until:
+            return
         if job.retry_after > now:
             reason = _as_told(job) or reason
         creating = (job.uid, job.attempt) in self._creating
@@ -310,15 +322,27 @@ class Controller:
         if decision.due is not None:
             self._at(decision.due, job.key)
         if decision.refresh:
-            again = self._refreshed.get(job.key, 0.0) + self._settings.position_interval
-            if now < again:
-                self._at(again, job.key)
+            due = self._refresh_due(job.key, now)
+            if now < due:
+                self._at(due, job.key)
+                if decision.due is None:
+                    self._outdated[job] = (reason[0], due)
                 return
             self._refreshed[job.key] = now
         if decision.status or decision.delete or decision.create:
             self._spawn(job, self._carry_out(job, decision))
         elif in_line(job) and decision.due is None:
             self._settled[job] = place
+
+    def _refresh_due(self, key: Key, now: float) -> float:
+        """When a job's position may be written: not before `position_interval`, then in turn."""
+        due = self._refreshed.get(key, -math.inf) + self._settings.position_interval
+        if now < due:
+            return due
+        if key not in self._slots:
+            self._slots[key] = max(now, self._next_slot)
+            self._next_slot = self._slots[key] + 1 / _REFRESHES_A_SECOND
+        return self._slots.pop(key) if self._slots[key] <= now else self._slots[key]
 
     def _at(self, when: float, key: Key) -> None:
         """Have a job decided on anew, at that time at the latest."""

@@ -105,6 +105,22 @@ class Operator:
         return web.Response(status=503 if fault else 200, text=fault or "ok")
 
 
+class _NoDifferences(kopf.DiffBaseStorage):
+    """Nothing of kopf's is kept on an object, and no handler asks what changed.
+
+    kopf's own storages would copy every object for every event: a sixth of the operator's time.
+    """
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Nowhere."""
+
+
 def registry(operator: Operator) -> kopf.OperatorRegistry:
     """kopf's handlers: they put what they see into the world and wake the loop, nothing else."""
     handlers = kopf.OperatorRegistry()
@@ -114,6 +130,7 @@ def registry(operator: Operator) -> kopf.OperatorRegistry:
         settings.posting.enabled = False
         settings.scanning.disabled = True
         settings.peering.standalone = True
+        settings.persistence.diffbase_storage = _NoDifferences()
         await operator.start()
 
     @kopf.on.cleanup(registry=handlers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from itertools import pairwise
 from typing import Any
 
 from sihl_operator.controller import Controller
@@ -264,3 +265,29 @@ async def test_what_the_operator_may_not_do_is_no_failure_of_the_job() -> None:
     assert api.asked == 1, "it is asked again once the job has rested"
     assert api.objects["job"]["status"]["phase"] == "Starting"
     assert "failures" not in api.objects["job"]["status"]
+
+
+async def test_positions_of_many_queues_are_written_a_few_a_second_until_all_are_right() -> None:
+    api = SlowApi()
+    api.answers.set()
+    controller = leading(api, gpus=0)
+    now = NOW
+    controller._clock = lambda: now
+    for number in range(120):
+        submit(controller, api, f"job-{number:03}", f"queue-{number % 20}", phase=None)
+    await turns(controller, 3)
+    now += 3600
+    for number in range(40):
+        controller.world.lose_job(("team", f"job-{number:03}"))
+    written = [api.version]
+    while len(written) < 100:
+        await turns(controller, 1)
+        written.append(api.version)
+        now += 0.1
+    heads = 20  # a new reason is told at once
+    rest = 60
+    assert written[1] - written[0] <= heads + 1
+    assert all(after - before <= 2 for before, after in pairwise(written[1:]))
+    assert written[-1] - written[0] == heads + rest
+    told = [api.objects[f"job-{n:03}"]["status"]["queuePosition"] for n in range(40, 120)]
+    assert told == [1 + n // 20 for n in range(80)]
