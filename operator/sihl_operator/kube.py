@@ -19,6 +19,7 @@ import orjson
 from kubernetes import client, config
 
 from sihl_api.trainingjob import API_VERSION, PLURAL
+from sihl_operator.views import lean
 
 JOBS = f"/apis/{API_VERSION}/{PLURAL}"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
@@ -97,7 +98,7 @@ class KubeApi:
             while True:
                 query = {"limit": str(_PAGE)} | ({"continue": following} if following else {})
                 page = await self._call("GET", path, query=query)
-                items += page["items"]
+                items += map(lean, page["items"])  # of thousands each byte counts
                 version = page["metadata"]["resourceVersion"]
                 following = page["metadata"].get("continue") or ""
                 if not following:

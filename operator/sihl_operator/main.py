@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import logging
 import sys
 import time
@@ -24,6 +26,9 @@ from sihl_operator.world import World
 log = logging.getLogger(__name__)
 
 _SILENT_SECONDS = 90.0
+_FIRST_LOOK_SECONDS = 20.0
+_GARBAGE_THRESHOLD = 50_000
+"""Objects between two collections: thousands of jobs are millions of objects, and no garbage."""
 
 
 class Operator:
@@ -37,7 +42,11 @@ class Operator:
         self._tasks: list[asyncio.Task[Any]] = []
 
     async def start(self) -> None:
-        """Connect, serve metrics, and begin to compete for the lead."""
+        """Connect, serve metrics, compete for the lead, and decide for the first time.
+
+        kopf's watches begin afterwards: with thousands of jobs their first events take longer than
+        all decisions.
+        """
         self.api = await KubeApi(self.metrics.wrote, self.settings.watch_namespaces).__aenter__()
         self.leader = Leader(self.api, self.settings, time.monotonic)
         self.controller = Controller(
@@ -55,6 +64,13 @@ class Operator:
                 ("progress", follow_progress(self.world, self.controller, self.settings)),
             )
         ]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_LOOK_SECONDS):
+                await self._first_look()
+
+    async def _first_look(self) -> None:
+        while not self.synced or self.leader.leading != self.controller.leading:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)  # two conditions of two tasks
 
     async def stop(self) -> None:
         """Let go of the lead, then end."""
@@ -181,6 +197,7 @@ def main() -> int:
     except ValueError as error:
         print(f"sihl-operator: {error}", file=sys.stderr)
         return 2
+    gc.set_threshold(_GARBAGE_THRESHOLD, 20, 50)
     logging.getLogger("kopf").setLevel(logging.WARNING)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # a line for each probe
     kopf.run(

@@ -17,6 +17,7 @@ from sihl_operator.views import (
     Raw,
     Resources,
     Usage,
+    lean,
     node_view,
     pod_view,
     usage_view,
@@ -51,7 +52,7 @@ class World:
         """A job as a watch, a list or a write's answer tells it."""
         if not self._newer("job", raw, deleted):
             return
-        job = JobView(raw)
+        job = JobView(lean(raw))
         self.lose_job(job.key)
         if not deleted:
             self.jobs[job.key] = job
