@@ -12,7 +12,7 @@ DEMO := $(PYTHON) environment.py demo
 CODE := crds operator trainer_image local_cluster demo examples tests environment.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo clean test test-fast soak lint format lock crd
+.PHONY: help demo clean test test-fast soak bench lint format lock crd
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,11 @@ test-fast: lint ## what needs no cluster, in less than 90 seconds
 
 soak: ## the simulation for an hour or a million seeds, on all cores; what it finds is shrunk and told
 	@$(DEV) python -m tests.simulation
+
+bench: ## what fetching, checkpoints and 15,000 jobs cost (some 40 minutes): see docs/benchmarks.md
+	$(DEV) python -m tests.bench.fetch
+	$(DEV) python -m tests.bench.checkpoint
+	$(DEV) python -m tests.bench.scale
 
 lint: ## formatting, lint, types, imports
 	@$(DEV) ruff format --check $(CODE)
