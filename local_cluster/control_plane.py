@@ -12,6 +12,28 @@ from local_cluster.process import Daemon, run, wait_until
 from local_cluster.programs import program
 from local_cluster.settings import DOMAIN, KUBERNETES_IP, SERVICE_CIDR
 
+_AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "omitManagedFields": True,
+    "rules": [
+        {
+            "level": "Metadata",
+            "resources": [
+                {"group": "", "resources": ["secrets", "serviceaccounts/token", "events"]},
+                {"group": "coordination.k8s.io"},
+            ],
+        },
+        {
+            "level": "RequestResponse",
+            "verbs": ["create", "update", "patch", "delete", "deletecollection"],
+        },
+        {"level": "Metadata"},
+    ],
+}
+"""What was written, as it then was; of reading, only that it happened. No Secret's content."""
+
 
 def free_port() -> int:
     """A TCP port of loopback that nothing listens on now."""
@@ -55,7 +77,7 @@ class ControlPlane:
 
     @property
     def audit_log(self) -> Path:
-        """What the API server was asked, one JSON object a line; with `audit` only."""
+        """What the API server was asked, and what was written; with `audit` only."""
         return self.state / "audit.jsonl"
 
     @property
@@ -166,8 +188,7 @@ class ControlPlane:
             command += ["--bind-address=127.0.0.1", "--endpoint-reconciler-type=none"]
         if self.audit:
             policy = self.state / "audit-policy.json"
-            everything = {"kind": "Policy", "rules": [{"level": "Metadata"}]}
-            policy.write_text(json.dumps({"apiVersion": "audit.k8s.io/v1", **everything}))
+            policy.write_text(json.dumps(_AUDIT_POLICY))
             command += [f"--audit-log-path={self.audit_log}", f"--audit-policy-file={policy}"]
         return command
 

@@ -480,6 +480,9 @@ class Controller:
     async def _create(self, job: JobView) -> None:
         """Create the pod of the current attempt, or find out who has its name."""
         key = (job.namespace, pod_name(job.queue))
+        if job.spec_fault:  # what was valid when it was admitted: the operator has been upgraded
+            await self._refused(job, ApiError(422, "Invalid", job.spec_fault))
+            return
         pod = render_pod(job, job.attempt, job.queue, self._settings)
         occupant = self.world.pods.get(key)
         if occupant is not None and occupant.ended and not occupant.gone:

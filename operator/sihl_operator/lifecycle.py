@@ -79,12 +79,15 @@ def suspended_while_waiting(job: JobView, pod: PodView | None, moment: Moment) -
     return Decision(status=status.stopped(job, text, moment.now, saved=False))
 
 
-def badly_queued(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
-    """A queue that cannot be is never admitted; its user can mend the annotation."""
-    fault = None if job.active else queue_fault(job.wanted_queue)
-    if fault is None:
+def not_accepted(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
+    """A queue or a spec that cannot be is never admitted; its user can mend it."""
+    if job.active:
         return None
-    return _written(job, status.refused(job, "InvalidQueue", fault, moment.now))
+    if fault := queue_fault(job.wanted_queue):
+        return _written(job, status.refused(job, "InvalidQueue", fault, moment.now))
+    if job.spec_fault:
+        return _written(job, status.refused(job, "InvalidSpec", job.spec_fault, moment.now))
+    return None
 
 
 def waiting(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
@@ -308,7 +311,7 @@ POLICIES: tuple[Policy, ...] = (
     deleted,
     finished,
     suspended_while_waiting,
-    badly_queued,
+    not_accepted,
     waiting,
     without_pod,
     over,

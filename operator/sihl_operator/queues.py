@@ -25,6 +25,7 @@ def in_line(job: JobView) -> bool:
         and not job.suspend
         and job.phase in (None, Phase.QUEUED, Phase.STOPPED)
         and queue_fault(job.wanted_queue) is None
+        and job.spec_fault is None
     )
 
 

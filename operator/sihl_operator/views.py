@@ -9,6 +9,8 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
+from pydantic import ValidationError
+
 from sihl_api.runtime import (
     FETCH_TRAIN_CONTAINER,
     FETCH_VALIDATION_CONTAINER,
@@ -16,7 +18,7 @@ from sihl_api.runtime import (
     Result,
     read_result,
 )
-from sihl_api.trainingjob import GROUP, QUEUE_ANNOTATION, Phase, TrainingJobStatus
+from sihl_api.trainingjob import GROUP, QUEUE_ANNOTATION, Phase, TrainingJobSpec, TrainingJobStatus
 from sihl_api.units import quantity, seconds
 
 JOB_UID_LABEL = f"{GROUP}/job-uid"
@@ -104,6 +106,19 @@ class JobView:
         """As the API server defaulted it."""
         spec: Raw = self.raw["spec"]
         return spec
+
+    @cached_property
+    def spec_fault(self) -> str | None:
+        """Why no trainer takes the spec, or None: an older CRD may have let more pass."""
+        try:
+            TrainingJobSpec.model_validate(self.spec)
+        except ValidationError as error:
+            faults = [
+                f"{'.'.join(map(str, ('spec', *each['loc'])))}: {each['msg']}"
+                for each in error.errors(include_input=False, include_url=False)
+            ]
+            return f"{'; '.join(faults[:3])}. Correct it, or delete the job and create it anew."
+        return None
 
     @cached_property
     def status(self) -> TrainingJobStatus:

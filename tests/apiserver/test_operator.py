@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
@@ -42,7 +46,10 @@ SAVED = CheckpointStatus(step=7, uri="s3://b/c/7", saved_at="2027-01-15T08:00:00
 class Process:
     """One replica of the operator."""
 
-    def __init__(self, identity: str, kubeconfig: Path, log: Path) -> None:
+    def __init__(
+        self, identity: str, kubeconfig: Path, log: Path, module: str = "sihl_operator.main",
+        **environ: str,
+    ) -> None:  # fmt: skip
         self.metrics_port, self.liveness_port = free_port(), free_port()
         self.log = log
         given = {
@@ -55,10 +62,10 @@ class Process:
             "SIHL_OPERATOR_RETRY_BACKOFF": "1s",
             "SIHL_OPERATOR_LOST_NODE_TIMEOUT": "2s",
         }
-        with log.open("wb") as file:
+        with log.open("ab") as file:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "sihl_operator.main"],
-                env={**os.environ, **given}, stdout=file, stderr=file,
+                [sys.executable, "-m", module],
+                env={**os.environ, **given, **environ}, stdout=file, stderr=file, cwd=ROOT,
             )  # fmt: skip
 
     def get(self, port: int, path: str) -> str:
@@ -92,6 +99,10 @@ class Process:
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
 
+    def ended(self) -> int | None:
+        """Its exit status, if it has one."""
+        return self._process.poll()
+
     def end(self) -> int:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGCONT)
@@ -115,6 +126,7 @@ class Team:
 
     def __init__(self, api: client.ApiClient, namespace: str) -> None:
         self.namespace = namespace
+        self.patience = 60.0
         self.core = client.CoreV1Api(api)
         self._custom = client.CustomObjectsApi(api)
         self._where = (GROUP, VERSION, namespace, PLURAL)
@@ -130,6 +142,22 @@ class Team:
         }
         created: dict[str, Any] = self._custom.create_namespaced_custom_object(*self._where, job)
         return created
+
+    def probe(self, spec: dict[str, Any]) -> str:
+        """Whether the API server would take a job of this spec."""
+        job = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "TrainingJob",
+            "metadata": {"name": "probe"},
+            "spec": spec,
+        }
+        try:
+            self._custom.create_namespaced_custom_object(*self._where, job, dry_run="All")
+        except ApiException as error:
+            if error.status != 422:
+                raise
+            return "refused"
+        return "accepted"
 
     def change(self, name: str, **spec: Any) -> None:
         self._custom.patch_namespaced_custom_object(*self._where, name, {"spec": spec})
@@ -155,7 +183,7 @@ class Team:
             return status if status.get("phase") in phases else None
 
         try:
-            return eventually(there, 60, 0.05)
+            return eventually(there, self.patience, 0.05)
         except AssertionError:
             raise AssertionError(
                 f"{name} is not {phases}: {json.dumps(self.status(name))}"
@@ -171,8 +199,8 @@ class Team:
 
         return eventually(there, 60, 0.05)
 
-    def pod(self, queue: str = "cells", job: str = "", attempt: int = 1) -> Any:
-        """A queue's pod, scheduled, as soon as it serves the job."""
+    def pod(self, queue: str = "cells", job: str = "", attempt: int | None = 1) -> Any:
+        """A queue's pod, scheduled, as soon as it serves the job; attempt None: any."""
 
         def there() -> Any:
             pod = self.pod_now(queue)
@@ -180,10 +208,11 @@ class Team:
                 return None
             labels = pod.metadata.labels
             serves = not job or labels["sihl.ai/job"] == job
-            return pod if serves and labels["sihl.ai/attempt"] == str(attempt) else None
+            right = attempt in (None, int(labels["sihl.ai/attempt"]))
+            return pod if serves and right else None
 
         try:
-            return eventually(there, 60, 0.05)
+            return eventually(there, self.patience, 0.05)
         except AssertionError:
             found = self.pod_now(queue)
             raise AssertionError(f"no such pod, but {found and found.metadata.labels}") from None
@@ -203,7 +232,7 @@ class Team:
             pod = self.pod_now(queue)
             return pod if pod is not None and pod.metadata.deletion_timestamp else None
 
-        return eventually(there, 60, 0.05)
+        return eventually(there, self.patience, 0.05)
 
     def clear(self) -> None:
         for job in self._custom.list_namespaced_custom_object(*self._where)["items"]:
@@ -253,7 +282,7 @@ def test_a_job_goes_from_submission_to_success_in_six_writes_at_most(
 
 def test_probes_and_metrics_tell_the_truth(operator: Process) -> None:
     assert operator.ready()
-    assert operator.alive()
+    eventually(operator.alive, 60, 0.1)  # after its first decisions, which are after it is ready
 
 
 def test_one_job_of_a_queue_runs_at_a_time_and_the_others_know_their_places(
@@ -430,6 +459,141 @@ def test_another_replica_takes_over_from_a_leader_that_is_lost_and_nothing_runs_
         assert team.phase("waiting", "Succeeded")["attempt"] == 1
         if how == signal.SIGSTOP:
             eventually(lambda: not leader.leads(), 60, 0.1)
+
+
+# --- an operator that dies all the time ------------------------------------------------------
+
+
+def test_an_operator_that_is_killed_after_any_write_leaves_what_the_next_one_can_finish(
+    team: Team, kubelet: HandKubelet, operator: Process, kubeconfig: Path, tmp_path: Path
+) -> None:
+    """The n-th of ten jobs, each in its own queue, has the operator killed after its n-th write."""
+    team.patience = 120
+    deaths: list[str] = []
+    over = threading.Event()
+
+    def live_and_die() -> None:
+        while not over.is_set():
+            process = Process(
+                "mortal", kubeconfig, tmp_path / "log", "tests.support.mortal",
+                MORTAL_FOLDER=str(tmp_path), SIHL_OPERATOR_ALLOW_CPU="true",
+            )  # fmt: skip
+            eventually(lambda p=process: over.is_set() or p.ended() is not None, 300, 0.1)
+            if process.end() == -signal.SIGKILL:
+                deaths.append(process.log.read_text().rsplit("dies after ", 1)[1].splitlines()[0])
+
+    def whole_life(name: str) -> None:
+        team.submit(name, project=name, runner={**SPEC["runner"], "gpus": 0})
+        first = team.pod(name, attempt=None)
+        kubelet.runs(first)
+        team.phase(name, "Running")
+        team.change(name, suspend=True)
+        leaving = team.leaving(name)
+        assert leaving.metadata.uid == first.metadata.uid
+        kubelet.ends(leaving, ExitCode.STOPPED, Result(reason="Stopped", step=7, checkpoint=SAVED))
+        kubelet.removes(leaving)
+        status = team.phase(name, "Stopped")
+        saved = next(c for c in status["conditions"] if c["type"] == "CheckpointSaved")
+        if "checkpoint" in status:
+            assert (saved["status"], status["checkpoint"]["step"]) == ("True", 7)
+        else:  # the pod ended and went while no operator was there to read its result
+            assert saved["status"] == "Unknown"
+        team.change(name, suspend=False)
+        second = team.pod(name, attempt=None)
+        assert int(second.metadata.labels["sihl.ai/attempt"]) > int(
+            first.metadata.labels["sihl.ai/attempt"]
+        )
+        kubelet.runs(second)
+        team.phase(name, "Running")
+        kubelet.ends(second, 0, Result(reason="Completed", step=9, model=MODEL))
+        status = team.phase(name, "Succeeded")
+        assert status["attempt"] == int(second.metadata.labels["sihl.ai/attempt"])
+        assert not status.get("failures")
+
+    operator.signal(signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor(11) as pool:
+            mortal = pool.submit(live_and_die)
+            try:
+                lives = [pool.submit(whole_life, f"fells-{number}") for number in range(1, 11)]
+                for life in lives:
+                    life.result()
+            finally:
+                over.set()
+            mortal.result()
+    finally:
+        operator.signal(signal.SIGCONT)
+    assert len(deaths) == 10, deaths
+
+
+# --- a new version over old objects ----------------------------------------------------------
+
+
+def _loosened(schema: Any) -> Any:
+    """A schema as an early version might have been: without rules, bounds and defaults."""
+    if isinstance(schema, list):
+        return [_loosened(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    strict = {"x-kubernetes-validations", "default", "pattern", "minimum", "minLength"}
+    return {
+        key: _loosened(value)
+        for key, value in schema.items()
+        if key not in strict or isinstance(value, dict)  # a property may have such a name
+    }
+
+
+def test_jobs_of_an_older_crd_go_on_under_the_new_one(
+    team: Team, api: client.ApiClient, kubelet: HandKubelet, operator: Process
+) -> None:
+    extensions = client.ApiextensionsV1Api(api)
+    new = yaml.safe_load((ROOT / "crds" / "trainingjobs.sihl.ai.yaml").read_text())
+    old = copy.deepcopy(new)
+    old["spec"]["versions"][0]["schema"] = _loosened(old["spec"]["versions"][0]["schema"])
+    bare = {key: value for key, value in SPEC.items() if key != "runner"}
+
+    def install(crd: dict[str, Any], strict: bool) -> None:
+        name = crd["metadata"]["name"]
+        found = extensions.read_custom_resource_definition(name)
+        metadata = {"name": name, "resourceVersion": found.metadata.resource_version}
+        extensions.replace_custom_resource_definition(name, {**crd, "metadata": metadata})
+
+        def serves() -> bool:
+            probe = team.probe({**bare, "project": "Not A Name"})
+            return probe == ("refused" if strict else "accepted")
+
+        eventually(serves, 60, 0.1)
+
+    install(old, strict=False)
+    try:
+        team.submit("running", runner={"gpus": 1})
+        kubelet.runs(pod := team.pod(job="running"))
+        team.phase("running", "Running")
+        team.submit("bare", runner={"gpus": 1})
+        assert "retries" not in team.job("bare")["spec"]["runner"]
+        team.submit("wrong", project="wrong", training={"maxSteps": -5}, runner={"gpus": 1})
+        assert "maxSteps" in team.told("wrong", "Accepted", "InvalidSpec")["message"]
+        ruled_out = {"optimizer": {"name": "AdamW", "momentum": 0.9}}
+        team.submit("unruly", project="unruly", training=ruled_out, runner={"gpus": 1})
+        kubelet.runs(team.pod("unruly"))
+        team.phase("unruly", "Running")
+    finally:
+        install(new, strict=True)
+    assert team.job("bare")["spec"]["runner"]["retries"] == 3, "the new version's default"
+    kubelet.ends(pod, 0, Result(reason="Completed", model=MODEL))
+    assert team.phase("running", "Succeeded")["attempt"] == 1
+    kubelet.ends(team.pod(job="bare"), 0, Result(reason="Completed", model=MODEL))
+    team.phase("bare", "Succeeded")
+    # What the new rules forbid can still be stopped, told about and deleted; only not be repeated.
+    team.change("unruly", suspend=True)
+    leaving = team.leaving("unruly")
+    kubelet.ends(leaving, ExitCode.STOPPED, Result(reason="Stopped", step=7, checkpoint=SAVED))
+    kubelet.removes(leaving)
+    assert team.phase("unruly", "Stopped")["checkpoint"]["step"] == 7
+    with pytest.raises(ApiException, match="momentum belongs to SGD"):
+        team.submit("unruly-again", training=ruled_out)
+    for name in ("unruly", "wrong"):
+        team.delete(name)
 
 
 # --- the API server as the operator calls it -------------------------------------------------

@@ -570,6 +570,6 @@ def test_a_pod_that_bears_our_labels_wrongly_is_passed_over(
         with serving(admin, kubeconfig, tmp_path / "log") as process:
             process.wait_until_it_leads()
             eventually(process.ready, 30, 0.1)
-            assert process.alive()
+            eventually(process.alive, 60, 0.1)
     finally:
         core.delete_namespaced_pod("forged", TEAM, grace_period_seconds=0)

@@ -346,6 +346,10 @@ class Harness:
         except (OSError, ValueError):
             return None
 
+    def log(self, project: str, namespace: str = NAMESPACE) -> str:
+        """What the trainer in a queue's pod has printed."""
+        return self.cluster.kubectl("logs", f"{project}-runner", "-n", namespace, "-c", "trainer")
+
     def condition(self, name: str, kind: str, namespace: str = NAMESPACE) -> Job:
         """A condition of a job; empty where it has none of that type."""
         conditions = self.status(name, namespace).get("conditions", [])

@@ -139,6 +139,34 @@ def test_a_store_that_is_away_for_a_while_costs_waiting_and_nothing_else(
     assert harness.condition(name, "CheckpointSaved", SLOW)["reason"] == "Saved"
 
 
+def test_a_checkpoint_torn_at_any_of_its_files_is_passed_over_for_the_one_before(
+    harness: Harness,
+) -> None:
+    name, queue = "torn", "q-torn"
+    harness.submit(name, queue, LONG)
+    harness.wait_stage(name, queue, "Training", step=2)
+    harness.suspend(name)
+    status = harness.wait(name, "Stopped")
+    whole, torn = status["checkpoint"]["step"], set[str]()
+    while True:
+        # Each attempt goes on from the one whole checkpoint, and leaves one that is then torn.
+        harness.suspend(name, False)
+        harness.wait_stage(name, queue, "Training", step=status["checkpoint"]["step"] + 1)
+        log = harness.log(queue)
+        assert f"Resuming from step {whole}:" in log
+        assert log.count("Skipping a torn checkpoint") == len(torn)
+        harness.suspend(name)
+        status = harness.wait(name, "Stopped")
+        prefix = status["checkpoint"]["uri"].removeprefix(f"s3://{harness.store.bucket}/")
+        files = {key.rsplit("/", 1)[1]: key for key in harness.store.keys(prefix)}
+        if not files.keys() - torn:
+            break
+        file = min(files.keys() - torn)
+        harness.store.put(files[file], harness.store.get(files[file])[:-1])
+        torn.add(file)
+    assert torn == {"manifest.json", "model.safetensors", "optimizer.safetensors", "state.json"}
+
+
 def test_an_upgrade_of_the_operator_disturbs_no_job(harness: Harness) -> None:
     harness.submit("upgraded", "q-upgraded", LONG)
     harness.wait("upgraded", "Running")

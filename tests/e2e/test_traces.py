@@ -13,9 +13,9 @@ import yaml
 from local_cluster.process import run
 from local_cluster.programs import program
 from tests.e2e.harness import NAMESPACE, SLOW, SYSTEM, Harness, Job
+from tests.e2e.witness import OPERATOR, Witness, writes
 
 HERE = Path(__file__).parent
-ACCOUNT = f"system:serviceaccount:{SYSTEM}:sihl-operator"
 RARE = {("trainingjobs", "get"), ("pods", "get")}  # asked only after a conflict
 _LARGEST = 1 << 20
 
@@ -43,6 +43,16 @@ def granted(harness: Harness) -> set[tuple[str, str]]:
     return {(name, verb) for rule in rules for name in rule["resources"] for verb in rule["verbs"]}
 
 
+def test_no_write_of_the_whole_run_broke_an_invariant(harness: Harness) -> None:
+    witness, kinds = Witness(), set()
+    for write in writes(entries(harness.cluster.control_plane.audit_log)):
+        witness.see(write)
+        kinds.add((write.kind, write.user == OPERATOR, write.gone))
+    assert witness.broken == []
+    seen = {("Pod", True, False), ("Pod", False, False), ("Pod", False, True)}
+    assert kinds >= seen | {("TrainingJob", True, False), ("TrainingJob", False, False)}
+
+
 def test_the_operator_asked_for_nothing_that_it_was_not_given_and_used_what_it_was(
     harness: Harness, request: pytest.FixtureRequest
 ) -> None:
@@ -50,7 +60,7 @@ def test_the_operator_asked_for_nothing_that_it_was_not_given_and_used_what_it_w
     refused: set[tuple[str, str]] = set()
     for entry in entries(harness.cluster.control_plane.audit_log):
         target = entry.get("objectRef")
-        if entry["user"]["username"] != ACCOUNT or target is None:
+        if entry["user"]["username"] != OPERATOR or target is None:
             continue
         parts = (target["resource"], target.get("subresource"))
         asked = ("/".join(part for part in parts if part), entry["verb"])

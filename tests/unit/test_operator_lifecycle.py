@@ -10,6 +10,7 @@ from sihl_api.trainingjob import CheckpointStatus, ConditionType, ModelStatus, P
 from sihl_operator import status as say
 from sihl_operator.decision import Decision
 from sihl_operator.lifecycle import Moment, decide
+from sihl_operator.queues import in_line
 from sihl_operator.settings import Settings
 from sihl_operator.views import JobView, PodView
 from tests.support.objects import NOW, RUNNING, Raw, ended, job, pod, waiting
@@ -72,6 +73,16 @@ def test_a_queue_that_cannot_be_is_not_accepted_and_the_rule_is_told(name: str) 
     status, reason, message = condition(decision, ConditionType.ACCEPTED)
     assert (status, reason) == ("False", "InvalidQueue")
     assert "lower-case" in message
+
+
+def test_a_spec_that_no_trainer_takes_is_not_accepted_and_its_field_is_told() -> None:
+    wrong = job(training={"maxSteps": -5})
+    decision = decide(wrong, None, MOMENT)
+    status, reason, message = condition(decision, ConditionType.ACCEPTED)
+    assert (status, reason) == ("False", "InvalidSpec")
+    assert message.startswith("spec.training.maxSteps: ")
+    assert not in_line(wrong)
+    assert in_line(job(training={"maxSteps": 5}))
 
 
 def test_a_job_suspended_while_it_waits_is_stopped_and_says_there_is_no_checkpoint() -> None:
