@@ -1,6 +1,7 @@
 """`python -m tests.support.mortal`: the operator, killed right after certain writes took effect.
 
-`MORTAL_FOLDER` has a file for each job named `fells-N`, as long as its writes have been many; the process whose write is the N-th kills itself, as `kill -9` would.
+`MORTAL_FOLDER` has a file for each job named `fells-N`, as long as its writes have been many. The
+process whose write is the N-th kills itself, as `kill -9` would.
 """
 
 from __future__ import annotations
