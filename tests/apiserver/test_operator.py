@@ -478,7 +478,8 @@ def test_an_operator_that_is_killed_after_any_write_leaves_what_the_next_one_can
                 "mortal", kubeconfig, tmp_path / "log", "tests.support.mortal",
                 MORTAL_FOLDER=str(tmp_path), SIHL_OPERATOR_ALLOW_CPU="true",
             )  # fmt: skip
-            eventually(lambda p=process: over.is_set() or p.ended() is not None, 300, 0.1)
+            while process.ended() is None and not over.wait(0.1):
+                pass
             if process.end() == -signal.SIGKILL:
                 deaths.append(process.log.read_text().rsplit("dies after ", 1)[1].splitlines()[0])
 
