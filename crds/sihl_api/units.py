@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 
 DURATION_PATTERN = r"^([0-9]{1,7}h)?([0-9]{1,7}m)?([0-9]{1,7}s)?$"
 QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]+)?([numkMGTPE]|[KMGTPE]i|[eE][0-9]{1,2})?$"
@@ -34,6 +35,7 @@ def seconds(duration: str) -> int:
     return hours * 3600 + minutes * 60 + rest
 
 
+@lru_cache(maxsize=4096)
 def quantity(text: str | int | float) -> Decimal:
     """The number that a Kubernetes quantity such as `500m`, `2` or `20Gi` stands for.
 

@@ -107,7 +107,6 @@ class Controller:
         self._timers: list[tuple[float, Key]] = []
         self._alarms: dict[Key, float] = {}
         """By job, the first of its timers; the others are void."""
-        self._listing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -119,14 +118,9 @@ class Controller:
         """Something changed."""
         self._wake.set()
 
-    async def lead(self) -> None:
-        """Begin to act: read everything anew, and decide on all of it.
-
-        Raises:
-            ApiError: It cannot be read.
-        """
+    def lead(self) -> None:
+        """Begin to act: decide on everything."""
         self._creating.clear()
-        await self.relist()
         self.world.touch_everything()
         self._began = True
         self.wake()
@@ -134,20 +128,6 @@ class Controller:
     def follow(self) -> None:
         """Stop acting."""
         self._began = False
-
-    async def relist(self) -> None:
-        """Read everything, because a watch can lie.
-
-        Raises:
-            ApiError: It cannot be read.
-        """
-        async with self._listing:  # two at once could be told in the wrong order
-            for kind in ("node", "pod", "job"):
-                items, version = await self._api.list_all(kind)
-                self.world.saw_all(kind, items, version)
-        self._refreshed = {k: v for k, v in self._refreshed.items() if k in self.world.jobs}
-        self._slots = {k: v for k, v in self._slots.items() if k in self.world.jobs}
-        self.wake()
 
     async def run(self) -> None:
         """Rounds for ever; between them, wait for a change or for something that is due."""
@@ -171,7 +151,9 @@ class Controller:
                     self.wake()
 
     def _pause(self) -> float:
-        due = self._timers[0][0] - self._clock() if self._timers else 10.0
+        if not self._timers or not self.leading:  # whoever does not lead rings no timer
+            return 10.0
+        due = self._timers[0][0] - self._clock()
         return min(10.0, max(0.01, due))
 
     # --- deciding ----------------------------------------------------------------------------
@@ -186,6 +168,8 @@ class Controller:
         for key in sorted(dirty):  # the same order always: a history can be played again
             job = self.world.jobs.get(key)
             if job is None:
+                self._refreshed.pop(key, None)
+                self._slots.pop(key, None)
                 continue
             of_queue = changed.setdefault((job.namespace, job.queue), set())
             if in_line(job):

@@ -8,6 +8,7 @@ What it needs of RBAC, and nothing more:
 
 from __future__ import annotations
 
+import random
 import ssl
 import time
 from collections.abc import Callable
@@ -21,10 +22,24 @@ from kubernetes import client, config
 from sihl_api.trainingjob import API_VERSION, PLURAL
 from sihl_operator.views import lean
 
-JOBS = f"/apis/{API_VERSION}/{PLURAL}"
+KINDS = ("node", "pod", "job")
+"""What is listed and watched, in this order: a job is judged by its pod."""
+_PATHS = {
+    "node": "/api/v1/nodes",
+    "pod": "/api/v1/pods",  # of all namespaces: capacity counts every pod
+    "job": f"/apis/{API_VERSION}/{PLURAL}",
+}
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
+_WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_read=120)
+"""The API server sends a bookmark a minute at least: longer silence is a dead connection's."""
+_WATCH_SECONDS = 300
+_READ_BYTES = 1 << 20
 _TOKEN_SECONDS = 60.0
 _PAGE = 1000
+
+
+See = Callable[[str, dict[str, Any]], None]
+"""Told an event of a watch: its type, and the object."""
 
 
 class ApiError(Exception):
@@ -47,6 +62,10 @@ class NotFoundError(ApiError):
     """There is none, or none with that uid."""
 
 
+class GoneError(ApiError):
+    """The version is too old to be watched from: list again."""
+
+
 class UnavailableError(ApiError):
     """No answer, or one that asks to try again; a write may have taken effect."""
 
@@ -55,6 +74,7 @@ class Api(Protocol):
     """What deciding and acting need of the API server."""
 
     async def list_all(self, kind: str) -> tuple[list[dict[str, Any]], str]: ...  # noqa: D102
+    async def watch(self, kind: str, version: str, namespace: str, see: See) -> None: ...  # noqa: D102
     async def get_job(self, namespace: str, name: str) -> dict[str, Any]: ...  # noqa: D102
     async def patch_job_status(  # noqa: D102
         self, namespace: str, name: str, version: str, status: dict[str, Any]
@@ -90,33 +110,60 @@ class KubeApi:
         await self._session.close()
 
     async def list_all(self, kind: str) -> tuple[list[dict[str, Any]], str]:
-        """All jobs, pods or nodes, and the list's resourceVersion."""
+        """All jobs, pods or nodes, and a version: a watch from there has all that changed later."""
         items: list[dict[str, Any]] = []
-        version = "0"
-        for path in self._list_paths(kind):
+        versions = []
+        for namespace in self._namespaces if kind == "job" and self._namespaces else ("",):
             following = ""
             while True:
                 query = {"limit": str(_PAGE)} | ({"continue": following} if following else {})
-                page = await self._call("GET", path, query=query)
+                page = await self._call("GET", _path(kind, namespace), query=query)
                 items += map(lean, page["items"])  # of thousands each byte counts
-                version = page["metadata"]["resourceVersion"]
+                versions.append(int(page["metadata"]["resourceVersion"]))
                 following = page["metadata"].get("continue") or ""
                 if not following:
                     break
-        return items, version
+        return items, str(min(versions))
 
-    def _list_paths(self, kind: str) -> list[str]:
-        if kind == "node":
-            return ["/api/v1/nodes"]
-        if kind == "pod":
-            return ["/api/v1/pods"]  # of all namespaces: capacity counts every pod
-        if not self._namespaces:
-            return [JOBS]
-        return [f"/apis/{API_VERSION}/namespaces/{name}/{PLURAL}" for name in self._namespaces]
+    async def watch(self, kind: str, version: str, namespace: str, see: See) -> None:
+        """Tell what happens to a kind after a version, until the API server ends it.
+
+        It does so every few minutes.
+
+        Args:
+            kind: Job, pod or node.
+            version: After which.
+            namespace: Of which; empty: of all.
+            see: Told each event's type and object; bookmarks are among them.
+
+        Raises:
+            GoneError: The API server knows nothing of so long ago.
+            UnavailableError: It does not answer, or has been silent for long.
+        """
+        query = {
+            "watch": "1", "allowWatchBookmarks": "true", "resourceVersion": version,
+            "timeoutSeconds": str(random.randint(_WATCH_SECONDS, 2 * _WATCH_SECONDS)),
+        }  # fmt: skip
+        try:
+            async with self._session.get(
+                f"{self._configuration.host}{_path(kind, namespace)}", params=query,
+                headers=self._authorization(), timeout=_WATCH_TIMEOUT, read_bufsize=_READ_BYTES,
+            ) as answer:  # fmt: skip
+                if answer.status >= 400:
+                    raise _error(answer.status, _parsed(await answer.read()))
+                rest = b""
+                async for part in answer.content.iter_any():
+                    *lines, rest = (rest + part).split(b"\n")
+                    for event in map(orjson.loads, lines):
+                        if event["type"] == "ERROR":
+                            raise _error(int(event["object"].get("code") or 500), event["object"])
+                        see(event["type"], event["object"])
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise _unanswered(error) from error
 
     async def get_job(self, namespace: str, name: str) -> dict[str, Any]:
         """A TrainingJob."""
-        return await self._call("GET", _job_path(namespace, name))
+        return await self._call("GET", _path("job", namespace, name))
 
     async def patch_job_status(
         self, namespace: str, name: str, version: str, status: dict[str, Any]
@@ -124,17 +171,17 @@ class KubeApi:
         """Merge into a job's status, if the job still is at `version`; nulls remove."""
         body = {"metadata": {"resourceVersion": version}, "status": status}
         return await self._write(
-            "patch", "trainingjobs", "PATCH", f"{_job_path(namespace, name)}/status", body,
+            "patch", "trainingjobs", "PATCH", f"{_path('job', namespace, name)}/status", body,
             "application/merge-patch+json",
         )  # fmt: skip
 
     async def get_pod(self, namespace: str, name: str) -> dict[str, Any]:
         """A pod."""
-        return await self._call("GET", _pod_path(namespace, name))
+        return await self._call("GET", _path("pod", namespace, name))
 
     async def create_pod(self, pod: dict[str, Any]) -> dict[str, Any]:
         """Create a pod."""
-        path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods"
+        path = _path("pod", pod["metadata"]["namespace"])
         return await self._write("create", "pods", "POST", path, pod)
 
     async def delete_pod(self, namespace: str, name: str, uid: str, grace: int | None) -> None:
@@ -144,7 +191,7 @@ class KubeApi:
         }  # fmt: skip
         if grace is not None:
             body["gracePeriodSeconds"] = grace
-        await self._write("delete", "pods", "DELETE", _pod_path(namespace, name), body)
+        await self._write("delete", "pods", "DELETE", _path("pod", namespace, name), body)
 
     async def create_event(self, event: dict[str, Any]) -> None:
         """Create an Event."""
@@ -188,11 +235,8 @@ class KubeApi:
             ) as answer:
                 content = await answer.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise UnavailableError(0, type(error).__name__, str(error)) from error
-        try:
-            found: dict[str, Any] = orjson.loads(content) if content else {}
-        except orjson.JSONDecodeError:
-            found = {"message": content[:200].decode(errors="replace")}
+            raise _unanswered(error) from error
+        found = _parsed(content)
         if answer.status >= 400:
             raise _error(answer.status, found)
         return found
@@ -209,12 +253,11 @@ class KubeApi:
         return {"Authorization": token} if token else {}
 
 
-def _job_path(namespace: str, name: str) -> str:
-    return f"/apis/{API_VERSION}/namespaces/{namespace}/{PLURAL}/{name}"
-
-
-def _pod_path(namespace: str, name: str) -> str:
-    return f"/api/v1/namespaces/{namespace}/pods/{name}"
+def _path(kind: str, namespace: str = "", name: str = "") -> str:
+    """Of a kind, of a namespace's, or of one object."""
+    parent, plural = _PATHS[kind].rsplit("/", 1)
+    where = f"{parent}/namespaces/{namespace}/{plural}" if namespace else _PATHS[kind]
+    return f"{where}/{name}" if name else where
 
 
 def _configuration() -> Any:
@@ -233,6 +276,18 @@ def _tls(configuration: Any) -> ssl.SSLContext:
     return context
 
 
+def _parsed(content: bytes) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = orjson.loads(content) if content else {}
+    except orjson.JSONDecodeError:
+        return {"message": content[:200].decode(errors="replace")}
+    return found
+
+
+def _unanswered(error: Exception) -> UnavailableError:
+    return UnavailableError(0, type(error).__name__, str(error))
+
+
 def _error(status: int, body: dict[str, Any]) -> ApiError:
     reason, message = str(body.get("reason") or ""), str(body.get("message") or "")
     if status == 409:
@@ -240,6 +295,8 @@ def _error(status: int, body: dict[str, Any]) -> ApiError:
         return kind(status, reason, message)
     if status == 404:
         return NotFoundError(status, reason, message)
+    if status == 410:
+        return GoneError(status, reason, message)
     if status in (408, 429) or status >= 500:
         return UnavailableError(status, reason, message)
     return ApiError(status, reason, message)

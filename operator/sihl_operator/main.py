@@ -1,9 +1,8 @@
-"""`sihl-operator`: kopf's watches, log-in and probes around the loop."""
+"""`sihl-operator`: the parts, and kopf around them."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import sys
@@ -14,19 +13,18 @@ import kopf
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from sihl_api.trainingjob import GROUP, PLURAL, VERSION
 from sihl_operator.controller import Controller
-from sihl_operator.kube import ApiError, KubeApi
+from sihl_operator.kube import KINDS, ApiError, KubeApi
 from sihl_operator.leader import Leader
 from sihl_operator.metrics import Metrics
 from sihl_operator.progress import follow_progress
+from sihl_operator.reflector import Reflector
 from sihl_operator.settings import Settings, read_settings
 from sihl_operator.world import World
 
 log = logging.getLogger(__name__)
 
 _SILENT_SECONDS = 90.0
-_FIRST_LOOK_SECONDS = 20.0
 _GARBAGE_THRESHOLD = 50_000
 """Objects between two collections: thousands of jobs are millions of objects, and no garbage."""
 
@@ -38,39 +36,35 @@ class Operator:
         self.settings = settings
         self.world = World()
         self.metrics = Metrics(self.world)
-        self.synced = False
         self._tasks: list[asyncio.Task[Any]] = []
 
     async def start(self) -> None:
-        """Connect, serve metrics, compete for the lead, and decide for the first time.
-
-        kopf's watches begin afterwards: with thousands of jobs their first events take longer than
-        all decisions.
-        """
+        """Connect, serve metrics, follow the cluster, compete for the lead."""
         self.api = await KubeApi(self.metrics.wrote, self.settings.watch_namespaces).__aenter__()
         self.leader = Leader(self.api, self.settings, time.monotonic)
         self.controller = Controller(
             self.world, self.api, self.settings, self.metrics, time.time,
             lambda: self.leader.leading,
         )  # fmt: skip
+        self.reflector = Reflector(self.world, self.api, self.controller.wake)
         self.metrics.leader.set_function(lambda: float(self.leader.leading))
         await self._serve()
-        self._tasks = [
-            asyncio.create_task(run, name=name)
-            for name, run in (
-                ("controller", self.controller.run()),
-                ("leader", self.leader.run(self.controller.lead)),
-                ("relist", self._relist()),
-                ("progress", follow_progress(self.world, self.controller, self.settings)),
-            )
-        ]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_FIRST_LOOK_SECONDS):
-                await self._first_look()
+        parts = {
+            "relist": self._relist(),
+            "controller": self.controller.run(),
+            "leader": self.leader.run(self._take_lead),
+            "progress": follow_progress(self.world, self.controller, self.settings),
+            **{
+                f"watch of {kind}s {namespace}".strip(): self.reflector.follow(kind, namespace)
+                for kind in KINDS
+                for namespace in (kind == "job" and self.settings.watch_namespaces) or ("",)
+            },
+        }
+        self._tasks = [asyncio.create_task(run, name=name) for name, run in parts.items()]
 
-    async def _first_look(self) -> None:
-        while not self.synced or self.leader.leading != self.controller.leading:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)  # two conditions of two tasks
+    async def _take_lead(self) -> None:
+        await self.reflector.relist(unless_within=self.settings.lease_duration)
+        self.controller.lead()
 
     async def stop(self) -> None:
         """Let go of the lead, then end."""
@@ -96,13 +90,12 @@ class Operator:
         """A first list makes this replica ready; later ones mend what a watch left out."""
         while True:
             try:
-                await self.controller.relist()
-                self.synced = True
+                await self.reflector.relist()
             except ApiError as error:
                 log.warning("listing failed: %s", error)
             except Exception:  # else nothing would be mended any more
                 log.exception("listing failed")
-            await asyncio.sleep(self.settings.relist_interval if self.synced else 2)
+            await asyncio.sleep(self.settings.relist_interval if self.reflector.synced else 2)
 
     async def _serve(self) -> None:
         application = web.Application()
@@ -117,28 +110,14 @@ class Operator:
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _answer_ready(self, _: web.Request) -> web.Response:
-        fault = self.fault() or (None if self.synced else "the cluster has not been read yet")
+        fault = self.fault()
+        if fault is None and not self.reflector.synced:
+            fault = "the cluster has not been read yet"
         return web.Response(status=503 if fault else 200, text=fault or "ok")
 
 
-class _NoDifferences(kopf.DiffBaseStorage):
-    """Nothing of kopf's is kept on an object, and no handler asks what changed.
-
-    kopf's own storages would copy every object for every event: a sixth of the operator's time.
-    """
-
-    def build(self, **_: Any) -> kopf.BodyEssence:
-        return kopf.BodyEssence()
-
-    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
-        return None
-
-    def store(self, **_: Any) -> None:
-        """Nowhere."""
-
-
 def registry(operator: Operator) -> kopf.OperatorRegistry:
-    """kopf's handlers: they put what they see into the world and wake the loop, nothing else."""
+    """kopf's handlers: it carries log-in, start, probes and end of the process."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.startup(registry=handlers)
@@ -146,7 +125,6 @@ def registry(operator: Operator) -> kopf.OperatorRegistry:
         settings.posting.enabled = False
         settings.scanning.disabled = True
         settings.peering.standalone = True
-        settings.persistence.diffbase_storage = _NoDifferences()
         await operator.start()
 
     @kopf.on.cleanup(registry=handlers)
@@ -164,27 +142,7 @@ def registry(operator: Operator) -> kopf.OperatorRegistry:
             raise kopf.PermanentError(fault)
         return "ok"
 
-    @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
-    async def job(event: Any, **_: Any) -> None:
-        operator.world.saw_job(_plain(event["object"]), event["type"] == "DELETED")
-        operator.controller.wake()
-
-    @kopf.on.event("", "v1", "pods", registry=handlers)
-    async def pod(event: Any, **_: Any) -> None:
-        operator.world.saw_pod(_plain(event["object"]), event["type"] == "DELETED")
-        operator.controller.wake()
-
-    @kopf.on.event("", "v1", "nodes", registry=handlers)
-    async def node(event: Any, **_: Any) -> None:
-        operator.world.saw_node(_plain(event["object"]), event["type"] == "DELETED")
-        operator.controller.wake()
-
     return handlers
-
-
-def _plain(body: Any) -> dict[str, Any]:
-    """The object as the API server sent it, free of kopf's wrapping."""
-    return dict(body)
 
 
 def main() -> int:

@@ -23,6 +23,7 @@ from sihl_operator.views import JobView, PodView, pod_name, rfc3339
 MESSAGE_LIMIT = 2000
 """Of a condition's message, in characters: a person reads it in `kubectl describe`."""
 
+_ORDER = list(ConditionType)
 Status = TrainingJobStatus
 _REASON_LIMIT = 100
 
@@ -65,9 +66,8 @@ def with_condition(
         }
     )
     others = [c for c in status.conditions or [] if c.type != kind]
-    order = list(ConditionType)
     return status.model_copy(
-        update={"conditions": sorted([*others, new], key=lambda c: order.index(c.type))}
+        update={"conditions": sorted([*others, new], key=lambda c: _ORDER.index(c.type))}
     )
 
 

@@ -35,7 +35,7 @@ Key = tuple[str, str]
 
 def rfc3339(when: float) -> str:
     """Seconds since 1970 as metav1.Time has them: whole seconds, UTC."""
-    return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{datetime.fromtimestamp(int(when), UTC).isoformat()[:19]}Z"
 
 
 def parse(text: str | None) -> float | None:
@@ -119,6 +119,12 @@ class JobView:
             ]
             return f"{'; '.join(faults[:3])}. Correct it, or delete the job and create it anew."
         return None
+
+    def knowing(self, before: JobView | None) -> JobView:
+        """The same view, which takes over what an earlier one of the same spec has found out."""
+        if before is not None and "spec_fault" in vars(before) and before.spec == self.spec:
+            vars(self)["spec_fault"] = before.spec_fault
+        return self
 
     @cached_property
     def status(self) -> TrainingJobStatus:

@@ -48,11 +48,22 @@ class World:
 
     # --- what is seen ------------------------------------------------------------------------
 
+    def saw(self, kind: str, raw: Raw, deleted: bool = False) -> None:
+        """A job, pod or node as a watch or a list tells it."""
+        see = {"job": self.saw_job, "pod": self.saw_pod, "node": self.saw_node}
+        try:
+            see[kind](raw, deleted)
+        except Exception:  # one user's object must not hide all that others have
+            metadata = raw["metadata"]
+            where = metadata.get("namespace", ""), metadata["name"]
+            log.exception("%s %s/%s is not understood", kind, *where)
+
     def saw_job(self, raw: Raw, deleted: bool = False) -> None:
         """A job as a watch, a list or a write's answer tells it."""
         if not self._newer("job", raw, deleted):
             return
         job = JobView(lean(raw))
+        job.knowing(self.jobs.get(job.key))
         self.lose_job(job.key)
         if not deleted:
             self.jobs[job.key] = job
@@ -64,6 +75,7 @@ class World:
         job = self.jobs.pop(key, None)
         if job is None:
             return
+        self.dirty.add(key)
         self.dirty_queues.add(self.queues.take(job))
 
     def saw_pod(self, raw: Raw, deleted: bool = False) -> None:
@@ -132,15 +144,10 @@ class World:
             # The API server's store was put back to an earlier state: what is known is void.
             self._versions[kind] = dict.fromkeys(self._versions[kind], -1)
         self._listed.pop(kind, None)
-        see = {"job": self.saw_job, "pod": self.saw_pod, "node": self.saw_node}
         listed: set[Any] = set()
         for raw in items:
-            listed_key = (raw["metadata"].get("namespace", ""), raw["metadata"]["name"])
-            listed.add(listed_key)
-            try:
-                see[kind](raw)
-            except Exception:  # one user's object must not hide all that others have
-                log.exception("%s %s/%s is not understood", kind, *listed_key)
+            listed.add((raw["metadata"].get("namespace", ""), raw["metadata"]["name"]))
+            self.saw(kind, raw)
         if kind == "node":
             for name in set(self.nodes) - {name for _, name in listed}:
                 del self.nodes[name]

@@ -9,27 +9,23 @@ import multiprocessing
 import os
 import sys
 import time
-import warnings
 
 from tests.simulation.plan import drawn
 from tests.simulation.promises import BrokenPromiseError
-from tests.simulation.search import play, shrunk
+from tests.simulation.search import many, play, shrunk
 
 _CHUNK = 50
 
 
 def _chunk(first: int, deadline: float) -> tuple[int, list[tuple[int, str]]]:
-    logging.disable(logging.CRITICAL)
-    warnings.simplefilter("ignore")  # of what a killed replica never came to do
-    found: list[tuple[int, str]] = []
-    for seed in range(first, first + _CHUNK):
-        if time.monotonic() > deadline:
-            return seed - first, found
-        try:
-            play(seed)
-        except BrokenPromiseError as error:
+    played, found = 0, []
+    for seed, error in many(range(first, first + _CHUNK)):
+        played += 1
+        if error is not None:
             found.append((seed, _told(error)))
-    return _CHUNK, found
+        if time.monotonic() > deadline:
+            break
+    return played, found
 
 
 def _told(error: BrokenPromiseError) -> str:

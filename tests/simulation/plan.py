@@ -10,20 +10,21 @@ NODES = {"node-1": 1, "node-2": 2}
 SECONDS = 120.0
 
 USERS = {
-    "submit": 30, "suspend": 14, "resume": 16, "delete": 5, "recreate": 3, "priority": 5,
+    "submit": 30, "suspend": 14, "resume": 16, "delete": 5, "recreate": 3, "priority": 10,
     "move": 3, "misqueue": 1,
 }  # fmt: skip
 """What users do, and how often."""
 FATE = {
     "kill": 8, "pause": 6, "skew": 3, "cut": 4, "evict": 5, "delete-pod": 4, "force-pod": 3,
-    "lose-node": 4, "store-away": 3, "stranger": 1, "tenant": 5,
+    "lose-node": 4, "store-away": 3, "stranger": 3, "tenant": 5,
 }  # fmt: skip
 """What befalls replicas, pods, nodes and the store."""
+_SOON = 0.5  # of what happens follows quickly upon something else, which finds more
 _LASTING = ("pause", "lose-node", "store-away")
 """Their value is how many seconds."""
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Step:
     """At a time, something happens to the job, replica, node or queue of that number."""
 
@@ -59,26 +60,32 @@ class Plan:
 
 
 def drawn(seed: int) -> Plan:
-    """The plan of a seed: one in four has gentle users and no faults, where stricter rules hold."""
+    """The plan of a seed: one in three has gentle users and no faults: stricter rules hold."""
     pick = random.Random(seed)
-    rough = pick.random() < 0.75
+    rough = pick.random() < 2 / 3
     chances = {**USERS, **FATE} if rough else USERS
-    return Plan(seed, _steps(pick, chances, pick.randint(8, 28)), faults=rough)
+    steps = (_first(pick), *_steps(pick, chances, pick.randint(4, 16)))
+    return Plan(seed, steps, faults=rough)
 
 
 def pair(seed: int) -> tuple[Plan, Plan]:
     """The same users, without anything that goes wrong, and with."""
     pick = random.Random(seed)
-    users = _steps(pick, USERS, pick.randint(4, 16))
-    troubles = _steps(pick, FATE, pick.randint(4, 16))[1:]
-    troubled = tuple(sorted(users + troubles))
+    users = (_first(pick), *_steps(pick, USERS, pick.randint(4, 16)))
+    troubles = _steps(pick, FATE, pick.randint(4, 16))
+    troubled = tuple(sorted(users + troubles, key=lambda step: step.at))
     return Plan(seed, users, False, fates=False), Plan(seed, troubled, True, fates=False)
 
 
+def _first(pick: random.Random) -> Step:
+    return Step(0.0, "submit", 0, pick.random())
+
+
 def _steps(pick: random.Random, chances: dict[str, int], count: int) -> tuple[Step, ...]:
-    steps = [Step(0.0, "submit", 0, pick.random())]
+    steps: list[Step] = []
     for what in pick.choices(list(chances), list(chances.values()), k=count):
-        at = round(pick.uniform(0, SECONDS), 2)
+        soon = steps and pick.random() < _SOON
+        at = round(steps[-1].at + pick.random() ** 2 if soon else pick.uniform(0, SECONDS), 2)
         value = round(pick.random() ** 3 * 90, 2) if what in _LASTING else round(pick.random(), 3)
         steps.append(Step(at, what, pick.randrange(12), value))
-    return tuple(sorted(steps))
+    return tuple(sorted(steps, key=lambda step: step.at))

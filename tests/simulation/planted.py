@@ -9,10 +9,9 @@ import argparse
 import importlib.abc
 import importlib.machinery
 import importlib.util
-import logging
+import itertools
 import sys
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,20 +155,16 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     given = parser.parse_args()
     sys.meta_path.insert(0, _Planter(next(bug for bug in BUGS if bug.name == given.name)))
-    logging.disable(logging.CRITICAL)
-    warnings.simplefilter("ignore")  # of what a killed replica never came to do
-    from tests.simulation.promises import BrokenPromiseError
-    from tests.simulation.search import play
+    from tests.simulation.search import many
 
-    end, seed = time.monotonic() + given.seconds, 0
-    while time.monotonic() < end:
-        try:
-            play(seed)
-        except BrokenPromiseError as error:
+    end = time.monotonic() + given.seconds
+    for seed, error in many(itertools.count()):
+        if error is not None:
             print(f"{given.name}: seed {seed}: {str(error).splitlines()[0]}")
             return 0
-        seed += 1
-    print(f"{given.name}: not found in {seed} seeds")
+        if time.monotonic() > end:
+            break
+    print(f"{given.name}: not found in {seed + 1} seeds")
     return 1
 
 

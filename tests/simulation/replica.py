@@ -9,13 +9,14 @@ from typing import Any
 
 from sihl_api.runtime import ProgressReport
 from sihl_operator.controller import Controller
-from sihl_operator.kube import ApiError
+from sihl_operator.kube import KINDS, ApiError
 from sihl_operator.leader import Leader
 from sihl_operator.metrics import Metrics
+from sihl_operator.reflector import Reflector
 from sihl_operator.settings import Settings
 from sihl_operator.world import World
 from tests.simulation.clock import Gate, VirtualLoop, context_of
-from tests.simulation.server import KINDS, Raw, SimulatedApi, SimulatedServer, Watch
+from tests.simulation.server import SimulatedApi, SimulatedServer
 
 
 class Replica:
@@ -33,25 +34,24 @@ class Replica:
         self._report = report
         self._gate = Gate()
         self._tasks: list[asyncio.Task[Any]] = []  # of killed processes too: nobody collects them
-        self.watches: list[Watch] = []
         self.skew = 0.0
         self.runs = False
 
     def start(self, loop: VirtualLoop) -> None:
         """A new process, which knows nothing."""
         self.runs, self._gate = True, Gate()
-        api = SimulatedApi(self._server, self.name)
+        self._api = api = SimulatedApi(self._server, self.name)
         self._world = world = World()
         leader = Leader(api, self._settings, loop.time)  # type: ignore[arg-type]  # it has `lease`
         self._controller = controller = Controller(
             world, api, self._settings, Metrics(world, self._clock(loop)), self._clock(loop),
             lambda: leader.leading,
         )  # fmt: skip
-        self.watches = [Watch(api, self._server, kind, self._see) for kind in KINDS]
+        self._reflector = reflector = Reflector(world, api, controller.wake)
         context = context_of(self._gate)
         acts: list[Coroutine[Any, Any, None]] = [
-            controller.run(), leader.run(controller.lead), self._relist(), self._progress(),
-            *(self._watch(watch) for watch in self.watches),
+            self._relist(), controller.run(), leader.run(self._take_lead), self._progress(),
+            *(reflector.follow(kind) for kind in KINDS),
         ]  # fmt: skip
         self._tasks += [loop.create_task(act, context=context) for act in acts]
 
@@ -59,6 +59,10 @@ class Replica:
         """End where every task stands: nothing is tidied up."""
         self.runs, self._gate.closed = False, True
         self._gate.held.clear()
+
+    def cut(self) -> None:
+        """Its watches' connections break."""
+        self._api.cut()
 
     def pause(self) -> None:
         """As by SIGSTOP; what would have happened meanwhile happens when it wakes."""
@@ -72,26 +76,14 @@ class Replica:
     def _clock(self, loop: VirtualLoop) -> Callable[[], float]:
         return lambda: loop.now + self.skew
 
-    def _see(self, kind: str, raw: Raw, deleted: bool) -> None:
-        if kind == "job":
-            self._world.saw_job(raw, deleted)
-        elif kind == "pod":
-            self._world.saw_pod(raw, deleted)
-        else:
-            self._world.saw_node(raw, deleted)
-        self._controller.wake()
-
-    async def _watch(self, watch: Watch) -> None:
-        while True:
-            try:
-                await watch.run()
-            except ApiError:
-                await asyncio.sleep(1)
+    async def _take_lead(self) -> None:
+        await self._reflector.relist(unless_within=self._settings.lease_duration)
+        self._controller.lead()
 
     async def _relist(self) -> None:
         while True:
             try:
-                await self._controller.relist()
+                await self._reflector.relist()
             except ApiError:
                 await asyncio.sleep(2)
                 continue

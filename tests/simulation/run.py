@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import random
 from typing import Any
 
@@ -139,9 +138,13 @@ class Simulation:
         if name not in self._names:
             self._names.append(name)
         pick = random.Random(value)
-        spec = copy.deepcopy(SPEC)
-        spec |= {"project": pick.choice(QUEUES), "priority": pick.randint(-1, 1), "suspend": False}
-        spec["runner"] |= {"gpus": pick.choice((0, 1, 1, 2)), "stopGracePeriod": f"{GRACE:.0f}s"}
+        queue, priority, gpus = (
+            pick.choice(QUEUES), pick.randint(-1, 1), pick.choice((0, 1, 1, 2))
+        )  # fmt: skip
+        runner = {**SPEC["runner"], "gpus": gpus, "stopGracePeriod": f"{GRACE:.0f}s"}
+        spec = {
+            **SPEC, "project": queue, "priority": priority, "suspend": False, "runner": runner,
+        }  # fmt: skip
         self.server.create(
             "job",
             {
@@ -203,8 +206,7 @@ class Simulation:
         self._replica(step).skew = (step.value - 0.5) * 20
 
     def _do_cut(self, step: Step) -> None:
-        for watch in self._replica(step).watches:
-            watch.cut = True
+        self._replica(step).cut()
 
     def _do_evict(self, step: Step) -> None:
         if (pod := self._pod(step)) and pod["spec"].get("nodeName"):
@@ -235,7 +237,7 @@ class Simulation:
         name = list(NODES)[step.number % len(NODES)]
         if gpus := self.cluster.take(name):
             container = {"name": "x", "resources": {"requests": {GPU: str(gpus)}}}
-            metadata = {"namespace": "else", "name": f"tenant-{step.at}"}
+            metadata = {"namespace": "else", "name": f"tenant-{len(self._tenants)}"}
             spec = {"containers": [container], "nodeName": name}
             pod = {"metadata": metadata, "spec": spec, "status": {"phase": "Running"}}
             self._tenants.append((self.server.create("pod", pod), name, gpus))
@@ -245,9 +247,15 @@ class Simulation:
         if (TEAM, name) not in self.server.objects["pod"]:
             metadata = {"namespace": TEAM, "name": name}
             spec = {"containers": [], "terminationGracePeriodSeconds": 30, "nodeName": "node-1"}
-            self.server.create(
-                "pod", {"metadata": metadata, "spec": spec, "status": {"phase": "R"}}
-            )
+            pod = {"metadata": metadata, "spec": spec, "status": {"phase": "R"}}
+            stranger = self.server.create("pod", pod)["metadata"]
+            self.loop.call_later(step.value * 40, self._leave, stranger["name"], stranger["uid"])
+
+    def _leave(self, name: str, uid: str) -> None:
+        """A stranger's pod goes, if it is still there."""
+        pod = self.server.objects["pod"].get((TEAM, name))
+        if pod is not None and pod["metadata"]["uid"] == uid:
+            self.server.remove_pod(pod)
 
     def _unsettled(self) -> list[str]:
         wrong = []

@@ -3,27 +3,55 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import logging
+import traceback
+import warnings
+from collections.abc import Iterable, Iterator
 
 from tests.simulation.plan import Plan, drawn, pair
 from tests.simulation.promises import BrokenPromiseError
-from tests.simulation.run import simulate
+from tests.simulation.run import Simulation, simulate
 
 _PAIRED = 4
-"""One seed in so many is played twice, with and without what goes wrong: both end the same."""
+"""One seed in so many is a pair: the same users with and without what goes wrong end the same."""
+
+
+def many(seeds: Iterable[int]) -> Iterator[tuple[int, BrokenPromiseError | None]]:
+    """Play seeds, each followed by what it broke, if anything."""
+    logging.disable(logging.CRITICAL)  # what goes wrong in a history is wanted
+    gc.freeze()
+    gc.disable()  # a history's garbage is collected when it is over, which is quicker
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what a killed replica never came to do
+            for seed in seeds:
+                try:
+                    play(seed)
+                except BrokenPromiseError as error:
+                    yield seed, error
+                else:
+                    yield seed, None
+                gc.collect()
+    finally:
+        gc.enable()
+        gc.unfreeze()
+        logging.disable(logging.NOTSET)
 
 
 def play(seed: int) -> None:
-    """All histories of a seed.
+    """A seed's history, or both of its pair.
 
     Raises:
         BrokenPromiseError: One breaks a promise; `plan` is its.
     """
-    check(drawn(seed))
-    if seed % _PAIRED == 0:
-        calm, troubled = pair(seed)
-        ends = [check(calm), check(troubled)]
-        if ends[0] != ends[1]:
-            raise BrokenPromiseError(f"the same users: {ends[0]}; and with troubles: {ends[1]}")
+    if seed % _PAIRED:
+        check(drawn(seed))
+        return
+    calm, troubled = pair(seed)
+    ends = [check(calm), check(troubled)]
+    if ends[0] != ends[1]:
+        raise BrokenPromiseError(f"the same users: {ends[0]}; and with troubles: {ends[1]}")
 
 
 def check(plan: Plan) -> dict[str, str]:
@@ -33,10 +61,20 @@ def check(plan: Plan) -> dict[str, str]:
         BrokenPromiseError: It breaks a promise; `plan` is its.
     """
     try:
-        return simulate(plan).end()
+        return _played(plan).end()
     except BrokenPromiseError as error:
         error.plan = plan
         raise
+
+
+def _played(plan: Plan) -> Simulation:
+    """A history; one that cannot be played counts as one that breaks a promise: it has a seed."""
+    try:
+        return simulate(plan)
+    except BrokenPromiseError:
+        raise
+    except Exception as error:
+        raise BrokenPromiseError(traceback.format_exc()) from error
 
 
 def shrunk(plan: Plan) -> tuple[Plan, BrokenPromiseError]:
@@ -64,7 +102,7 @@ def shrunk(plan: Plan) -> tuple[Plan, BrokenPromiseError]:
 
 def _broken(plan: Plan) -> BrokenPromiseError | None:
     try:
-        simulate(plan)
+        _played(plan)
     except BrokenPromiseError as error:
         return error
     return None

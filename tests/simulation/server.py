@@ -12,17 +12,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from sihl_operator.kube import (
+    KINDS,
     AlreadyExistsError,
     ConflictError,
+    GoneError,
     NotFoundError,
+    See,
     UnavailableError,
 )
 from sihl_operator.views import rfc3339
 
 Raw = dict[str, Any]
 Key = tuple[str, str]
-KINDS = ("node", "pod", "job")
 _HORIZON = 40  # events of a kind that a watch can resume from
+_AT_ONCE = 0.6
+_BOOKMARKED = 0.2  # of the times that a watch has told all that there is
 
 
 @dataclass
@@ -74,6 +78,10 @@ class SimulatedServer:
     def note(self, who: str, what: Any) -> None:
         """A line of the history."""
         self.history.append((self.clock(), who, what))
+
+    def bookmark(self) -> int:
+        """What a watch that has told all can resume from, whatever became of other kinds."""
+        return self.version
 
     # --- what writers of all kinds do; at once, without faults --------------------------------
 
@@ -171,13 +179,47 @@ class SimulatedApi:
 
     def __init__(self, server: SimulatedServer, name: str) -> None:
         self._server, self._name = server, name
+        self._cut = dict.fromkeys(KINDS, False)
+
+    def cut(self) -> None:
+        """Every watch is, at its next event."""
+        self._cut = dict.fromkeys(KINDS, True)
 
     async def list_all(self, kind: str) -> tuple[list[Raw], str]:
         """All of a kind, and the version of the list."""
-        await self._road()
+        await self._quick_road()
         found = list(self._server.objects[kind].values()), str(self._server.version)
-        await self._road()
+        await self._quick_road()
         return found
+
+    async def watch(self, kind: str, version: str, namespace: str, see: See) -> None:
+        """Tell events after a version, and bookmarks, until the connection is cut."""
+        server, faults, told = self._server, self._server.faults, int(version)
+        if self._cut[kind]:
+            self._cut[kind] = False
+            await asyncio.sleep(server.random.random() * 3)
+            if server.random.random() < faults.watch_gone:
+                raise GoneError(410, "Expired", "too old resource version")
+        while True:
+            log = server.log[kind]
+            if told < server.forgotten[kind]:
+                raise GoneError(410, "Expired", "too old resource version")
+            if not log or log[-1].version <= told:
+                if server.random.random() < _BOOKMARKED:
+                    told = server.bookmark()
+                    see("BOOKMARK", {"metadata": {"resourceVersion": str(told)}})
+                future = asyncio.get_running_loop().create_future()
+                server.watchers[kind].append(future)
+                await future
+                continue
+            last = log[-1].version
+            self._cut[kind] |= server.random.random() < faults.watch_cut
+            if self._cut[kind]:
+                return
+            await asyncio.sleep(server.random.random() * faults.latest)
+            for event in [e for e in server.log[kind] if told < e.version <= last]:
+                see("DELETED" if event.deleted else "MODIFIED", event.raw)
+            told = last
 
     async def get_job(self, namespace: str, name: str) -> Raw:
         """A job."""
@@ -225,7 +267,7 @@ class SimulatedApi:
 
     async def lease(self, verb: str, namespace: str, name: str, body: Raw | None = None) -> Raw:
         """Get, create or update the Lease."""
-        await self._road()
+        await self._quick_road()
         server = self._server
         if verb == "get":
             return _own(server.get("lease", namespace, name))
@@ -236,7 +278,7 @@ class SimulatedApi:
         if lease["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
             raise ConflictError(409, "Conflict", "the lease has been modified")
         after = _own(server.replace("lease", lease, spec=dict(body["spec"])))
-        await self._road()
+        await self._quick_road()
         return after
 
     async def _write(self, what: Any, act: Callable[[], Raw]) -> Raw:
@@ -260,55 +302,10 @@ class SimulatedApi:
     async def _road(self) -> None:
         await asyncio.sleep(self._server.random.random() * self._server.faults.latest)
 
-
-class Watch:
-    """One kind's watch as kopf carries it: list, follow, resume; 410: list again.
-
-    A list tells what is there; what was deleted meanwhile, nobody tells.
-    """
-
-    def __init__(
-        self, api: SimulatedApi, server: SimulatedServer, kind: str,
-        told: Callable[[str, Raw, bool], None],
-    ) -> None:  # fmt: skip
-        self._api, self._server, self._kind, self._told = api, server, kind, told
-        self.cut = False
-
-    async def run(self) -> None:
-        """For ever."""
-        server, kind = self._server, self._kind
-        version = -1
-        while True:
-            if version < server.forgotten[kind]:
-                items, listed = await self._api.list_all(kind)
-                version = int(listed)
-                for raw in items:
-                    self._told(kind, raw, False)
-            version = await self._follow(version)
-            await asyncio.sleep(server.random.random() * 3)
-            if server.random.random() < server.faults.watch_gone:
-                version = -1
-
-    async def _follow(self, version: int) -> int:
-        """Tell events until the connection is cut; returns the last version that was told."""
-        server, faults, kind = self._server, self._server.faults, self._kind
-        self.cut = False
-        while True:
-            log = server.log[kind]
-            if version < server.forgotten[kind]:
-                return -1
-            if not log or log[-1].version <= version:
-                future = asyncio.get_running_loop().create_future()
-                server.watchers[kind].append(future)
-                await future
-                continue
-            last = log[-1].version
-            if self.cut or server.random.random() < faults.watch_cut:
-                return version
-            await asyncio.sleep(server.random.random() * faults.latest)
-            for event in [e for e in server.log[kind] if version < e.version <= last]:
-                self._told(kind, event.raw, event.deleted)
-            version = last
+    async def _quick_road(self) -> None:
+        """Of what comes most often, much takes no time to speak of: so there are more histories."""
+        if self._server.random.random() > _AT_ONCE:
+            await self._road()
 
 
 def _own(lease: Raw) -> Raw:

@@ -12,7 +12,7 @@ import pytest
 from tests.simulation.plan import drawn, pair
 from tests.simulation.planted import BUGS, Bug, source_of
 from tests.simulation.run import simulate
-from tests.simulation.search import play
+from tests.simulation.search import many
 
 ROOT = Path(__file__).parents[2]
 SEEDS = 1000
@@ -25,8 +25,9 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize("first", range(0, SEEDS, 50))
 def test_whatever_goes_wrong_every_promise_holds_and_everything_settles(first: int) -> None:
-    for seed in range(first, first + 50):
-        play(seed)
+    for _, error in many(range(first, first + 50)):
+        if error is not None:
+            raise error
 
 
 @pytest.mark.parametrize("seed", range(3))

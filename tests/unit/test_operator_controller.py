@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from sihl_operator.controller import Controller
-from sihl_operator.kube import AlreadyExistsError, ApiError
+from sihl_operator.kube import AlreadyExistsError, ApiError, See
 from sihl_operator.metrics import Metrics
 from sihl_operator.settings import Settings
 from sihl_operator.world import World
@@ -29,6 +29,9 @@ class SlowApi:
 
     async def list_all(self, kind: str) -> tuple[list[Raw], str]:
         return list(self.objects.values()) if kind == "job" else [], str(self.version)
+
+    async def watch(self, kind: str, version: str, namespace: str, see: See) -> None:
+        raise AssertionError("nobody watches here")
 
     async def get_job(self, namespace: str, name: str) -> Raw:
         return self.objects[name]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from sihl_operator.main import Operator
+from sihl_operator.reflector import Reflector
 from sihl_operator.settings import Settings
 
 
@@ -45,12 +47,20 @@ async def test_a_task_that_ended_is_a_fault_that_names_it() -> None:
     assert made.fault() == "the task relist has ended"
 
 
+class EmptyApi:
+    """A cluster that has nothing."""
+
+    async def list_all(self, kind: str) -> tuple[list[dict[str, Any]], str]:
+        return [], "1"
+
+
 async def test_a_replica_is_ready_once_it_has_read_the_cluster_and_while_it_has_no_fault() -> None:
     made = operator()
+    made.reflector = Reflector(made.world, EmptyApi(), lambda: None)  # type: ignore[arg-type]
     request = make_mocked_request("GET", "/readyz")
     answer = await made._answer_ready(request)
     assert (answer.status, answer.text) == (503, "the cluster has not been read yet")
-    made.synced = True
+    await made.reflector.relist()
     assert (await made._answer_ready(request)).status == 200
     made.controller.heartbeat = 0
     assert (await made._answer_ready(request)).status == 503

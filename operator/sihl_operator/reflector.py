@@ -1,0 +1,95 @@
+"""Keeps the world as the cluster is: lists each kind, then follows what changes.
+
+The name is client-go's. A connection that is cut is taken up where it ended; only where the API
+server has forgotten since (410), the kind is listed anew, and what is gone by then is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from sihl_operator.kube import KINDS, Api, ApiError, GoneError
+from sihl_operator.world import World
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 1.0
+
+
+class Reflector:
+    """Lists and watches.
+
+    Args:
+        world: Told what is seen.
+        api: The API server.
+        wake: Called when something was.
+    """
+
+    def __init__(self, world: World, api: Api, wake: Callable[[], None]) -> None:
+        self._world = world
+        self._api = api
+        self._wake = wake
+        self._versions: dict[str, str] = {}
+        """By kind, from where to watch: its newest list's version."""
+        self._listing = asyncio.Lock()
+        self._listed_at = float("-inf")
+
+    @property
+    def synced(self) -> bool:
+        """Whether everything was read once."""
+        return self._versions.keys() >= set(KINDS)
+
+    async def relist(self, unless_within: float = 0.0) -> None:
+        """Read everything, because a watch can lie.
+
+        Args:
+            unless_within: Not if that was done within so many seconds.
+
+        Raises:
+            ApiError: It cannot be read.
+        """
+        loop = asyncio.get_running_loop()
+        async with self._listing:  # two at once could be told in the wrong order
+            if loop.time() - self._listed_at < unless_within:
+                return
+            began = loop.time()
+            for kind in KINDS:
+                await self._list(kind)
+            self._listed_at = began
+
+    async def follow(self, kind: str, namespace: str = "") -> None:
+        """Tell the world of all changes of a kind, of a namespace or of all, for ever."""
+        version = void = ""
+
+        def see(event: str, raw: dict[str, Any]) -> None:
+            nonlocal version
+            version = raw["metadata"]["resourceVersion"]
+            if event != "BOOKMARK":
+                self._world.saw(kind, raw, event == "DELETED")
+                self._wake()
+
+        while True:
+            try:
+                version = version or await self._since(kind, void)
+                await self._api.watch(kind, version, namespace, see)
+            except GoneError:
+                version, void = "", self._versions[kind]
+            except ApiError as error:
+                log.warning("watching %ss: %s", kind, error)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _since(self, kind: str, void: str) -> str:
+        """The version of the newest list of a kind, made now if there is none but a void one."""
+        async with self._listing:
+            if self._versions.get(kind, "") == void:
+                await self._list(kind)
+            return self._versions[kind]
+
+    async def _list(self, kind: str) -> None:
+        items, version = await self._api.list_all(kind)
+        self._world.saw_all(kind, items, version)
+        self._versions[kind] = version
+        self._wake()
