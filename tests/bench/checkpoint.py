@@ -64,7 +64,7 @@ class Run:
                 "batchSize": 8,
                 "inputSize": {"width": 64, "height": 64},
             },
-            "runner": {"checkpointInterval": self.interval},
+            "runner": {"gpus": 0, "checkpointInterval": self.interval},
         }
         return JobReference.model_validate(
             {"namespace": "bench", "name": self.name, "uid": f"{self.name}-01234567", "spec": spec}
@@ -119,8 +119,13 @@ class Run:
 
 def stop(run: Run) -> dict[str, Any]:
     """From SIGTERM in the middle of the training to a checkpoint that stands, and to the end."""
+
+    def trains() -> bool:
+        assert process.poll() is None, run.output()
+        return any(line.step >= UNDER_WAY for line in run.lines())
+
     with run.started() as process:
-        eventually(lambda: [line for line in run.lines() if line.step >= UNDER_WAY], 300)
+        eventually(trains, 300, 0.2)
         began = time.perf_counter()
         process.terminate()
         prefix = eventually(lambda: next(standing_checkpoints(run.store, run.paths), None), 120)[0]
