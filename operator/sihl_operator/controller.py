@@ -47,6 +47,8 @@ Place = tuple[int | None, Reason]
 
 _NOBODY = Queue()
 _RETRY_SECONDS = 2.0
+_TOGETHER_SECONDS = 0.005
+"""What changes within this time is decided on together: a round costs more than an event."""
 _REFRESHES_A_SECOND = 10.0
 """So many positions are written at most: with hundreds of queues the API server has other work."""
 _OCCUPIED = ("WaitingForQueue", "Another job of the queue is active.")
@@ -136,6 +138,7 @@ class Controller:
             try:
                 async with asyncio.timeout(self._pause()):
                     await self._wake.wait()
+                await asyncio.sleep(_TOGETHER_SECONDS)
             except TimeoutError:
                 pass
             self._wake.clear()

@@ -51,9 +51,11 @@ def with_condition(
     """The status with one condition set; None for Unknown."""
     text, message = "Unknown" if value is None else str(value), message[:MESSAGE_LIMIT]
     reason = as_reason(reason)
-    before = condition(status, kind)
-    if before and (before.status, before.reason, before.message) == (text, reason, message):
-        return status  # a new generation alone is no news worth a write
+    before, told = condition(status, kind), (text, reason, message, job.generation)
+    if before and told == (
+        before.status, before.reason, before.message, before.observed_generation
+    ):  # fmt: skip
+        return status
     since = before.last_transition_time if before and before.status == text else rfc3339(now)
     new = Condition.model_validate(
         {
