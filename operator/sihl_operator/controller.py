@@ -295,6 +295,7 @@ class Controller:
         position, reason = place
         why, until = self._outdated.get(job, ("", 0.0))
         if why == reason[0] and now < until:
+            self._at(until, job.key)  # an earlier alarm may just have rung
             return
         if job.retry_after > now:
             reason = _as_told(job) or reason
@@ -388,11 +389,18 @@ class Controller:
 
     async def _reread(self, key: Key) -> None:
         try:
-            self.world.saw_job(await self._api.get_job(*key))
+            raw = await self._api.get_job(*key)
         except NotFoundError:
             self.world.lose_job(key)
+            return
         except ApiError as error:
             log.warning("%s/%s cannot be read: %s", *key, error)
+            return
+        known = self.world.jobs.get(key)
+        if known is not None and known.uid == raw["metadata"]["uid"]:
+            self.world.saw_job(raw)
+        else:  # the watch tells of its namesake, after those who came before
+            self.world.lose_job(key)
 
     async def _carry_out(self, job: JobView, decision: Decision) -> None:
         """Status first, then the pod: a crash between the two is harmless."""

@@ -43,6 +43,9 @@ class Server(Protocol):
     def told_since(self, kind: str, version: str) -> list[tuple[str, str, int]] | None:
         """(type, name, version) of each event; None where the version is too old."""
 
+    def bookmark(self, kind: str, version: str) -> str:
+        """The version of a bookmark that a watch from that version is sent."""
+
 
 class Simulated:
     """The simulation's, without delay."""
@@ -82,6 +85,9 @@ class Simulated:
             seen = seen - {name} if event.deleted else seen | {name}
         return told
 
+    def bookmark(self, kind: str, version: str) -> str:
+        return str(self.server.bookmark())
+
 
 class Real:
     """The API server."""
@@ -110,24 +116,34 @@ class Real:
         self._core.patch_namespaced_pod_status(name, NAMESPACE, {"status": {"phase": phase}})
 
     def told_since(self, kind: str, version: str) -> list[tuple[str, str, int]] | None:
-        asked: Any = {
-            "watch": True, "resource_version": version, "timeout_seconds": 2,
-            "_preload_content": False,
-        }  # fmt: skip
-        if kind == "pod":
-            answer = self._core.list_namespaced_pod(NAMESPACE, **asked)
-        else:
-            where = (GROUP, VERSION, NAMESPACE, PLURAL)
-            answer = self._custom.list_namespaced_custom_object(*where, **asked)
         told = []
-        for line in answer.data.decode().splitlines():
-            event = json.loads(line)
+        for event in self._watch(kind, version, 2):
             if event["type"] == "ERROR":
                 assert event["object"]["code"] == 410
                 return None
             metadata = event["object"]["metadata"]
             told.append((event["type"], metadata["name"], int(metadata["resourceVersion"])))
         return told
+
+    def bookmark(self, kind: str, version: str) -> str:
+        # The API server sends one some 2 s before a watch's time is over, unless it is busy.
+        marks: list[Any] = []
+        while not marks:
+            events = self._watch(kind, version, 6, allow_watch_bookmarks=True)
+            marks = [each["object"] for each in events if each["type"] == "BOOKMARK"]
+        return str(marks[-1]["metadata"]["resourceVersion"])
+
+    def _watch(self, kind: str, version: str, seconds: int, **more: Any) -> list[Any]:
+        asked: Any = {
+            "watch": True, "resource_version": version, "timeout_seconds": seconds,
+            "_preload_content": False, **more,
+        }  # fmt: skip
+        if kind == "pod":
+            answer = self._core.list_namespaced_pod(NAMESPACE, **asked)
+        else:
+            where = (GROUP, VERSION, NAMESPACE, PLURAL)
+            answer = self._custom.list_namespaced_custom_object(*where, **asked)
+        return [json.loads(line) for line in answer.data.decode().splitlines()]
 
 
 @pytest.fixture(params=["simulated", "real"])
@@ -299,6 +315,18 @@ async def test_a_watch_tells_all_that_came_after_a_version_once_and_in_order(
     assert versions == sorted(set(versions)), "a deletion has a version of its own"
     later = await asyncio.to_thread(server.told_since, "pod", str(versions[-1]))
     assert later == []
+
+
+async def test_a_watch_resumes_from_a_bookmark_and_misses_nothing(server: Server) -> None:
+    _, version = await server.api.list_all("pod")
+    server.create_job("of-another-kind")
+    first = await server.api.create_pod(_pod("before-the-mark"))
+    mark = await asyncio.to_thread(server.bookmark, "pod", version)
+    assert int(mark) >= int(first["metadata"]["resourceVersion"])
+    after = await server.api.create_pod(_pod("after-the-mark"))
+    told = await asyncio.to_thread(server.told_since, "pod", mark)
+    assert told is not None
+    assert told[0] == ("ADDED", "after-the-mark", int(after["metadata"]["resourceVersion"]))
 
 
 async def test_a_watch_from_too_long_ago_is_refused(server: Server) -> None:

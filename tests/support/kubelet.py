@@ -11,17 +11,26 @@ from kubernetes import client
 from sihl_api.runtime import Result
 
 HEARTBEAT_SECONDS = 5.0
+_ROOM = {"cpu": "64", "memory": "256Gi", "pods": "110", "ephemeral-storage": "1Ti"}
 
 
 class HandKubelet:
     """Nodes that stay ready, and pods on them that do what the test says.
 
     Use as a context manager: the nodes' heartbeats come from a thread of its own.
+
+    Args:
+        api: The API server's client.
+        nodes: Names of nodes, and how many GPUs each has.
+        room: What each has beside them.
     """
 
-    def __init__(self, api: client.ApiClient, nodes: dict[str, int]) -> None:
+    def __init__(
+        self, api: client.ApiClient, nodes: dict[str, int], room: dict[str, str] | None = None
+    ) -> None:
         self._core = client.CoreV1Api(api)
         self._nodes = nodes
+        self._room = room or _ROOM
         self._over = threading.Event()
         self._heart = threading.Thread(target=self._beat, daemon=True)
 
@@ -86,10 +95,7 @@ class HandKubelet:
 
     def _report(self) -> None:
         for name, gpus in self._nodes.items():
-            room = {
-                "cpu": "64", "memory": "256Gi", "pods": "110", "ephemeral-storage": "1Ti",
-                "nvidia.com/gpu": str(gpus),
-            }  # fmt: skip
+            room = {**self._room, "nvidia.com/gpu": str(gpus)}
             ready = {
                 "type": "Ready", "status": "True", "reason": "Test", "message": "",
                 "lastHeartbeatTime": _now(),

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from sihl_operator.controller import Controller
-from sihl_operator.kube import AlreadyExistsError, ApiError, See
+from sihl_operator.kube import AlreadyExistsError, ApiError, ConflictError, See
 from sihl_operator.metrics import Metrics
 from sihl_operator.settings import Settings
 from sihl_operator.world import World
@@ -244,6 +244,37 @@ async def test_a_job_that_backs_off_lets_the_next_one_pass() -> None:
     submit(controller, api, "second", "cells")
     await turns(controller)
     assert api.admitted == ["second"]
+
+
+class ConflictingApi(SlowApi):
+    """As where a job was deleted and made anew, and the watch has not told it yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers.set()
+
+    async def patch_job_status(self, namespace: str, name: str, version: str, status: Raw) -> Raw:
+        if version != self.objects[name]["metadata"]["resourceVersion"]:
+            raise ConflictError(409, "Conflict", "the object has been modified")
+        return await super().patch_job_status(namespace, name, version, status)
+
+
+async def test_a_job_made_anew_under_its_name_comes_after_those_made_before_it() -> None:
+    api = ConflictingApi()
+    controller = leading(api, gpus=4)
+    submit(controller, api, "b-anew", "cells", phase=None)
+    between, anew = (
+        dict(job(name, version=version).raw)
+        for name, version in (("a-between", 50), ("b-anew", 51))
+    )
+    anew["metadata"]["uid"] = "another"
+    api.objects |= {"a-between": between, "b-anew": anew}
+    await turns(controller)
+    assert api.admitted == [], "it is not to be known before the watch tells of both"
+    controller.world.saw("job", between)
+    controller.world.saw("job", anew)
+    await turns(controller)
+    assert api.admitted == ["a-between"]
 
 
 class ForbiddingApi(SlowApi):
