@@ -1,14 +1,13 @@
 """`python -m tests.bench.fetch`: the trainer's fetch beside s5cmd, boto3 and curl, from one store.
 
 Each is a process of its own, timed from its start to its end. They take turns, each time into an
-empty folder on the disk.
+empty folder of its own on the disk.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import statistics
 import sys
 import tempfile
@@ -125,6 +124,16 @@ def timed(arguments: list[str], environ: dict[str, str]) -> tuple[float, float]:
     return lasted, used.ru_utime + used.ru_stime
 
 
+def give_back(folder: Path) -> None:
+    """Free what the files take, and keep the files.
+
+    ext4 looks at each file that was removed within the last minutes before it creates another:
+    after five thousand removals a creation takes 0.4 ms of CPU instead of 0.02.
+    """
+    for file in folder.iterdir():
+        os.truncate(file, 0)
+
+
 def measure(server: S3Server, folder: Path, shape: str, rounds: int) -> dict[str, Any]:
     """Medians of each tool's rounds, and what they are to s5cmd's."""
     source = upload(server, shape)
@@ -137,14 +146,14 @@ def measure(server: S3Server, folder: Path, shape: str, rounds: int) -> dict[str
     }
     walls: dict[str, list[float]] = {tool: [] for tool in TOOLS}
     cpus: dict[str, list[float]] = {tool: [] for tool in TOOLS}
-    for _ in range(rounds):
+    for number in range(rounds):
         for tool, command in TOOLS.items():
-            target = folder / tool
-            target.mkdir()
+            target = folder / f"{source.prefix}{tool}-{number}"
+            target.mkdir(parents=True)
             wall, cpu = timed(command(source, target), environ)
             got = sum(file.stat().st_size for file in target.iterdir())
             assert got == count * size, f"{tool} fetched {got} bytes of {count * size}"
-            shutil.rmtree(target)
+            give_back(target)
             walls[tool].append(wall)
             cpus[tool].append(cpu)
             print(f"{shape}, {tool}: {wall:.2f} s", file=sys.stderr, flush=True)

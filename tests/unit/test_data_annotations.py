@@ -76,8 +76,11 @@ def test_metadata_in_json_says_the_same(tmp_path: Path) -> None:
         ("task: juggling\ncategories: [a]\nannotations: a.yaml", "unknown task 'juggling'"),
         ("task: object detection\nannotations: a.yaml", "`categories` must list"),
         ("task: object detection\ncategories: []\nannotations: a.yaml", "`categories` must list"),
-        ("task: object detection\ncategories: [a, a]\nannotations: a.yaml", "'a' twice"),
-        ("task: object detection\ncategories: [a, null]\nannotations: a.yaml", "None"),
+        ("task: object detection\ncategories: [a, a]\nannotations: a.yaml", "'a' twice: keep one"),
+        (
+            "task: object detection\ncategories: [a, null]\nannotations: a.yaml",
+            "None, which is no name: write",
+        ),
         ("task: object detection\ncategories: [a]", "`annotations` must name"),
         ("task: object detection\ncategories: [a]\nannotations: ../a.yaml", "cannot be a path"),
         ("task: object detection\ncategories: [a]\nannotations: /etc/passwd", "cannot be a path"),
@@ -139,12 +142,15 @@ def test_null_is_not_annotated_and_an_empty_list_is_no_object(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("0.jpg: [{category: cat, bbox: [5, 2, 5, 9]}]", "box 1: xmax 5 must be greater"),
+        (
+            "0.jpg: [{category: cat, bbox: [5, 2, 5, 9]}]",
+            "box 1: xmax 5 must be greater than xmin 5: bbox is [xmin,",
+        ),
         ("0.jpg: [{category: cat, bbox: [5, 9, 6, 2]}]", "box 1: ymax 2 must be greater"),
-        ("0.jpg: [{category: cat, bbox: [1, 2, 3]}]", "bbox: [xmin, ymin, xmax, ymax]"),
-        ("0.jpg: [{category: cat, bbox: [1, 2, x, 4]}]", "must be four numbers"),
+        ("0.jpg: [{category: cat, bbox: [1, 2, 3]}]", "must be {category: ..., bbox: [xmin, ymin,"),
+        ("0.jpg: [{category: cat, bbox: [1, 2, x, 4]}]", "must be four numbers: [xmin, ymin,"),
         ("0.jpg: [{category: cat, bbox: [1, 2, .nan, 4]}]", "must be four numbers"),
-        ("0.jpg: [{bbox: [1, 2, 3, 4]}]", "unknown category None"),
+        ("0.jpg: [{bbox: [1, 2, 3, 4]}]", "must be {category: ..., bbox: "),
         ("0.jpg: [{category: cow, bbox: [1, 2, 3, 4]}]", "'cow'; the metadata lists cat, dog"),
         ("0.jpg: [cat]", "must be {category"),
         ("0.jpg: cat", "must be a list of boxes"),
@@ -166,7 +172,8 @@ def test_an_unknown_category_is_told_with_the_known_ones(tmp_path: Path) -> None
     with pytest.raises(BadData) as caught:
         opened(write(tmp_path, files), CLASS_HEAD)
     assert str(caught.value) == (
-        "annotations.yaml, line 2, \"1.jpg\": unknown category 'cow'; the metadata lists cat, dog"
+        "annotations.yaml, line 2, \"1.jpg\": unknown category 'cow'; the metadata lists cat, dog: "
+        "correct it here, or add it to `categories` there"
     )
 
 
@@ -182,7 +189,7 @@ def test_a_box_outside_its_image_is_a_fault(tmp_path: Path, box: str, fits: bool
     assert (fault is None) == fits
     if fault:
         assert fault.startswith('annotations.yaml, "0.jpg", box 2: [')
-        assert "24 pixels wide and 16 high" in fault
+        assert "24 pixels wide and 16 high: correct the box, in pixels from the top left" in fault
 
 
 def test_targets_survive_the_way_between_processes() -> None:
@@ -218,7 +225,8 @@ def test_each_head_is_fed_by_the_set_that_it_names(tmp_path: Path) -> None:
     [
         (CLASS_HEAD, MULTITASK, "head 'pet' must say which `annotations` feed it"),
         (CLASS_HEAD | {"annotations": "x"}, MULTITASK,
-         "head 'pet' asks for annotations 'x'; the dataset has 'boxes' (object detection), 'mood'"),
+         "head 'pet' asks for annotations 'x'; the dataset has 'boxes' (object detection), 'mood' "
+         "(multiclass classification): name one of them"),
         (CLASS_HEAD, BOXES,
          "learns multiclass classification, but annotations 'annotations' are for object detec"),
     ],
@@ -247,13 +255,13 @@ def test_images_without_an_entry_are_not_annotated_and_counted(
 
 def test_a_set_that_annotates_no_image_is_refused(tmp_path: Path) -> None:
     files = classification(2) | {"annotations.yaml": b"0.jpg: null\n"}
-    with pytest.raises(BadData, match="annotates none of the 2 images"):
+    with pytest.raises(BadData, match=r"annotates none of the 2 images: .* annotate some"):
         opened(write(tmp_path, files), CLASS_HEAD)
 
 
 def test_missing_annotations_are_told_by_name(tmp_path: Path) -> None:
     files = {name: body for name, body in classification().items() if name != "annotations.yaml"}
-    with pytest.raises(BadData, match=r"annotations\.yaml is missing"):
+    with pytest.raises(BadData, match=r"annotations\.yaml is missing, .*: add it, or correct"):
         opened(write(tmp_path, files), CLASS_HEAD)
 
 
@@ -276,5 +284,7 @@ def test_a_category_that_only_validation_has_is_refused(tmp_path: Path) -> None:
     train = opened(write(tmp_path / "train", classification()), CLASS_HEAD)
     files = {"metadata.yaml": CLASSES.replace("[cat, dog]", "[cat, cow]").encode()}
     folder = write(tmp_path / "validation", classification(1) | files)
-    with pytest.raises(BadData, match=r"validation dataset's metadata\.yaml lists .*: cow"):
+    with pytest.raises(
+        BadData, match=r"validation dataset's metadata\.yaml lists .*: cow; add them there"
+    ):
         open_split(folder, [Head.model_validate(CLASS_HEAD)], train.feeds)

@@ -60,18 +60,19 @@ def test_null_is_null_unless_it_is_quoted(tmp_path: Path, word: str) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ("a: [1,\nb: 2\n", "correct what stands there or just before"),
         ("a: [1,\nb: 2\n", "line 3, column 1"),
         ("a: 1\n\tb: 2\n", "line 2, column 1"),
         ("a: &x [1]\nb: *x\n", "line 2, column 4: an alias (*x)"),
         ("a: !!python/object/apply:os.system [ls]\n", "line 1, column 4: a tag"),
         ("a: 1\nb: 2\na: 3\n", 'line 3, "a": given twice'),
-        ("a: {b: 1, b: 2}\n", '"b" is given twice'),
+        ("a: {b: 1, b: 2}\n", '"b" is given twice; keep one'),
         ("a: 1\n---\nb: 2\n", "second document"),
         ("- a\n", "must be a mapping"),
         ("", "must be a mapping"),
         ("[a, b]: 1\n", "a key must be a plain name"),
-        ("a: " + "[" * 40 + "]" * 40, "deep"),
-        ("a: \x01", "not valid YAML"),
+        ("a: " + "[" * 40 + "]" * 40, "deep; write it flatter"),
+        ("a: \x01", "not valid YAML (unacceptable character"),
     ],
 )
 def test_what_is_wrong_with_yaml_is_told_with_its_place(
@@ -86,11 +87,14 @@ def test_what_is_wrong_with_yaml_is_told_with_its_place(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('{"a": 1,\n "b" 2}', "line 2, column 6"),
+        (
+            '{"a": 1,\n "b" 2}',
+            "line 2, column 6: Expecting ':' delimiter: correct what stands there",
+        ),
         ('{"a": 1, "a": 2}', '"a": given twice'),
-        ('{"a": {"b": 1, "b": 2}}', "key twice"),
+        ('{"a": {"b": 1, "b": 2}}', "the key 'b' twice: keep one"),
         ("[1]", "must be a mapping"),
-        ("[" * 100_000, "not valid JSON"),
+        ("[" * 100_000, "deep; write it flatter"),
     ],
 )
 def test_what_is_wrong_with_json_is_told_with_its_place(
@@ -103,7 +107,7 @@ def test_what_is_wrong_with_json_is_told_with_its_place(
 
 def test_text_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_bytes(b"a: \xff\xfe\xfa\n")
-    with pytest.raises(BadData, match=r"a\.yaml is not valid YAML"):
+    with pytest.raises(BadData, match=r"a\.yaml is not valid YAML .*: save it as UTF-8 text"):
         list(read_entries(tmp_path / "a.yaml"))
 
 

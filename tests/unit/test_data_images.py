@@ -119,6 +119,7 @@ def test_a_file_that_cannot_be_decoded_is_refused_by_name(
     with pytest.raises(BadData, match=r"images/a\.jpg") as caught:
         decode_fully(path)
     assert says in str(caught.value)
+    assert "replace the file, or remove it and what annotates it" in str(caught.value)
 
 
 def test_a_small_file_that_declares_billions_of_pixels_is_refused(tmp_path: Path) -> None:

@@ -101,7 +101,9 @@ def test_annotations_are_a_file_or_the_files_of_a_folder() -> None:
         str(file.path)
         for file in plan_annotations(source, listing("x"), listing("a.png", "b.png"), PLACE)
     ] == ["labels/masks/a.png", "labels/masks/b.png"]
-    with pytest.raises(BadData, match="labels/masks as annotations, but s3://data/cells/ has no"):
+    with pytest.raises(
+        BadData, match=r"labels/masks as annotations, but s3://data/cells/ .*: upload it"
+    ):
         plan_annotations(source, listing("x"), listing(), PLACE)
 
 

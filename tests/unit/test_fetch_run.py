@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
+from botocore.utils import parse_timestamp
 from prometheus_client import CollectorRegistry, Gauge
 
 from sihl_api.runtime import Env, ExitCode, ProgressReport, Result, read_result, reference_json
@@ -24,7 +26,14 @@ from sihl_api.trainingjob import TrainingJobSpec
 from sihl_trainer.data.dataset import open_datasets
 from sihl_trainer.errors import BadConfig, BadData, TrainerError, Unavailable
 from sihl_trainer.fetch import download as download_module
-from sihl_trainer.fetch.bucket import Bucket, Changed, Keys, RemoteObject
+from sihl_trainer.fetch.bucket import (
+    CHUNK_BYTES,
+    Bucket,
+    Changed,
+    Keys,
+    RemoteObject,
+    _timestamp,
+)
 from sihl_trainer.fetch.download import download, is_complete
 from sihl_trainer.fetch.main import fetch_main, fetch_split
 from sihl_trainer.fetch.plan import PlannedFile
@@ -162,6 +171,41 @@ def test_a_second_run_fetches_only_what_is_missing_changed_or_torn(
     assert progress.registry.get_sample_value("sihl_dataset_bytes", {"split": "train"}) == total
 
 
+def test_fetching_and_checking_imports_no_torch(
+    s3: S3Server, tmp_path: Path, upload: Upload
+) -> None:
+    spec = job(BOX_HEAD, endpoint=s3.endpoint, prefix=upload(detection(2)))
+    program = (
+        "import os, sys; from pathlib import Path\n"
+        "from sihl_api.trainingjob import TrainingJobSpec\n"
+        "from sihl_trainer.fetch.main import fetch_split\n"
+        "spec = TrainingJobSpec.model_validate_json(sys.argv[1])\n"
+        "fetch_split(spec, 'train', Path(sys.argv[2]), os.environ)\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    document = spec.model_dump_json(by_alias=True, exclude_none=True)
+    subprocess.run(
+        [sys.executable, "-c", program, document, str(tmp_path)],
+        env=os.environ | environment(s3.reader) | path, check=True,
+    )  # fmt: skip
+    assert (tmp_path / "train/images/0.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-01-02T03:04:05.678Z",
+        "2026-01-02T03:04:05Z",
+        "2026-01-02T03:04:05+01:00",
+        "Fri, 02 Jan 2026 03:04:05 GMT",
+        "1767323045",
+    ],
+)
+def test_a_time_means_what_it_means_to_boto3(text: str) -> None:
+    assert _timestamp(text) == parse_timestamp(text)
+
+
 # --- what is refused, before an image is fetched ---------------------------------------------
 
 
@@ -171,7 +215,8 @@ def test_a_second_run_fetches_only_what_is_missing_changed_or_torn(
         ({"metadata.yaml": None}, "DatasetMetadataMissing", "no metadata.yaml or metadata.yml"),
         ({"metadata.yaml": b"task: [\n"}, "DatasetMalformed", "metadata.yaml, line 2, column 1"),
         ({"metadata.yaml": b"task: juggling\n"}, "DatasetMetadataInvalid", "'juggling'"),
-        ({"annotations.yaml": None}, "DatasetAnnotationsMissing", "annotations.yaml"),
+        ({"annotations.yaml": None}, "DatasetAnnotationsMissing",
+         "no such file or folder: upload it, or correct `annotations` in the metadata"),
         ({"annotations.yaml": b"0.jpg: [\n"}, "DatasetMalformed", "annotations.yaml, line 2"),
         ({"annotations.yaml": b"0.jpg: [{category: cow, bbox: [1, 1, 2, 2]}]\n"},
          "DatasetAnnotationInvalid", 'line 1, "0.jpg": box 1: unknown category \'cow\''),
@@ -236,9 +281,10 @@ def test_a_prefix_with_dots_is_refused(s3: S3Server, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"images/2.jpg": jpeg(200, 200)[:-400]}, "images/2.jpg cannot be decoded"),
+        ({"images/2.jpg": jpeg(200, 200)[:-400]}, "images/2.jpg cannot be decoded (image file"),
         ({"images/2.jpg": b"not an image"}, "images/2.jpg is not a JPEG, PNG or TIFF"),
-        ({"images/2.jpg": b""}, "images/2.jpg is not a JPEG, PNG or TIFF"),
+        ({"images/2.jpg": b""},
+         "images/2.jpg is not a JPEG, PNG or TIFF image that can be read: replace the file"),
         ({"annotations.yaml": b"2.jpg: [{category: cat, bbox: [1, 1, 99, 9]}]\n"},
          'annotations.yaml, "2.jpg", box 1: [1, 1, 99, 9] lies outside the image, which is 24'),
     ],
@@ -412,6 +458,44 @@ def test_a_file_damaged_on_its_way_is_fetched_again(
         assert proxy.damages == 0
     assert (tmp_path / "a").read_bytes() == body
     assert sum(arrived) == len(body)
+
+
+def test_a_large_file_damaged_on_its_way_is_fetched_again(
+    s3: S3Server, tmp_path: Path, upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download_module, "PART_BYTES", 64 * 1024)
+    body = b"0123456789" * 20_000
+    prefix = upload({"a": body})
+    with proxied(s3.endpoint) as proxy:
+        bucket = bucket_of(s3, proxy.endpoint)
+        file = planned(bucket, prefix, "a")
+        proxy.damage, proxy.damages = (b"345", b"543"), 1
+        arrived: list[int] = []
+        download(bucket, tmp_path, [file], arrived.append)
+        assert proxy.damages == 0
+    assert (tmp_path / "a").read_bytes() == body
+    assert sum(arrived) == len(body)
+
+
+def test_a_file_whose_answer_breaks_off_midway_is_held_against_its_checksum_from_its_start(
+    s3: S3Server, tmp_path: Path, upload: Upload, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = os.urandom(3 * CHUNK_BYTES)
+    prefix = upload({"a": body})
+    bucket = bucket_of(s3)
+    file = planned(bucket, prefix, "a")
+    whole, breaks = bucket._stream, [2, 1]
+
+    def broken(remote: RemoteObject, start: int, end: int) -> Iterator[Any]:
+        return itertools.islice(whole(remote, start, end), breaks.pop() if breaks else None)
+
+    bucket._stream = broken  # type: ignore[method-assign]
+    arrived: list[int] = []
+    download(bucket, tmp_path, [file], arrived.append)
+    assert not breaks
+    assert (tmp_path / "a").read_bytes() == body
+    assert sum(arrived) == len(body)
+    assert "another checksum" not in caplog.text
 
 
 def test_a_file_that_keeps_arriving_damaged_is_not_kept(

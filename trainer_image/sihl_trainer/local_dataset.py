@@ -10,8 +10,8 @@ from botocore.exceptions import BotoCoreError
 
 from sihl_api.runtime import DATASET_KEYS, Env
 from sihl_api.trainingjob import S3Location, TrainingJobSpec
-from sihl_trainer.data.dataset import TRAIN, VALIDATION
 from sihl_trainer.data.feeds import open_split
+from sihl_trainer.data.names import TRAIN, VALIDATION
 from sihl_trainer.errors import BadConfig
 from sihl_trainer.fetch.check import check_images
 from sihl_trainer.fetch.main import fetch_split

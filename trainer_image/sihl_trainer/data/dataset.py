@@ -17,14 +17,12 @@ from sihl_trainer.data.augment import Change, draw
 from sihl_trainer.data.feeds import Feed, open_split
 from sihl_trainer.data.letterbox import PADDING, Placement, letterboxing
 from sihl_trainer.data.metadata import IMAGES
+from sihl_trainer.data.names import TRAIN, VALIDATION
 from sihl_trainer.data.samples import Sample
 from sihl_trainer.data.targets import HeadInfo, Target
 from sihl_trainer.errors import BadData
 
 log = logging.getLogger(__name__)
-
-TRAIN = "train"
-VALIDATION = "validation"
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ Value: TypeAlias = "str | list[Value] | dict[str, Value] | None"
 METADATA_LIMIT = 16 * 2**20
 ANNOTATIONS_LIMIT = 2 * 2**30
 _MAX_DEPTH = 16
+_TOO_DEEP = f"nested more than {_MAX_DEPTH} deep; write it flatter"
 _NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -91,9 +92,13 @@ def _read_json(path: Path) -> Iterator[Entry]:
             parse_constant=str,
         )
     except json.JSONDecodeError as error:
-        raise _malformed(path, error.lineno, error.colno, error.msg) from None
-    except (UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise BadData("DatasetMalformed", f"{path.name} is not valid JSON: {error}") from None
+        raise _unparsed(path, error.lineno, error.colno, error.msg) from None
+    except RecursionError:
+        raise _too_deep(path) from None
+    except ValueError as error:
+        raise BadData(
+            "DatasetMalformed", f"{path.name} is not valid JSON ({error}): save it as UTF-8 text"
+        ) from None
     if not isinstance(document, _Pairs):
         raise _not_a_mapping(path)
     for key, value in document:
@@ -106,13 +111,14 @@ class _Pairs(list[tuple[str, Any]]):
 
 def _unpaired(path: Path, value: Any, depth: int = 1) -> Value:
     if depth > _MAX_DEPTH and isinstance(value, list):
-        raise BadData("DatasetMalformed", f"{path.name}: nested more than {_MAX_DEPTH} deep")
+        raise _too_deep(path)
     if isinstance(value, _Pairs):
         pairs: dict[str, Value] = {}
         for key, item in value:
             if key in pairs:
                 raise BadData(
-                    "DatasetMalformed", f"{path.name}: an object has a key twice: {key!r}"
+                    "DatasetMalformed",
+                    f"{path.name}: an object has the key {key!r} twice: keep one of the two",
                 )
             pairs[key] = _unpaired(path, item, depth + 1)
         return pairs
@@ -131,10 +137,12 @@ def _read_yaml(path: Path) -> Iterator[Entry]:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-            raise _malformed(path, line, column, error.problem or "not YAML") from None
+            raise _unparsed(path, line, column, error.problem or "not YAML") from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             text = " ".join(str(error).split())
-            raise BadData("DatasetMalformed", f"{path.name} is not valid YAML: {text}") from None
+            raise BadData(
+                "DatasetMalformed", f"{path.name} is not valid YAML ({text}): save it as UTF-8 text"
+            ) from None
 
 
 class _YamlEvents:
@@ -169,7 +177,7 @@ class _YamlEvents:
         if isinstance(event, yaml.ScalarEvent):
             return None if event.implicit[0] and event.value in _NULLS else str(event.value)
         if depth > _MAX_DEPTH:
-            raise self.refused(event, f"nested more than {_MAX_DEPTH} deep")
+            raise self.refused(event, _TOO_DEEP)
         if isinstance(event, yaml.SequenceStartEvent):
             items: list[Value] = []
             while not isinstance(event := self.next(), yaml.SequenceEndEvent):
@@ -179,7 +187,7 @@ class _YamlEvents:
         while not isinstance(event := self.next(), yaml.MappingEndEvent):
             key = self.key(event)
             if key in mapping:
-                raise self.refused(event, f'"{key}" is given twice')
+                raise self.refused(event, f'"{key}" is given twice; keep one of the two')
             mapping[key] = self.value(self.next(), depth + 1)
         return mapping
 
@@ -195,6 +203,15 @@ class _YamlEvents:
 
 def _malformed(path: Path, line: int, column: int, why: str) -> BadData:
     return BadData("DatasetMalformed", f"{path.name}, line {line}, column {column}: {why}")
+
+
+def _unparsed(path: Path, line: int, column: int, problem: str) -> BadData:
+    # A parser stumbles where a fault shows, which is often after it.
+    return _malformed(path, line, column, f"{problem}: correct what stands there or just before")
+
+
+def _too_deep(path: Path) -> BadData:
+    return BadData("DatasetMalformed", f"{path.name}: {_TOO_DEEP}")
 
 
 def _not_a_mapping(path: Path) -> BadData:

@@ -108,7 +108,8 @@ def choose_set(head: Head, metadata: Metadata) -> AnnotationSet:
     if name not in sets:
         raise BadConfig(
             "AnnotationsUnknown",
-            f"head {head.name!r} asks for annotations {name!r}; the dataset has {known}",
+            f"head {head.name!r} asks for annotations {name!r}; the dataset has {known}: name one "
+            "of them",
         )
     find_conversion(head, sets[name])
     return sets[name]
@@ -155,7 +156,7 @@ def _as_trained(found: AnnotationSet, trained: Feed | None, file: str) -> HeadIn
         raise BadData(
             "DatasetMetadataInvalid",
             f"the validation dataset's {file} lists categories that the training dataset's does "
-            f"not: {', '.join(unknown[:20])}",
+            f"not: {', '.join(unknown[:20])}; add them there, or take them out",
         )
     return trained.info
 
@@ -167,7 +168,8 @@ def _read_set(
     if not annotations.names:
         raise BadData(
             "DatasetNotAnnotated",
-            f"{annotation_set.source} annotates none of the {len(names)} images",
+            f"{annotation_set.source} annotates none of the {len(names)} images: each is missing "
+            "in it or null; annotate some",
         )
     images = set(names)
     missing = [name for name in annotations.names if name not in images]

@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image, ImageEnhance, UnidentifiedImageError
-from torch import Tensor
-from torch.nn.functional import interpolate
 
 from sihl_trainer.errors import BadData
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_PIXELS = 250_000_000
 """A file of a few kilobytes can declare billions of pixels; the largest real ones have fewer."""
@@ -57,7 +58,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
     except UnidentifiedImageError:
         raise _unreadable(path, "is not a JPEG, PNG or TIFF image that can be read") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise _unreadable(path, f"cannot be decoded: {error}") from None
+        raise _unreadable(path, f"cannot be decoded ({error})") from None
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
@@ -79,6 +80,9 @@ def pixels(
     Returns:
         uint8 [3, height, width], RGB.
     """
+    import torch  # not at the top: see `targets`
+    from torch.nn.functional import interpolate
+
     orientation = _orientation(image)
     if size and image.format == "JPEG":
         # libjpeg decodes at 1/2, 1/4 or 1/8 for a fraction of the time; what is left is resampled.
@@ -127,4 +131,8 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _unreadable(path: Path, what: str) -> BadData:
-    return BadData("DatasetImageUnreadable", f"{path.parent.name}/{path.name} {what}")
+    return BadData(
+        "DatasetImageUnreadable",
+        f"{path.parent.name}/{path.name} {what}: replace the file, or remove it and what "
+        "annotates it",
+    )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PADDING = (124, 116, 104)
 """Colour of the padding: ImageNet's mean, which normalization turns into zeros."""

@@ -1,9 +1,11 @@
-"""Names of files in a dataset: which may be written to disk, and which are images."""
+"""Names in a dataset: its folders, which files may be written to disk, and which are images."""
 
 from __future__ import annotations
 
 import unicodedata
 
+TRAIN = "train"
+VALIDATION = "validation"
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 MAX_NAME_BYTES = 240
 """Linux allows 255; the rest is for the suffix of a file that is not yet whole."""

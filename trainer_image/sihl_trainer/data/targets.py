@@ -2,6 +2,9 @@
 
 A target knows how to follow its image through letterboxing and mirroring, so that neither the
 dataset nor the training loop needs to know any task.
+
+Here and in what else the fetch imports, torch is imported where a tensor is made and not at the
+top: it takes more than a second, and a fetch makes no tensors.
 """
 
 from __future__ import annotations
@@ -9,14 +12,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from sihl_api.tasks import Task
 from sihl_trainer.data.letterbox import Placement
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,8 @@ class BoxesTarget(Target):
 
     def mirrored(self, width: float) -> BoxesTarget:
         """The boxes of the mirrored image; xmin and xmax change places."""
+        import torch
+
         xmin, ymin, xmax, ymax = self.boxes.unbind(1)
         return BoxesTarget(
             torch.stack((width - xmax, ymin, width - xmin, ymax), 1), self.categories
@@ -95,8 +102,11 @@ class BoxesTarget(Target):
     def __reduce__(self) -> tuple[Callable[..., BoxesTarget], tuple[Any, ...]]:
         # Between processes torch gives each tensor a file descriptor of shared memory: two a
         # image would exhaust them. As arrays they travel inside the message.
-        return _boxes_from_arrays, (self.boxes.numpy(), self.categories.numpy())
+        return boxes_target, (self.boxes.numpy(), self.categories.numpy())
 
 
-def _boxes_from_arrays(boxes: np.ndarray, categories: np.ndarray) -> BoxesTarget:
+def boxes_target(boxes: np.ndarray, categories: np.ndarray) -> BoxesTarget:
+    """The target of arrays, which it shares: boxes float32 [N, 4], categories int64 [N]."""
+    import torch
+
     return BoxesTarget(torch.from_numpy(boxes), torch.from_numpy(categories))

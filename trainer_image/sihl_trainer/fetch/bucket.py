@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
+import botocore.session
 import obstore
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.utils import parse_timestamp
 from obstore import exceptions
 from obstore.store import S3Store
 
@@ -34,7 +37,8 @@ T = TypeVar("T")
 PATIENCE = 120.0
 """Seconds that a store may be away before the fetch gives up."""
 THREADS = 16
-CHUNK_BYTES = 2**20
+CHUNK_BYTES = 2**18
+"""Larger ones are put together in memory that the kernel has to find first: this costs more."""
 _ACCESS_CODES = {
     "403", "401", "AccessDenied", "AllAccessDisabled", "AuthorizationHeaderMalformed",
     "AuthorizationQueryParametersError", "ExpiredToken", "Forbidden", "InvalidAccessKeyId",
@@ -242,7 +246,10 @@ def _folder(prefix: str) -> str:
 
 def _client(location: S3Location, keys: Keys | None) -> Any:
     signing: dict[str, Any] = {} if keys else {"signature_version": UNSIGNED}
-    return boto3.client(
+    core = botocore.session.get_session()
+    parsers = core.get_component("response_parser_factory")
+    parsers.set_parser_defaults(timestamp_parser=_timestamp)
+    return boto3.Session(botocore_session=core).client(
         "s3",
         endpoint_url=location.endpoint,
         region_name=location.region,
@@ -256,6 +263,15 @@ def _client(location: S3Location, keys: Keys | None) -> Any:
             **signing,
         ),
     )
+
+
+def _timestamp(value: Any) -> datetime:
+    """As botocore's, which spends more on an object's time than on all else of a listing."""
+    if isinstance(value, str) and value.endswith("Z"):
+        with suppress(ValueError):
+            return datetime.fromisoformat(value)
+    found: datetime = parse_timestamp(value)
+    return found
 
 
 def _store(location: S3Location, keys: Keys | None) -> S3Store:

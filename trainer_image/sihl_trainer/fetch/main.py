@@ -13,10 +13,10 @@ from types import FrameType
 from sihl_api.runtime import DATASET_DIRECTORY, HTTP_PORT, Env, ExitCode, JobReference, Result
 from sihl_api.trainingjob import Head, S3Location, TrainingJobSpec
 from sihl_api.units import human_bytes
-from sihl_trainer.data.dataset import TRAIN, VALIDATION
 from sihl_trainer.data.documents import METADATA_LIMIT
 from sihl_trainer.data.feeds import Split, choose_set, open_split
 from sihl_trainer.data.metadata import IMAGES, METADATA_NAMES, read_metadata
+from sihl_trainer.data.names import TRAIN, VALIDATION
 from sihl_trainer.errors import BadConfig, TrainerError
 from sihl_trainer.fetch.bucket import PATIENCE, Bucket, keys_from_environment
 from sihl_trainer.fetch.check import check_images

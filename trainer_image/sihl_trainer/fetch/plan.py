@@ -103,7 +103,8 @@ def plan_annotations(
         return [_planned(remote, source, name) for name, remote in sorted(inside.objects.items())]
     raise BadData(
         "DatasetAnnotationsMissing",
-        f"the metadata names {source} as annotations, but {place} has no such file or folder",
+        f"the metadata names {source} as annotations, but {place} has no such file or folder: "
+        "upload it, or correct `annotations` in the metadata",
     )
 
 

@@ -52,11 +52,11 @@ def annotation_entries(path: Path) -> Iterator[Entry]:
         BadData: As `read_entries`, or the path is missing or a folder.
     """
     if not path.is_file():
-        what = "is a folder, but" if path.is_dir() else "is missing;"
+        what = "is a folder" if path.is_dir() else "is missing"
         raise BadData(
             "DatasetAnnotationsMissing",
-            f"{path.name} {what} this task's annotations are one YAML or JSON file, which the "
-            "metadata names as `annotations`",
+            f"{path.name} {what}, but this task's annotations are one YAML or JSON file: add it, "
+            "or correct `annotations` in the metadata",
         )
     return read_entries(path)
 
@@ -81,15 +81,22 @@ def read_names(fields: dict[str, Value], field: str, place: str) -> tuple[str, .
     for item in value:
         if not isinstance(item, str) or not item:
             raise BadData(
-                "DatasetMetadataInvalid", f"{place}: `{field}` has {item!r}, which is no name"
+                "DatasetMetadataInvalid",
+                f"{place}: `{field}` has {item!r}, which is no name: write one, or remove it",
             )
         if item in names:
-            raise BadData("DatasetMetadataInvalid", f"{place}: `{field}` has {item!r} twice")
+            raise BadData(
+                "DatasetMetadataInvalid",
+                f"{place}: `{field}` has {item!r} twice: keep one of the two",
+            )
         names.append(item)
     return tuple(names)
 
 
-def unknown_name(name: Value, known: Sequence[str]) -> str:
+def unknown_name(name: str, known: Sequence[str]) -> str:
     """The text for a category that the metadata does not list."""
     shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
-    return f"unknown category {name!r}; the metadata lists {shown}"
+    return (
+        f"unknown category {name!r}; the metadata lists {shown}: correct it here, or add it to "
+        "`categories` there"
+    )

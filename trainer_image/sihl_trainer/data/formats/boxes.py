@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from sihl_api.tasks import Task
 from sihl_trainer.data.documents import Value, number
@@ -25,10 +24,11 @@ from sihl_trainer.data.formats.base import (
     read_names,
     unknown_name,
 )
-from sihl_trainer.data.targets import BoxesTarget, HeadInfo
+from sihl_trainer.data.targets import BoxesTarget, HeadInfo, boxes_target
 
 TOLERANCE = 0.5
 """Pixels that a box may reach over its image's edge: tools round differently."""
+_CORNERS = "[xmin, ymin, xmax, ymax]"
 
 
 class BoxAnnotations(Annotations):
@@ -59,10 +59,7 @@ class BoxAnnotations(Annotations):
         if (span := self._spans.get(name)) is None:
             return None
         part = slice(*span)
-        return BoxesTarget(
-            torch.from_numpy(self._boxes[part].copy()),
-            torch.from_numpy(self._categories[part].copy()),
-        )
+        return boxes_target(self._boxes[part].copy(), self._categories[part].copy())
 
     def fault(self, name: str, width: int, height: int) -> str | None:
         """The first box that reaches out of its image."""
@@ -74,7 +71,8 @@ class BoxAnnotations(Annotations):
         first = int(outside.argmax())
         return (
             f'{self._file}, "{name}", box {first + 1}: {_shown(boxes[first])} lies outside the '
-            f"image, which is {width} pixels wide and {height} high"
+            f"image, which is {width} pixels wide and {height} high: correct the box, in pixels "
+            "from the top left of the upright image"
         )
 
 
@@ -105,11 +103,11 @@ def read(path: Path, info: HeadInfo) -> BoxAnnotations:
             box = _box(item)
             if isinstance(box, str):
                 raise invalid(path, entry, f"box {count}: {box}")
-            category = item.get("category") if isinstance(item, dict) else None
-            if not isinstance(category, str) or category not in indices:
+            corners, category = box
+            if category not in indices:
                 text = unknown_name(category, info.categories)
                 raise invalid(path, entry, f"box {count}: {text}")
-            numbers.extend(box)
+            numbers.extend(corners)
             categories.append(indices[category])
         spans[entry.key] = (start, len(categories))
     return BoxAnnotations(
@@ -120,20 +118,21 @@ def read(path: Path, info: HeadInfo) -> BoxAnnotations:
     )
 
 
-def _box(item: Value) -> list[float] | str:
-    """The four numbers of an entry, or what is wrong with it."""
-    corners = item.get("bbox") if isinstance(item, dict) else None
-    if not isinstance(corners, list) or len(corners) != 4:
-        return "must be {category: ..., bbox: [xmin, ymin, xmax, ymax]}"
+def _box(item: Value) -> tuple[list[float], str] | str:
+    """The four numbers and the category of an entry, or what is wrong with it."""
+    fields = item if isinstance(item, dict) else {}
+    corners, category = fields.get("bbox"), fields.get("category")
+    if not isinstance(corners, list) or len(corners) != 4 or not isinstance(category, str):
+        return f"must be {{category: ..., bbox: {_CORNERS}}}"
     box = [value for value in map(number, corners) if value is not None]
     if len(box) < 4:
-        return f"bbox [{', '.join(map(str, corners))}] must be four numbers"
+        return f"bbox [{', '.join(map(str, corners))}] must be four numbers: {_CORNERS}"
     xmin, ymin, xmax, ymax = box
     if xmax <= xmin:
-        return f"xmax {xmax:g} must be greater than xmin {xmin:g}"
+        return f"xmax {xmax:g} must be greater than xmin {xmin:g}: bbox is {_CORNERS}"
     if ymax <= ymin:
-        return f"ymax {ymax:g} must be greater than ymin {ymin:g}"
-    return box
+        return f"ymax {ymax:g} must be greater than ymin {ymin:g}: bbox is {_CORNERS}"
+    return box, category
 
 
 def _shown(box: np.ndarray) -> str:
