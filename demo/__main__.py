@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -22,12 +22,13 @@ from local_cluster.settings import cache_folder
 def up(context: str | None, registry: str | None) -> None:
     """From nothing to three trained models."""
     begun = time.monotonic()
-    with step(1, "a Kubernetes cluster"):
-        cluster = clusters.start(context, beside=images.prepare)
+    cluster = clusters.choose(context)
     if cluster is None:
         alone.run_jobs()
         return
-    remember(cluster)
+    remember(cluster)  # before it starts: what is broken off can be taken down too
+    with step(1, "a Kubernetes cluster"):
+        clusters.start(cluster, beside=images.prepare)
     with step(2, "two images, from their Dockerfiles"):
         built = images.build(cluster, registry)
     with step(3, "the operator, two replicas, and its store, by helm"):
@@ -59,34 +60,57 @@ def tell(cluster: Cluster, ended: list[jobs.JobView], seconds: float) -> None:
 
 def down() -> None:
     """Take down what `up` started, and nothing else."""
-    if not memory().exists():
+    remembered = recall()
+    if not remembered:
         say("nothing to take down: no demo has been started")
-        return
-    cluster = Cluster(**json.loads(memory().read_text()))
+    while remembered:
+        take_down(remembered[-1])
+        note(remembered := remembered[:-1])
+
+
+def take_down(cluster: Cluster) -> None:
+    """The cluster where the demo started it, else what the demo brought into it."""
+    name = cluster.context or "the local cluster"
     if cluster.started:
         clusters.stop(cluster)
-        say("taken down: the cluster")
+        say(f"taken down: {name}")
     elif cluster.answers:
         chart.uninstall(cluster)
-        say("taken down: the chart, its namespaces and jobs; the cluster is not the demo's")
+        say(f"taken down in {name}: the chart, its namespaces and jobs; it is not the demo's")
     else:
-        say("the cluster is gone already")
-    memory().unlink()
+        say(f"{name} is gone already, or does not answer")
 
 
 def memory() -> Path:
-    """The file that says what the demo runs on."""
-    return cache_folder() / "demo.json"
+    """The file that says which clusters the demo has used."""
+    return cache_folder() / "demo-clusters.json"
+
+
+def recall() -> list[Cluster]:
+    """The clusters that the demo has used and not been taken down from."""
+    if not memory().exists():
+        return []
+    return [Cluster(**each) for each in json.loads(memory().read_text())]
 
 
 def remember(cluster: Cluster) -> None:
-    """Note the cluster for `down`; one that an earlier demo started stays the demo's."""
-    if memory().exists():
-        earlier = json.loads(memory().read_text())
-        same = (earlier["kind"], earlier["context"]) == (cluster.kind, cluster.context)
-        if same and earlier["started"]:
-            return
-    memory().write_text(json.dumps(asdict(cluster)))
+    """Note a cluster for `down`; one that an earlier demo started stays the demo's."""
+
+    def as_started(started: bool) -> Cluster:
+        return replace(cluster, started=started)
+
+    earlier = recall()
+    others = [each for each in earlier if as_started(each.started) != each]
+    note([*others, as_started(cluster.started or as_started(True) in earlier)])
+
+
+def note(remembered: list[Cluster]) -> None:
+    """Write which clusters the demo has used."""
+    if not remembered:
+        memory().unlink()
+        return
+    memory().parent.mkdir(parents=True, exist_ok=True)
+    memory().write_text(json.dumps([asdict(each) for each in remembered]))
 
 
 def main() -> int:

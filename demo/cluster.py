@@ -97,46 +97,73 @@ def can_be_local() -> str | None:
     )
 
 
-def kind_works() -> bool:
-    """Whether a container engine runs and kind is there."""
-    return bool(shutil.which("kind")) and succeeds("docker", "info")
+def kind_lacks() -> str | None:
+    """What keeps kind from running here, or None. Podman is none of its stable providers."""
+    if not succeeds("docker", "info"):
+        return "docker does not run here"
+    if not shutil.which("kind"):
+        return "docker runs here, but kind is missing (https://kind.sigs.k8s.io)"
+    return None
 
 
-def start(context: str | None, beside: Callable[[], None]) -> Cluster | None:
-    """The cluster to use, started if need be; None where there can be none.
+def choose(context: str | None) -> Cluster | None:
+    """The cluster to use, which `start` starts if need be; None where there can be none.
 
     Args:
         context: Of a cluster that is there.
-        beside: Done meanwhile, where starting takes minutes.
 
     Raises:
-        DemoError: It was named but does not answer, or does not come up.
+        DemoError: It was named but does not answer.
     """
     if context:
         return _given(context)
-    if kind_works():
-        return _kind()
+    lacking = kind_lacks()
+    if lacking is None:
+        there = KIND_NAME in run("kind", "get", "clusters").split()
+        return Cluster("kind", f"kind-{KIND_NAME}", _kubeconfig(), started=not there)
     problem = can_be_local()
     if problem:
-        say(f"No cluster: no container engine with kind runs here, and {problem}")
+        say(f"No cluster: {lacking}, and {problem}")
         return None
-    return _local(beside)
+    say(f"Without kind ({lacking}): a cluster by local_cluster")
+    local = local_cluster.Cluster()
+    there = local.kubeconfig.exists() and local.healthy
+    return Cluster("local", "", str(local.kubeconfig), started=not there)
+
+
+def start(cluster: Cluster, beside: Callable[[], None]) -> None:
+    """Start a chosen cluster, unless it runs.
+
+    Args:
+        cluster: The one that was chosen.
+        beside: Done meanwhile, where starting takes minutes.
+
+    Raises:
+        DemoError: It does not come up.
+    """
+    if cluster.kind == "kind":
+        _start_kind(cluster)
+    elif cluster.kind == "local":
+        local_cluster.Cluster().up(beside=beside)
 
 
 def _given(context: str) -> Cluster:
-    cluster = Cluster("given", context, os.environ.get("KUBECONFIG", ""), started=False)
+    cluster = Cluster("given", context, _kubeconfig(), started=False)
     if not cluster.answers:
         raise DemoError(f"the cluster of CONTEXT={context} does not answer `kubectl version`")
     return cluster
 
 
-def _kind() -> Cluster:
-    started = KIND_NAME not in run("kind", "get", "clusters").split()
-    if started:
-        show(
-            "kind", "create", "cluster", "--name", KIND_NAME, "--config", ROOT / "kind-config.yaml"
-        )
-    cluster = Cluster("kind", f"kind-{KIND_NAME}", os.environ.get("KUBECONFIG", ""), started)
+def _kubeconfig() -> str:
+    """KUBECONFIG, where it names one file: more than one, kubectl takes from there only."""
+    given = os.environ.get("KUBECONFIG", "")
+    return "" if os.pathsep in given else given
+
+
+def _start_kind(cluster: Cluster) -> None:
+    if cluster.started:
+        config = ROOT / "kind-config.yaml"
+        show("kind", "create", "cluster", "--name", KIND_NAME, "--config", config)
     # The scheduler accounts for these as for real ones; the jobs train on the CPU.
     path = f"/status/capacity/{GPU_RESOURCE.replace('/', '~1')}"
     change = json.dumps([{"op": "add", "path": path, "value": "2"}])
@@ -145,14 +172,6 @@ def _kind() -> Cluster:
         cluster.kubectl(
             "patch", "node", name, "--subresource=status", "--type=json", "-p", change
         )  # fmt: skip
-    return cluster
-
-
-def _local(beside: Callable[[], None]) -> Cluster:
-    there = local_cluster.Cluster()
-    started = not (there.kubeconfig.exists() and there.healthy)
-    there.up(beside=beside)
-    return Cluster("local", "", str(there.kubeconfig), started)
 
 
 def stop(cluster: Cluster) -> None:

@@ -123,6 +123,7 @@ class Controller:
     def lead(self) -> None:
         """Begin to act: decide on everything."""
         self._creating.clear()
+        self._stopping.clear()  # another leader may have seen the end of these
         self.world.touch_everything()
         self._began = True
         self.wake()
@@ -171,8 +172,8 @@ class Controller:
         for key in sorted(dirty):  # the same order always: a history can be played again
             job = self.world.jobs.get(key)
             if job is None:
-                self._refreshed.pop(key, None)
-                self._slots.pop(key, None)
+                for known in (self._refreshed, self._slots, self._stopping):
+                    known.pop(key, None)
                 continue
             of_queue = changed.setdefault((job.namespace, job.queue), set())
             if in_line(job):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 import sys
 import time
 from typing import Any
@@ -25,6 +26,8 @@ from sihl_operator.world import World
 log = logging.getLogger(__name__)
 
 _SILENT_SECONDS = 90.0
+_INTERVALS_UNREAD = 3
+"""So many intervals between lists may pass without one."""
 _GARBAGE_THRESHOLD = 50_000
 """Objects between two collections: thousands of jobs are millions of objects, and no garbage."""
 
@@ -86,6 +89,14 @@ class Operator:
             return f"the loop has been silent for {silent:.0f} s"
         return None
 
+    def unread(self) -> str | None:
+        """Why this replica does not know the cluster, or None: watches alone could be lying."""
+        age = self.reflector.age
+        if age < _INTERVALS_UNREAD * self.settings.relist_interval:
+            return None
+        since = "yet" if age == math.inf else f"for {age:.0f} s"
+        return f"the cluster has not been read {since}"
+
     async def _relist(self) -> None:
         """A first list makes this replica ready; later ones mend what a watch left out."""
         while True:
@@ -95,7 +106,7 @@ class Operator:
                 log.warning("listing failed: %s", error)
             except Exception:  # else nothing would be mended any more
                 log.exception("listing failed")
-            await asyncio.sleep(self.settings.relist_interval if self.reflector.synced else 2)
+            await asyncio.sleep(2 if self.unread() else self.settings.relist_interval)
 
     async def _serve(self) -> None:
         application = web.Application()
@@ -110,9 +121,7 @@ class Operator:
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _answer_ready(self, _: web.Request) -> web.Response:
-        fault = self.fault()
-        if fault is None and not self.reflector.synced:
-            fault = "the cluster has not been read yet"
+        fault = self.fault() or self.unread()
         return web.Response(status=503 if fault else 200, text=fault or "ok")
 
 

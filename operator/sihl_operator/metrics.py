@@ -95,5 +95,5 @@ class _Jobs(Collector):
                 if saved := job.status.checkpoint:
                     with contextlib.suppress(ValueError):  # a pod wrote the time
                         age = self._clock() - (parse(saved.saved_at) or self._clock())
-                        ages.add_metric([namespace, name, job.name], age)
+                        ages.add_metric([namespace, name, job.name], max(0.0, age))
         return iter((phases, positions, ages))

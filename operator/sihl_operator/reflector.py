@@ -38,9 +38,9 @@ class Reflector:
         self._listed_at = float("-inf")
 
     @property
-    def synced(self) -> bool:
-        """Whether everything was read once."""
-        return self._versions.keys() >= set(KINDS)
+    def age(self) -> float:
+        """Seconds since everything was read from first to last; infinite before the first time."""
+        return asyncio.get_running_loop().time() - self._listed_at
 
     async def relist(self, unless_within: float = 0.0) -> None:
         """Read everything, because a watch can lie.
@@ -53,7 +53,7 @@ class Reflector:
         """
         loop = asyncio.get_running_loop()
         async with self._listing:  # two at once could be told in the wrong order
-            if loop.time() - self._listed_at < unless_within:
+            if self.age < unless_within:
                 return
             began = loop.time()
             for kind in KINDS:

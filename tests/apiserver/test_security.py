@@ -37,17 +37,17 @@ Change = Callable[[Job], object]
 # --- what the operator may do ----------------------------------------------------------------
 
 EVERYWHERE = {
-    (GROUP, PLURAL, "list", ""),  # kopf, and KubeApi.list_all
-    (GROUP, PLURAL, "watch", ""),  # kopf
+    (GROUP, PLURAL, "list", ""),  # KubeApi.list_all
+    (GROUP, PLURAL, "watch", ""),  # KubeApi.watch
     (GROUP, PLURAL, "get", ""),  # KubeApi.get_job
     (GROUP, f"{PLURAL}/status", "patch", ""),  # KubeApi.patch_job_status
-    ("", "pods", "list", ""),  # kopf, and KubeApi.list_all
-    ("", "pods", "watch", ""),  # kopf
+    ("", "pods", "list", ""),  # KubeApi.list_all
+    ("", "pods", "watch", ""),  # KubeApi.watch
     ("", "pods", "get", ""),  # KubeApi.get_pod
     ("", "pods", "create", ""),  # KubeApi.create_pod
     ("", "pods", "delete", ""),  # KubeApi.delete_pod
-    ("", "nodes", "list", ""),  # kopf, and KubeApi.list_all
-    ("", "nodes", "watch", ""),  # kopf
+    ("", "nodes", "list", ""),  # KubeApi.list_all
+    ("", "nodes", "watch", ""),  # KubeApi.watch
     ("", "events", "create", ""),  # KubeApi.create_event
 }
 AT_HOME = {

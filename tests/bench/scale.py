@@ -246,6 +246,40 @@ async def measure(kubeconfig: Path, folder: Path, count: int, queues: int) -> di
     return figures
 
 
+async def backlog(
+    kubeconfig: Path, folder: Path, count: int, queues: int, first: int
+) -> dict[str, Any]:
+    """What a job costs while so many wait: only the first of them are run."""
+    config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION = str(kubeconfig)
+    operator = Operator(kubeconfig, folder / "operator.log")
+    async with KubeApi(lambda *_: None) as api:
+        try:
+            await operator.leads()
+            await submit(api, jobs(count, queues))
+            watcher = Watcher()
+            watching = asyncio.create_task(watcher.run(api))
+            cpu, began = operator.cpu_seconds(), time.perf_counter()
+            while watcher.ended < first:
+                assert not watching.done(), watching.exception()
+                await asyncio.sleep(1)
+                print(f"\r{watcher.ended:,} of {first:,} pods have ended", end="", flush=True)
+            print()
+            wall, cpu = time.perf_counter() - began, operator.cpu_seconds() - cpu
+            watching.cancel()
+            figures = {
+                "jobs that wait": count,
+                "jobs a second": watcher.ended / wall,
+                "operator CPU a job, ms": cpu / watcher.ended * 1000,
+                "operator peak memory, MiB": operator.peak_mib(),
+            }
+            operator.end()
+            operator = Operator(kubeconfig, folder / "operator.log")
+            figures |= await restarted(operator, api)
+        finally:
+            operator.end()
+    return figures
+
+
 def _short(sample: str) -> str:
     """A metric's labels as words: `patch trainingjobs`."""
     labels = dict(part.split("=") for part in sample.partition("{")[2].rstrip("}").split(","))
@@ -319,6 +353,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.scale", description=__doc__)
     parser.add_argument("--jobs", type=int, default=15_000)
     parser.add_argument("--queues", type=int, default=30)
+    parser.add_argument("--first", type=int, help="only while so many of the jobs run")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--keep", type=Path, help="keep logs in this folder")
     given = parser.parse_args()
@@ -326,7 +361,9 @@ def main() -> int:
         folder = given.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         with cluster(folder) as kubeconfig:
-            figures = asyncio.run(measure(kubeconfig, folder, given.jobs, given.queues))
+            shape = kubeconfig, folder, given.jobs, given.queues
+            run = backlog(*shape, given.first) if given.first else measure(*shape)
+            figures = asyncio.run(run)
     tell(figures, given.json)
     return 0
 

@@ -249,10 +249,16 @@ class Simulation:
             spec = {"containers": [], "terminationGracePeriodSeconds": 30, "nodeName": "node-1"}
             pod = {"metadata": metadata, "spec": spec, "status": {"phase": "R"}}
             stranger = self.server.create("pod", pod)["metadata"]
-            self.loop.call_later(step.value * 40, self._leave, stranger["name"], stranger["uid"])
+            unseen = int(step.value * 1000) % 3 == 0
+            self.loop.call_later(
+                step.value * 40, self._leave, stranger["name"], stranger["uid"], unseen
+            )
 
-    def _leave(self, name: str, uid: str) -> None:
-        """A stranger's pod goes, if it is still there."""
+    def _leave(self, name: str, uid: str, unseen: bool) -> None:
+        """A stranger's pod goes, if it is there; unseen where watches break at that moment."""
+        if unseen:
+            for replica in self.replicas:
+                replica.cut()
         pod = self.server.objects["pod"].get((TEAM, name))
         if pod is not None and pod["metadata"]["uid"] == uid:
             self.server.remove_pod(pod)

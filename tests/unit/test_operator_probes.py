@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
+from sihl_operator.kube import UnavailableError
 from sihl_operator.main import Operator
 from sihl_operator.reflector import Reflector
 from sihl_operator.settings import Settings
@@ -64,3 +66,38 @@ async def test_a_replica_is_ready_once_it_has_read_the_cluster_and_while_it_has_
     assert (await made._answer_ready(request)).status == 200
     made.controller.heartbeat = 0
     assert (await made._answer_ready(request)).status == 503
+
+
+class FallibleApi(EmptyApi):
+    """A cluster that has nothing, and can be away."""
+
+    away = False
+
+    async def list_all(self, kind: str) -> tuple[list[dict[str, Any]], str]:
+        if self.away:
+            raise UnavailableError(0, "Unavailable", "no route to host")
+        return await super().list_all(kind)
+
+
+async def test_a_replica_that_cannot_read_the_cluster_any_more_is_not_ready_until_it_can(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, api = operator(), FallibleApi()
+    made.reflector = Reflector(made.world, api, lambda: None)  # type: ignore[arg-type]
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+
+    async def answer(passed: float) -> tuple[int, str | None]:
+        monkeypatch.setattr(loop, "time", lambda: began + passed)
+        with contextlib.suppress(UnavailableError):
+            await made.reflector.relist()
+        answer = await made._answer_ready(make_mocked_request("GET", "/readyz"))
+        return answer.status, answer.text
+
+    interval = made.settings.relist_interval
+    assert await answer(0) == (200, "ok")
+    api.away = True
+    assert await answer(2.9 * interval) == (200, "ok")
+    assert await answer(3.1 * interval) == (503, "the cluster has not been read for 930 s")
+    api.away = False
+    assert await answer(3.2 * interval) == (200, "ok")

@@ -72,6 +72,20 @@ def test_a_run_stopped_at_a_step_and_resumed_is_the_run_that_was_not(
     assert heard.validations == expected
 
 
+def test_a_run_in_bfloat16_is_stopped_resumed_and_validated_as_any(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dataset: Path
+) -> None:
+    spec = multitask_job({"maxSteps": 2, "validations": 1, "precision": "bfloat16"})
+    one, heard = prepared(monkeypatch, spec, dataset, tmp_path / "whole")
+    assert train(one)
+    folder = stopped(monkeypatch, dataset, tmp_path, lambda run: run.state.step == 1, spec)
+    other, _ = prepared(monkeypatch, spec, dataset, tmp_path / "second", resume=folder)
+    assert train(other)
+    assert same(one.model.state_dict(), other.model.state_dict())
+    assert not same(one.model.state_dict(), load_file(folder / "model.safetensors"))
+    assert {"boxes/map", "pet/accuracy"} <= set(heard.validations[2])
+
+
 def test_a_stop_in_a_validation_abandons_it_and_the_resumed_run_makes_up_for_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dataset: Path, whole: Any
 ) -> None:
