@@ -34,6 +34,8 @@ class Reflector:
         self._wake = wake
         self._versions: dict[str, str] = {}
         """By kind, from where to watch: its newest list's version."""
+        self._put_back = dict.fromkeys(KINDS, 0)
+        """By kind, how often a list was older than the one before: the store was restored."""
         self._listing = asyncio.Lock()
         self._listed_at = float("-inf")
 
@@ -63,6 +65,7 @@ class Reflector:
     async def follow(self, kind: str, namespace: str = "") -> None:
         """Tell the world of all changes of a kind, of a namespace or of all, for ever."""
         version = void = ""
+        put_back = 0
 
         def see(event: str, raw: dict[str, Any]) -> None:
             nonlocal version
@@ -73,7 +76,9 @@ class Reflector:
 
         while True:
             try:
-                version = version or await self._since(kind, void)
+                if not version or put_back != self._put_back[kind]:
+                    version = await self._since(kind, void)
+                    put_back = self._put_back[kind]
                 await self._api.watch(kind, version, namespace, see)
             except GoneError:
                 version, void = "", self._versions[kind]
@@ -91,5 +96,6 @@ class Reflector:
     async def _list(self, kind: str) -> None:
         items, version = await self._api.list_all(kind)
         self._world.saw_all(kind, items, version)
+        self._put_back[kind] += int(version) < int(self._versions.get(kind, 0))
         self._versions[kind] = version
         self._wake()
