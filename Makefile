@@ -12,7 +12,7 @@ DEMO := $(PYTHON) environment.py demo
 CODE := crds operator trainer_image local_cluster demo examples tests environment.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo clean test test-fast soak bench lint format lock crd
+.PHONY: help demo clean test test-fast soak bench lint format lock audit crd
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,7 @@ clean: ## take down what `make demo` started, and nothing else
 	@$(DEMO) python -m demo down
 
 test: lint ## everything: as test-fast, then slow tests, simulation, a real API server, a real cluster
+	@$(DEV) python -m tests.e2e.ground
 	@$(DEV) python -m local_cluster build
 	$(DEV) pytest tests/unit -n 2
 	$(DEV) pytest tests/simulation -n 2
@@ -61,6 +62,10 @@ lock: ## pin the newest versions that pyproject.toml allows, with their hashes, 
 	@$(LOCK_IMAGE) --extra trainer --output-file trainer_image/requirements-cuda.txt
 	@$(LOCK_IMAGE) --extra trainer --excludes trainer_image/from-debian.txt \
 		--output-file trainer_image/requirements-cpu.txt
+
+audit: ## what is known to be vulnerable among what is pinned (asks PyPI's database)
+	@$(DEV) uv tool run --from 'pip-audit>=2.9,<3' pip-audit --disable-pip --require-hashes \
+		-r operator/requirements.txt -r trainer_image/requirements-cuda.txt
 
 crd: ## write crds/trainingjobs.sihl.ai.yaml from crds/sihl_api
 	@$(DEV) python -m sihl_api.crd > .crd.yaml && mv .crd.yaml crds/trainingjobs.sihl.ai.yaml

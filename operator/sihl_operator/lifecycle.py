@@ -238,14 +238,16 @@ def hindered(job: JobView, pod: PodView | None, moment: Moment) -> Decision | No
     problem = start_problem(pod, job)
     started = parse(job.status.started_at) or pod.created
     limit = float(job.runner_seconds("startTimeout", "1h"))
+    due = started + limit
     if problem is not None:
         patience = (
             moment.settings.unschedulable_timeout
             if problem[0] == "Unschedulable"
             else moment.settings.startup_problem_timeout
         )
-        limit = min(limit, patience)
-    due = started + limit
+        # What the trainer's container lacks shows only once the dataset is fetched.
+        last = max((c.finished or 0.0 for c in pod.containers), default=0.0)
+        due = min(due, max(started, last) + patience)
     if moment.now >= due:
         reason, text = problem or (
             "StartTimeout",

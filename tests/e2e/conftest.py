@@ -12,6 +12,7 @@ from examples import digits
 from local_cluster import Cluster
 from local_cluster.node import Node
 from local_cluster.process import run
+from tests.e2e.ground import taken
 from tests.e2e.harness import Harness
 from tests.support.proxy import Faults, proxied
 
@@ -38,8 +39,10 @@ def roads() -> dict[str, Faults]:
 def harness(
     roads: dict[str, Faults], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Harness]:
+    if problem := taken():
+        pytest.exit(problem, returncode=2)
     cluster = Cluster(audit=True)
-    cluster.down()  # what an earlier run or a demo left behind would be in the way
+    cluster.down()  # what an interrupted run left behind would be in the way
     cluster.up()
     with_small_disk(cluster.nodes[1])
     gateway = cluster.nodes[0].settings.address

@@ -22,7 +22,7 @@ from demo.images import source_digest
 from local_cluster import Cluster
 from local_cluster.process import run
 from local_cluster.programs import program
-from sihl_api.record import MANIFEST, Manifest, RecordPaths
+from sihl_api.record import MANIFEST, Manifest, MetricLine, RecordPaths, checkpoint_of
 from sihl_api.trainingjob import GROUP, PLURAL, VERSION
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +30,10 @@ SYSTEM = "sihl-system"
 NAMESPACE = "e2e"
 SLOW = "e2e-slow"
 """A namespace whose store is reached over a slow network."""
+BARE = "e2e-bare"
+"""A namespace without the Secret of a store."""
+OTHERS = "e2e-others"
+"""Another team's namespace, with keys of its own to the chart's store."""
 DATASET_SECRET = "dataset"
 ENDED = ("Succeeded", "Stopped", "Failed")
 DEADLINE = 600.0
@@ -106,7 +110,7 @@ class Store:
         return [item["Key"] for page in pages for item in page.get("Contents", [])]
 
     def download(self, uri: str, folder: Path) -> Manifest:
-        """A folder of the record, its checksums held against its manifest."""
+        """A folder of the record by URI or prefix, its checksums held against its manifest."""
         import hashlib
 
         prefix = uri.removeprefix(f"s3://{self.bucket}/").rstrip("/") + "/"
@@ -163,7 +167,9 @@ class Harness:
         }
         values["namespaces"] = {
             NAMESPACE: {"create": True},
+            OTHERS: {"create": True},
             SLOW: {"create": True, "store": {"existingSecret": True}},
+            BARE: {"create": True, "store": {"existingSecret": True}},
         }
         file = self.cluster.state / "e2e-values.json"
         file.write_text(json.dumps(values))
@@ -173,40 +179,44 @@ class Harness:
             "--timeout", "10m", timeout=900,
         )  # fmt: skip
         store = self.store
-        self.secret(NAMESPACE, DATASET_SECRET, store.access_key, store.secret_key)
-        self.secret(SLOW, DATASET_SECRET, store.access_key, store.secret_key)
-        self.core.create_namespaced_secret(
-            SLOW,
-            {
-                "metadata": {"name": "sihl-store"},
-                "stringData": {
-                    "endpoint": slow_endpoint(store.endpoint),
-                    "bucket": store.bucket,
-                    "prefix": "slow",
-                    "accessKeyId": store.access_key,
-                    "secretAccessKey": store.secret_key,
-                },
-            },
-        )
+        for namespace in (NAMESPACE, SLOW, BARE):
+            self.secret(namespace, DATASET_SECRET, store.access_key, store.secret_key)
+        self.store_secret(SLOW, slow_endpoint(store.endpoint), "slow")
 
     @property
     def store(self) -> Store:
         """The store as the tests' namespace sees it."""
-        if NAMESPACE not in self._store:
-            secret = self.core.read_namespaced_secret("sihl-store", NAMESPACE).data
+        return self.store_of(NAMESPACE)
+
+    def store_of(self, namespace: str) -> Store:
+        """The store as a namespace sees it that the chart gave keys of its own."""
+        if namespace not in self._store:
+            secret = self.core.read_namespaced_secret("sihl-store", namespace).data
             data = {key: base64.b64decode(value).decode() for key, value in secret.items()}
             service = self.core.read_namespaced_service("sihl-store", SYSTEM)
             port = data["endpoint"].rstrip("/").rsplit(":", 1)[1]
-            self._store[NAMESPACE] = Store(
+            self._store[namespace] = Store(
                 f"http://{service.spec.cluster_ip}:{port}", data["endpoint"], data["bucket"],
                 data["accessKeyId"], data["secretAccessKey"],
             )  # fmt: skip
-        return self._store[NAMESPACE]
+        return self._store[namespace]
 
     def secret(self, namespace: str, name: str, access_key: str, secret_key: str) -> None:
         """A Secret with a dataset's credentials."""
         data = {"accessKeyId": access_key, "secretAccessKey": secret_key}
         body = {"metadata": {"name": name}, "stringData": data}
+        self.core.create_namespaced_secret(namespace, body)
+
+    def store_secret(self, namespace: str, endpoint: str, prefix: str) -> None:
+        """What gives a namespace's jobs a place for their records: the tests' own bucket."""
+        data = {
+            "endpoint": endpoint,
+            "bucket": self.store.bucket,
+            "prefix": prefix,
+            "accessKeyId": self.store.access_key,
+            "secretAccessKey": self.store.secret_key,
+        }
+        body = {"metadata": {"name": "sihl-store"}, "stringData": data}
         self.core.create_namespaced_secret(namespace, body)
 
     # --- jobs --------------------------------------------------------------------------------
@@ -264,7 +274,7 @@ class Harness:
 
     def delete_all(self) -> None:
         """Delete all jobs, and wait until their pods are gone."""
-        for namespace in (NAMESPACE, SLOW):
+        for namespace in (NAMESPACE, SLOW, BARE):
             self.custom.delete_collection_namespaced_custom_object(
                 GROUP, VERSION, namespace, PLURAL
             )
@@ -385,6 +395,16 @@ class Harness:
             ).exists()
         ]
 
+    def has_dataset(self, pod_uid: str) -> None:
+        """Return once the pod's dataset lies on a node: that it is gone says nothing before."""
+        self.until(lambda: self.dataset_folders(pod_uid), f"a dataset of the pod {pod_uid}")
+
+    def latest_checkpoint(self, prefix: str, folder: Path) -> Manifest:
+        """The last whole checkpoint below a part of a record, read back and checked."""
+        found = {of: key for key in self.store.keys(prefix) if (of := checkpoint_of(key))}
+        assert found, f"no whole checkpoint in {prefix}"
+        return self.store.download(found[max(found)].removesuffix(MANIFEST), folder)
+
     def checkpoint_holds(self, status: Job, folder: Path) -> Manifest:
         """The status's checkpoint, read back and checked."""
         manifest = self.store.download(status["checkpoint"]["uri"], folder)
@@ -396,6 +416,18 @@ class Harness:
         job = self.job(name, namespace)
         uid = job["metadata"]["uid"]
         return RecordPaths(prefix, namespace, job["spec"]["project"], name, uid)
+
+    def recorded_log(self, record: RecordPaths, attempt: int) -> str:
+        """What an attempt's record has of its log."""
+        return self._segments(f"{record.attempt(attempt)}log-")
+
+    def recorded_metrics(self, record: RecordPaths, attempt: int) -> list[MetricLine]:
+        """What an attempt's record has of its metrics."""
+        lines = self._segments(f"{record.attempt(attempt)}metrics-").splitlines()
+        return [MetricLine.model_validate_json(line) for line in lines]
+
+    def _segments(self, prefix: str) -> str:
+        return b"".join(map(self.store.get, sorted(self.store.keys(prefix)))).decode()
 
 
 class PodHistory:

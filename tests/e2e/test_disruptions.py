@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from kubernetes.client import V1DeleteOptions, V1Eviction, V1ObjectMeta
-
-from tests.e2e.harness import NAMESPACE, SYSTEM, Harness, Job
+from tests.e2e.harness import SYSTEM, Harness, Job
 
 LONG: Job = {"training": {"maxSteps": 100_000, "validations": 1}}
 SAVES_OFTEN: Job = {
@@ -31,37 +31,49 @@ def processes_of(pod_uid: str, command: bytes) -> list[int]:
     return found
 
 
-def test_a_deleted_job_takes_its_pod_along_and_leaves_the_queue_to_the_next(
-    harness: Harness,
+@contextmanager
+def drained(harness: Harness, node: str, job: str) -> Iterator[None]:
+    """A node that a job's pod has left and that takes no new ones, as an administrator makes it."""
+    try:
+        harness.cluster.kubectl(
+            "drain", node, f"--pod-selector=sihl.ai/job={job}", "--force",
+            "--delete-emptydir-data", "--timeout=5m",
+        )  # fmt: skip
+        yield
+    finally:
+        harness.cluster.kubectl("uncordon", node)
+
+
+def test_a_deleted_job_leaves_its_checkpoint_to_the_record_and_its_queue_to_the_next(
+    harness: Harness, tmp_path: Path
 ) -> None:
     harness.submit("deleted", "q-deleted", LONG)
-    harness.wait("deleted", "Running")
-    pod = harness.pod("q-deleted")
+    harness.wait_stage("deleted", "q-deleted", "Training", step=2)
+    pod, record = harness.pod("q-deleted").metadata.uid, harness.record("deleted")
+    harness.has_dataset(pod)
     harness.submit("after-deleted", "q-deleted", {"training": {"maxSteps": 2}})
     harness.delete("deleted")
     assert harness.wait("after-deleted", "Succeeded")["attempt"] == 1
-    assert harness.dataset_folders(pod.metadata.uid) == []
+    assert harness.dataset_folders(pod) == []
+    assert harness.latest_checkpoint(record.attempts, tmp_path).step >= 2
 
 
-def test_a_drained_job_checkpoints_and_goes_on_from_there(harness: Harness) -> None:
-    harness.submit("drained", "q-drained", LONG)
+def test_a_job_whose_node_is_drained_resumes_on_another_at_the_step_that_it_saved(
+    harness: Harness, tmp_path: Path
+) -> None:
+    harness.submit("drained", "q-drained", {"training": {"maxSteps": 300, "validations": 1}})
     harness.wait_stage("drained", "q-drained", "Training", step=2)
-    pod = harness.pod("q-drained")
-    eviction = V1Eviction(
-        metadata=V1ObjectMeta(name=pod.metadata.name, namespace=NAMESPACE),
-        delete_options=V1DeleteOptions(),
-    )
-    harness.core.create_namespaced_pod_eviction(pod.metadata.name, NAMESPACE, eviction)
-    harness.until(
-        lambda: harness.status("drained").get("attempt") == 2
-        and harness.status("drained").get("phase") == "Running",
-        "a second attempt", "drained",
-    )  # fmt: skip
-    saved = harness.status("drained")["checkpoint"]["step"]
-    assert saved >= 2
-    harness.wait_stage("drained", "q-drained", "Training", step=saved)
-    assert harness.status("drained").get("failures", 0) == 0
-    harness.delete("drained")
+    pod, record = harness.pod("q-drained"), harness.record("drained")
+    harness.has_dataset(pod.metadata.uid)
+    with drained(harness, pod.spec.node_name, "drained"):
+        harness.until(lambda: not harness.dataset_folders(pod.metadata.uid), "its dataset is gone")
+        status = harness.wait("drained", "Succeeded")
+    assert (status["attempt"], status.get("failures", 0)) == (2, 0)
+    assert status["progress"]["step"] == 300
+    assert status["nodeName"] != pod.spec.node_name
+    saved = harness.latest_checkpoint(record.attempt(1), tmp_path).step
+    assert 2 <= saved < 300
+    assert f"resuming at step {saved}\n" in harness.recorded_log(record, 2)
 
 
 def test_a_killed_worker_is_retried_from_its_last_checkpoint(harness: Harness) -> None:
@@ -75,12 +87,7 @@ def test_a_killed_worker_is_retried_from_its_last_checkpoint(harness: Harness) -
     status = harness.wait("killed", "Succeeded")
     assert status["attempt"] == 2
     assert status["failures"] == 1
-    logs = [
-        harness.store.get(key).decode()
-        for key in harness.store.keys(harness.record("killed").attempt(2))
-        if "/log-" in key
-    ]
-    assert "resuming at step" in "".join(logs)
+    assert "resuming at step" in harness.recorded_log(harness.record("killed"), 2)
 
 
 def test_the_leaders_death_costs_no_job_anything(harness: Harness) -> None:

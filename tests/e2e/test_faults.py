@@ -97,6 +97,7 @@ def test_what_a_pod_does_after_it_was_forced_away_counts_for_nothing(harness: Ha
     harness.submit("forced", "q-forced", often)
     harness.wait_stage("forced", "q-forced", "Training", step=2)
     pod = harness.pod("q-forced")
+    harness.has_dataset(pod.metadata.uid)
     harness.core.delete_namespaced_pod(pod.metadata.name, NAMESPACE, grace_period_seconds=0)
     status = harness.wait("forced", "Succeeded")
     assert status["attempt"] == 2
@@ -171,6 +172,7 @@ def test_an_upgrade_of_the_operator_disturbs_no_job(harness: Harness) -> None:
     harness.submit("upgraded", "q-upgraded", LONG)
     harness.wait("upgraded", "Running")
     pod = harness.pod("q-upgraded")
+    harness.has_dataset(pod.metadata.uid)
     run(
         program("helm"), f"--kubeconfig={harness.cluster.kubeconfig}", "upgrade", "sihl",
         Path(__file__).parents[2] / "helm", "-n", SYSTEM, "--reuse-values",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -90,6 +91,12 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
             server.wait(30)
 
 
+def reported_step(harness: Harness) -> int:
+    """The step that the pod itself tells of now."""
+    report = harness.until(lambda: harness.report("q-seen"), "an answer", "seen-1")
+    return int(report["progress"]["step"])
+
+
 def test_prometheus_knows_queue_lengths_phases_loss_and_step(
     harness: Harness, prometheus: Prometheus
 ) -> None:
@@ -114,9 +121,18 @@ def test_prometheus_knows_queue_lengths_phases_loss_and_step(
     expect('max(sihl_job_queue_position{training_job="seen-3"})', 2)
     expect("sum(sihl_operator_leader)", 1)
     expect('sihl_training_max_steps{pod="q-seen-runner"}', 100_000)
-    harness.until(lambda: (ask('sihl_training_step{pod="q-seen-runner"}') or 0) > 0, "a step")
-    harness.until(
-        lambda: (ask('sihl_training_loss{pod="q-seen-runner",head="digit"}') or 0) > 0, "a loss"
-    )
-    for name in ("seen-3", "seen-2", "seen-1"):
+
+    harness.wait_stage("seen-1", "q-seen", "Training", "Validating", step=1)
+    step = 'sihl_training_step{pod="q-seen-runner"}'
+    before, since = reported_step(harness), time.time()
+    harness.until(lambda: (ask(f"timestamp({step})") or 0) > since, "a later scrape", "seen-1")
+    assert before <= (ask(step) or 0) <= reported_step(harness)
+
+    query = 'sihl_training_loss{pod="q-seen-runner",head="digit"}'
+    loss = harness.until(lambda: ask(query), "a loss", "seen-1")
+    for name in ("seen-3", "seen-2"):
         harness.delete(name)
+    harness.suspend("seen-1")
+    harness.wait("seen-1", "Stopped")
+    lines = harness.recorded_metrics(harness.record("seen-1"), 1)
+    assert loss in [line.values["digit/cross_entropy"] for line in lines if line.kind == "train"]

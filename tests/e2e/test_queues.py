@@ -5,10 +5,12 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from itertools import groupby
 from pathlib import Path
 
 from examples import digits
 from tests.e2e.harness import NAMESPACE, Harness, Job, PodHistory, merged
+from tests.e2e.witness import entries, writes
 
 GPU: Job = {"runner": {"gpus": 1, "resources": {"requests": {"cpu": "100m", "memory": "1Gi"}}}}
 DETECTION: Job = {
@@ -38,6 +40,13 @@ CLASSIFICATION: Job = {
     },
 }
 
+_LOAD = """
+import sys
+from pathlib import Path
+from sihl_trainer.model.weights import load_model
+for folder in sys.argv[1:]:
+    load_model(Path(folder))
+"""
 _EVALUATE = """
 import pickle, sys, torch
 from pathlib import Path
@@ -61,19 +70,40 @@ for name, pairs in found.items():
 """
 
 
-def evaluated(harness: Harness, name: str, data: Path, folder: Path) -> dict[str, float]:
-    """Metrics of a job's model, loaded from the store in a process that knows nothing else."""
+def downloaded(harness: Harness, name: str, folder: Path) -> Path:
+    """A job's model, whole, and the one that its status tells of."""
     status = harness.status(name)
-    manifest = harness.store.download(status["model"]["uri"], folder / "model")
+    manifest = harness.store.download(status["model"]["uri"], folder)
     assert manifest.files["model.safetensors"].sha256 == status["model"]["checksum"]
-    (folder / "spec").write_bytes(pickle.dumps(harness.job(name)["spec"]))
+    return folder
+
+
+def output(script: str, *arguments: Path) -> str:
+    """What a Python process that knows nothing else prints."""
     done = subprocess.run(
-        [sys.executable, "-c", _EVALUATE, folder / "spec", folder / "model", data],
-        capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == 0, done.stderr[-3000:]
-    lines = [line.split() for line in done.stdout.splitlines() if line.count("/") == 1]
-    return {line[0]: float(line[1]) for line in lines if len(line) == 2}
+    return done.stdout
+
+
+def evaluated(harness: Harness, name: str, model: Path, data: Path) -> dict[str, float]:
+    """Metrics of a job's model on held-out data."""
+    spec = model.with_suffix(".spec")
+    spec.write_bytes(pickle.dumps(harness.job(name)["spec"]))
+    lines = [line.split() for line in output(_EVALUATE, spec, model, data).splitlines()]
+    return {line[0]: float(line[1]) for line in lines if len(line) == 2 and "/" in line[0]}
+
+
+def positions(harness: Harness, name: str) -> list[int]:
+    """The places in line that a job was told, by the API server's log: looks can miss one."""
+    log = harness.cluster.control_plane.audit_log
+    told = [
+        write.status.get("queuePosition")
+        for write in writes(entries(log))
+        if write.kind == "TrainingJob" and write.object["metadata"]["name"] == name
+    ]
+    return [place for place, _ in groupby(place for place in told if place)]
 
 
 def test_two_projects_share_two_gpus_one_job_each_at_a_time_and_their_models_have_learnt(
@@ -109,7 +139,8 @@ def test_two_projects_share_two_gpus_one_job_each_at_a_time_and_their_models_hav
     reason = harness.condition("boxes-2", "Admitted")
     assert (reason["status"], reason["reason"]) == ("False", "WaitingForQueue")
 
-    for name in ("digits-1", "digits-2", "boxes-1", "boxes-2", "boxes-3"):
+    names = ("digits-1", "digits-2", "boxes-1", "boxes-2", "boxes-3")
+    for name in names:
         status = harness.wait(name, "Succeeded", seconds=1200)
         assert status["attempt"] == 1
         assert status["progress"]["step"] == harness.job(name)["spec"]["training"]["maxSteps"]
@@ -117,12 +148,15 @@ def test_two_projects_share_two_gpus_one_job_each_at_a_time_and_their_models_hav
     assert history.most_at_once() | {"q-boxes": 1, "q-digits": 1} == history.most_at_once()
     started = [harness.status(f"boxes-{n}")["startedAt"] for n in (1, 2, 3)]
     assert started == sorted(started)
+    assert positions(harness, "boxes-3")[-2:] == [2, 1]
 
+    models = {name: downloaded(harness, name, tmp_path / name) for name in names}
+    output(_LOAD, *models.values())
     digits.make("detection", tmp_path / "detection", count=800, held_out=100, size=64)
     digits.make("classification", tmp_path / "classification")
-    boxes = evaluated(harness, "boxes-1", tmp_path / "detection", tmp_path / "boxes")
+    boxes = evaluated(harness, "boxes-1", models["boxes-1"], tmp_path / "detection")
     assert boxes["boxes/map50"] >= 0.8
-    digit = evaluated(harness, "digits-1", tmp_path / "classification", tmp_path / "digit")
+    digit = evaluated(harness, "digits-1", models["digits-1"], tmp_path / "classification")
     assert digit["digit/accuracy"] >= 0.97
     reported = harness.status("digits-1")["metrics"]
     assert abs(float(reported["digit/accuracy"]) - digit["digit/accuracy"]) < 0.02

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from tests.e2e.harness import Harness, Job
+from tests.e2e.harness import BARE, Harness, Job
+from tests.support.proxy import proxied
+from tests.support.s3 import serve
 
 DETECT: Job = {
     "model": {
@@ -19,8 +22,12 @@ DETECT: Job = {
 
 @dataclass(frozen=True)
 class Case:
-    """One fault, and what its condition must say."""
+    """One fault, and what its condition must say: the thing at fault, then the remedy.
 
+    `IMAGE` stands for the name of the first image, in files' names and contents too.
+    """
+
+    reason: str
     says: tuple[str, ...]
     prefix: str = "datasets/few"
     change: Job = field(default_factory=dict)
@@ -28,38 +35,91 @@ class Case:
     files: dict[str, bytes | None] = field(default_factory=dict)  # None: removed
     phase: str = "Failed"
     condition: str = "Failed"
-    attempts: int = 1
+    attempts: int = 1  # of the two that `runner.retries` allows
+    elsewhere: bool = False  # in another store
 
 
 CASES: dict[str, Case] = {
-    "wrong-credentials": Case(("wrong", "e2e"), location={"credentials": {"secretName": "wrong"}}),
-    "missing-bucket": Case(("no-such-bucket",), location={"bucket": "no-such-bucket"}),
-    "missing-secret": Case(
-        ("absent", "accessKeyId"), location={"credentials": {"secretName": "absent"}}, attempts=1,
-        change={"runner": {"retries": 0}},
+    "wrong-credentials": Case(
+        "DatasetAccessDenied",
+        ("bucket e2e at ", "correct accessKeyId and secretAccessKey in Secret wrong"),
+        location={"credentials": {"secretName": "wrong"}},
     ),
-    "missing-metadata": Case(("metadata.yaml",), files={"metadata.yaml": None}),
-    "malformed-yaml": Case(("annotations.yaml", "line"), files={"annotations.yaml": b"a: [1, 2\n"}),
+    "bucket-out-of-sight": Case(
+        "DatasetAccessDenied",
+        ("bucket not-granted at ", "grant them read and list, or correct the dataset's bucket"),
+        location={"bucket": "not-granted"},
+    ),
+    "missing-bucket": Case(
+        "DatasetBucketNotFound",
+        ("no bucket no-such-bucket at ", "correct the dataset's bucket or endpoint"),
+        location={"bucket": "no-such-bucket", "credentials": {"secretName": "elsewhere"}},
+        elsewhere=True,
+    ),
+    # A Secret or an image may yet come: waited for, and tried again.
+    "missing-secret": Case(
+        "PodNotConfigured",
+        ('"absent" not found', "must exist in namespace e2e with the keys accessKeyId and",
+         "Given up after 2 failed attempts"),
+        location={"credentials": {"secretName": "absent"}},
+        attempts=2,
+    ),
+    "image-not-pulled": Case(
+        "ImageNotPulled",
+        ("localhost:5000/no/such:image", "check spec.runner.image",
+         "Given up after 2 failed attempts"),
+        change={"runner": {"image": "localhost:5000/no/such:image"}},
+        attempts=2,
+    ),
+    "missing-metadata": Case(
+        "DatasetMetadataMissing",
+        ("no metadata.yaml", "datasets/missing-metadata/: the dataset needs one, next to images/"),
+        files={"metadata.yaml": None},
+    ),
+    "missing-annotations": Case(
+        "DatasetAnnotationsMissing",
+        ("annotations.yaml", "upload it, or correct `annotations` in the metadata"),
+        files={"annotations.yaml": None},
+    ),
+    "malformed-yaml": Case(
+        "DatasetMalformed",
+        ("annotations.yaml, line 2", "correct what stands there or just before"),
+        files={"annotations.yaml": b"a: [1, 2\n"},
+    ),
     "unknown-category": Case(
-        ("annotations.yaml", "elephant", "zero"), files={"annotations.yaml": b"IMAGE: elephant\n"}
+        "DatasetAnnotationInvalid",
+        ('annotations.yaml, line 1, "IMAGE"', "'elephant'", "zero", "add it to `categories`"),
+        files={"annotations.yaml": b"IMAGE: elephant\n"},
     ),
     "box-outside": Case(
-        ("boxes.yaml", "IMAGE", "32 pixels wide"), change=DETECT,
+        "DatasetAnnotationInvalid",
+        ('boxes.yaml, "IMAGE", box 1', "32 pixels wide", "correct the box"),
+        change=DETECT,
         files={
             "metadata.yaml": b"task: object detection\ncategories: [one]\n"
             b"annotations: boxes.yaml\n",
             "boxes.yaml": b"IMAGE: [{category: one, bbox: [1, 1, 900, 10]}]\n",
         },
     ),
-    "truncated-jpeg": Case(("IMAGE",), files={"images/IMAGE": b"TRUNCATED"}),
+    "truncated-jpeg": Case(
+        "DatasetImageUnreadable",
+        ("images/IMAGE", "truncated", "replace the file, or remove it and what annotates it"),
+        files={"images/IMAGE": b"TRUNCATED"},
+    ),
     "wrong-task": Case(
-        ("boxes", "object detection", "multiclass classification"), change=DETECT
+        "AnnotationsUnsuitable",
+        ("boxes", "object detection", "multiclass classification", "change the head's task or"),
+        change=DETECT,
     ),
     "dataset-too-large": Case(
-        ("datasetSize", "1Ki", "1Mi"), change={"runner": {"datasetSize": "1Ki"}}
+        "DatasetTooLarge",
+        ("runner.datasetSize allows, 1Ki", "set runner.datasetSize to 1Mi or more"),
+        change={"runner": {"datasetSize": "1Ki"}},
     ),
     "dataset-larger-than-the-disk": Case(
-        ("1.1 GiB", "the node's disk has only", "runner.nodeSelector"),
+        "DatasetTooLarge",
+        ("1.1 GiB", "the node's disk has only", "free some, or choose nodes with larger disks by "
+         "runner.nodeSelector"),
         prefix="datasets/large",
         change={
             "runner": {
@@ -68,23 +128,27 @@ CASES: dict[str, Case] = {
             }
         },
     ),
-    "image-not-pulled": Case(
-        ("localhost:5000/no/such:image", "spec.runner.image"),
-        change={"runner": {"image": "localhost:5000/no/such:image", "retries": 0}},
-    ),
     "more-gpus-than-any-node": Case(
-        ("8 nvidia.com/gpu", "largest node has 1"),
+        "NoNodeFits",
+        ("8 nvidia.com/gpu", "largest node has 1", "ask for less in spec.runner, or add a node"),
         change={"runner": {"gpus": 8}, "training": {"batchSize": 16}},
         phase="Queued", condition="Admitted", attempts=0,
     ),
     "more-memory-than-allowed": Case(
-        ("spec.runner.resources.limits.memory",),
+        "OutOfMemory",
+        ("raise spec.runner.resources.limits.memory, or lower ", "training.batchSize"),
         change={
             "runner": {"resources": {"limits": {"memory": "600Mi"}}},
             "training": {"batchSize": 64, "inputSize": {"width": 512, "height": 512}},
         },
     ),
 }  # fmt: skip
+
+
+def first_image(harness: Harness) -> str:
+    """The name of the small dataset's first image."""
+    folder = "datasets/few/images/"
+    return min(harness.store.keys(folder)).removeprefix(folder)
 
 
 def prepared(harness: Harness, name: str, case: Case) -> str:
@@ -94,7 +158,7 @@ def prepared(harness: Harness, name: str, case: Case) -> str:
     store, prefix = harness.store, f"datasets/{name}"
     keys = [key for key in store.keys("datasets/few/") if key.count("/") <= 3]
     files = {key.removeprefix("datasets/few/"): key for key in keys}
-    image = min(name.removeprefix("images/") for name in files if name.startswith("images/"))
+    image = first_image(harness)
     changes = {
         path.replace("IMAGE", image): data and data.replace(b"IMAGE", image.encode())
         for path, data in case.files.items()
@@ -105,27 +169,40 @@ def prepared(harness: Harness, name: str, case: Case) -> str:
         store.put(f"{prefix}/{path}", store.get(key))
     for path, data in changes.items():
         if data == b"TRUNCATED":
-            data = store.get(files[path])[:300]
+            data = store.get(files[path])[:-200]
         if data is not None:
             store.put(f"{prefix}/{path}", data)
     return prefix
 
 
 @pytest.fixture(scope="module")
-def submitted(harness: Harness) -> dict[str, Case]:
+def elsewhere(harness: Harness, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A store whose keys see all buckets: the embedded one's are never told that there is none."""
+    gateway = harness.cluster.nodes[0].settings.address
+    with (
+        serve(tmp_path_factory.mktemp("elsewhere")) as server,
+        proxied(server.endpoint, gateway) as road,
+    ):
+        harness.secret("e2e", "elsewhere", *server.admin)
+        yield road.endpoint
+
+
+@pytest.fixture(scope="module")
+def submitted(harness: Harness, elsewhere: str) -> dict[str, Case]:
     """All faults at once: each in a queue of its own."""
     harness.secret("e2e", "wrong", "nobody", "nothing")
     for name, case in CASES.items():
         location = harness.location(prepared(harness, name, case), **case.location)
+        location |= {"endpoint": elsewhere} if case.elsewhere else {}
         harness.submit(name, f"q-{name}", {**case.change, "dataset": {"train": location}})
     return CASES
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_condition_names_what_is_wrong_and_no_retry_is_wasted(
+def test_the_condition_names_what_is_wrong_and_what_to_do_and_no_retry_is_wasted(
     harness: Harness, submitted: dict[str, Case], name: str
 ) -> None:
-    case = submitted[name]
+    case, image = submitted[name], first_image(harness)
 
     def told() -> dict[str, Any] | None:
         status = harness.status(name)
@@ -137,10 +214,32 @@ def test_the_condition_names_what_is_wrong_and_no_retry_is_wasted(
         return condition if found and condition["reason"] != "WaitingForQueue" else None
 
     condition = harness.until(told, f"{name}: {case.phase} with a condition", name)
+    assert condition["reason"] == case.reason
     for text in case.says:
-        if text != "IMAGE":
-            assert text in condition["message"], condition
+        assert text.replace("IMAGE", image) in condition["message"]
     assert (harness.status(name).get("attempt") or 0) == case.attempts
+
+
+def test_a_job_without_the_stores_secret_says_so_and_trains_once_it_is_there(
+    harness: Harness,
+) -> None:
+    patient = {"training": {"maxSteps": 2}, "runner": {"retries": 5}}
+    harness.submit("no-store", "q-no-store", patient, BARE)
+
+    def told() -> str | None:
+        conditions = harness.status("no-store", BARE).get("conditions", [])
+        texts = [c["message"] for c in conditions if c["reason"] == "PodNotConfigured"]
+        return texts[0] if texts else None
+
+    message = harness.until(told, "a condition that says so", "no-store", BARE)
+    for text in (
+        '"sihl-store" not found',
+        f"must exist in namespace {BARE}",
+        "endpoint and bucket",
+    ):
+        assert text in message
+    harness.store_secret(BARE, harness.store.inside, "bare")
+    assert harness.wait("no-store", "Succeeded", namespace=BARE)["model"]
 
 
 def test_a_secrets_value_is_in_no_status_log_or_event(harness: Harness) -> None:

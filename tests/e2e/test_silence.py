@@ -29,6 +29,7 @@ def test_a_job_whose_node_falls_silent_is_given_back_and_goes_on_when_the_node_i
         lambda: (harness.report("q-silent") or {}).get("checkpoint"), "a checkpoint", "silent"
     )
     first = harness.pod("q-silent").metadata.uid
+    harness.has_dataset(first)
     node.stop_kubelet()
     try:
         harness.until(

@@ -12,15 +12,14 @@ LONG: Job = {"training": {"maxSteps": 100_000, "validations": 1}}
 
 def stopped(harness: Harness, name: str, project: str, namespace: str = "e2e") -> Job:
     """Stop a job; what must hold however it ends."""
-    pod = harness.pod(project, namespace)
+    pod = harness.pod(project, namespace).metadata.uid
+    harness.has_dataset(pod)
     harness.submit(f"{name}-next", project, {"training": {"maxSteps": 2}}, namespace)
     harness.suspend(name, namespace=namespace)
     status = harness.wait(name, "Stopped", namespace=namespace)
-    if pod is not None:
-        uid = pod.metadata.uid
-        harness.until(
-            lambda: not harness.dataset_folders(uid), "the dataset's folder gone", name, namespace
-        )
+    harness.until(
+        lambda: not harness.dataset_folders(pod), "the dataset's folder gone", name, namespace
+    )
     harness.wait(f"{name}-next", "Starting", "Running", "Succeeded", namespace=namespace)
     return status
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,22 +11,12 @@ import yaml
 
 from local_cluster.process import run
 from local_cluster.programs import program
-from tests.e2e.harness import NAMESPACE, SLOW, SYSTEM, Harness, Job
-from tests.e2e.witness import OPERATOR, Witness, writes
+from tests.e2e.harness import BARE, NAMESPACE, SLOW, SYSTEM, Harness
+from tests.e2e.witness import OPERATOR, Witness, entries, writes
 
 HERE = Path(__file__).parent
 RARE = {("trainingjobs", "get"), ("pods", "get")}  # asked only after a conflict
 _LARGEST = 1 << 20
-
-
-def entries(log: Path) -> Iterator[Job]:
-    """Completed requests, of all log files, in no order."""
-    for file in log.parent.glob(f"{log.stem}*{log.suffix}"):
-        with file.open() as lines:
-            for line in lines:
-                entry = json.loads(line)
-                if entry.get("stage") == "ResponseComplete":
-                    yield entry
 
 
 def granted(harness: Harness) -> set[tuple[str, str]]:
@@ -78,7 +67,7 @@ def test_the_operator_asked_for_nothing_that_it_was_not_given_and_used_what_it_w
 def test_no_secrets_value_is_in_any_log_event_object_or_record(harness: Harness) -> None:
     found = {
         base64.b64decode(data["secretAccessKey"])
-        for namespace in (NAMESPACE, SLOW, SYSTEM)
+        for namespace in (NAMESPACE, SLOW, BARE, SYSTEM)
         for secret in harness.core.list_namespaced_secret(namespace).items
         if "secretAccessKey" in (data := secret.data or {})
     }

@@ -6,8 +6,10 @@ are revisions of one etcd, so that they order the writes of all objects.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 OPERATOR = "system:serviceaccount:sihl-system:sihl-operator"
@@ -44,6 +46,16 @@ class Write:
         """The object's, empty at first."""
         found: dict[str, Any] = self.object.get("status") or {}
         return found
+
+
+def entries(log: Path) -> Iterator[dict[str, Any]]:
+    """Completed requests, of all files of an audit log, in no order."""
+    for file in log.parent.glob(f"{log.stem}*{log.suffix}"):
+        with file.open() as lines:
+            for line in lines:
+                entry = json.loads(line)
+                if entry.get("stage") == "ResponseComplete":
+                    yield entry
 
 
 def writes(entries: Iterable[dict[str, Any]]) -> list[Write]:

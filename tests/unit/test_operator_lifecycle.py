@@ -308,6 +308,17 @@ def test_a_hindrance_is_told_at_once_and_given_back_in_time(
     assert late.delete is not None
 
 
+def test_what_is_missing_after_a_long_fetch_is_waited_for_as_what_is_missing_before() -> None:
+    fetched = {"terminated": {"exitCode": 0, "finishedAt": "2027-01-15T07:59:30Z"}}
+    secretless = pod(
+        phase="Pending", init={"fetch-train": fetched}, containers={"trainer": SECRETLESS}
+    )
+    starting = job(phase="Starting", status={"startedAt": "2027-01-15T07:55:00Z"})
+    told = decide(starting, secretless, MOMENT)
+    assert (next_phase(told), told.due) == (Phase.STARTING, NOW + 90)
+    assert next_phase(decide(starting, secretless, replace(MOMENT, now=NOW + 90))) is Phase.QUEUED
+
+
 def test_a_start_that_takes_too_long_is_given_back() -> None:
     slow = pod(phase="Pending", init={"fetch-train": RUNNING})
     soon = decide(job(phase="Starting"), slow, MOMENT)

@@ -217,8 +217,8 @@ class Bucket:
     def _denied(self, what: str, code: str) -> BadConfig:
         credentials = self.location.credentials
         remedy = (
-            f"correct accessKeyId and secretAccessKey in Secret {credentials.secret_name}, or "
-            "grant them read and list"
+            f"correct accessKeyId and secretAccessKey in Secret {credentials.secret_name}, grant "
+            "them read and list, or correct the dataset's bucket"
             if credentials
             else "name a Secret in the dataset's credentials: it was read anonymously"
         )
