@@ -26,6 +26,7 @@ clean: ## take down what `make demo` started, and nothing else
 test: lint ## everything: as test-fast, then slow tests, simulation, a real API server, a real cluster
 	@$(DEV) python -m tests.e2e.ground
 	@$(DEV) python -m local_cluster build
+	@$(DEV) python -m demo.images
 	$(DEV) pytest tests/unit -n 2
 	$(DEV) pytest tests/simulation -n 2
 	$(DEV) pytest tests/apiserver

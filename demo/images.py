@@ -1,4 +1,7 @@
-"""The two images, from their Dockerfiles to where the cluster's nodes find them."""
+"""The two images, from their Dockerfiles to where the cluster's nodes find them.
+
+`python -m demo.images` builds both for the local cluster, so that what is built later finds layers.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ def source_digest(name: str, root: Path = ROOT) -> str:
     """A short digest of all that goes into an image: the same code has the same tag."""
     digest = hashlib.sha256()
     files = [root / "pyproject.toml", root / DOCKERFILES[name]]
+    files += sorted(files[1].parent.glob("requirements*.txt"))
     for folder in _SOURCES[name]:
         files += sorted(path for path in (root / folder).rglob("*.py"))
     for path in files:
@@ -83,3 +87,7 @@ def _engine() -> str:
     if shutil.which("buildah"):
         return "buildah"
     raise DemoError("building images needs a running docker, or buildah")
+
+
+if __name__ == "__main__":
+    prepare()

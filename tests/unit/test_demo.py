@@ -54,7 +54,9 @@ def test_metrics_are_shown_in_the_order_of_their_names() -> None:
 
 
 @pytest.mark.parametrize("name", images.DOCKERFILES)
-def test_an_image_has_another_tag_when_its_code_changes(name: str, tmp_path: Path) -> None:
+def test_an_image_has_another_tag_when_its_code_or_what_it_needs_changes(
+    name: str, tmp_path: Path
+) -> None:
     for path in ("pyproject.toml", images.DOCKERFILES[name]):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes((ROOT / path).read_bytes())
@@ -64,7 +66,10 @@ def test_an_image_has_another_tag_when_its_code_changes(name: str, tmp_path: Pat
     first = source_digest(name, tmp_path)
     assert source_digest(name, tmp_path) == first
     code.write_text("a = 2\n")
-    assert source_digest(name, tmp_path) != first
+    second = source_digest(name, tmp_path)
+    assert second != first
+    (tmp_path / images.DOCKERFILES[name]).with_name("requirements.txt").write_text("kopf==1.2\n")
+    assert source_digest(name, tmp_path) not in (first, second)
 
 
 def test_a_cluster_of_yours_without_a_registry_is_refused_with_the_remedy() -> None:
