@@ -444,27 +444,12 @@ def test_an_empty_object_is_an_empty_file(s3: S3Server, tmp_path: Path, upload: 
     assert (tmp_path / "a").read_bytes() == b""
 
 
+@pytest.mark.parametrize("repeated", [100, 20_000], ids=["in one piece", "by ranges"])
 def test_a_file_damaged_on_its_way_is_fetched_again(
-    s3: S3Server, tmp_path: Path, upload: Upload
-) -> None:
-    body = b"0123456789" * 100
-    prefix = upload({"a": body})
-    with proxied(s3.endpoint) as proxy:
-        bucket = bucket_of(s3, proxy.endpoint)
-        file = planned(bucket, prefix, "a")
-        proxy.damage, proxy.damages = (b"345", b"543"), 1
-        arrived: list[int] = []
-        download(bucket, tmp_path, [file], arrived.append)
-        assert proxy.damages == 0
-    assert (tmp_path / "a").read_bytes() == body
-    assert sum(arrived) == len(body)
-
-
-def test_a_large_file_damaged_on_its_way_is_fetched_again(
-    s3: S3Server, tmp_path: Path, upload: Upload, monkeypatch: pytest.MonkeyPatch
+    s3: S3Server, tmp_path: Path, upload: Upload, monkeypatch: pytest.MonkeyPatch, repeated: int
 ) -> None:
     monkeypatch.setattr(download_module, "PART_BYTES", 64 * 1024)
-    body = b"0123456789" * 20_000
+    body = b"0123456789" * repeated
     prefix = upload({"a": body})
     with proxied(s3.endpoint) as proxy:
         bucket = bucket_of(s3, proxy.endpoint)
