@@ -74,7 +74,9 @@ class Reflector:
                 self._world.saw(kind, raw, event == "DELETED")
                 self._wake()
 
+        loop = asyncio.get_running_loop()
         while True:
+            began = loop.time()
             try:
                 if not version or put_back != self._put_back[kind]:
                     version = await self._since(kind, void)
@@ -84,7 +86,8 @@ class Reflector:
                 version, void = "", self._versions[kind]
             except ApiError as error:
                 log.warning("watching %ss: %s", kind, error)
-                await asyncio.sleep(_RETRY_SECONDS)
+            # One that lasted is taken up at once; one that ends as it begins must not spin.
+            await asyncio.sleep(began + _RETRY_SECONDS - loop.time())
 
     async def _since(self, kind: str, void: str) -> str:
         """The version of the newest list of a kind, made now if there is none but a void one."""

@@ -101,3 +101,17 @@ async def test_a_list_that_was_just_made_serves_who_asks_next() -> None:
     assert reflector._versions["job"] == "200"
     assert reflector.age <= before + 1
     task.cancel()
+
+
+async def test_a_watch_that_ends_at_once_is_not_begun_again_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.05)
+    loop = asyncio.get_running_loop()
+    store, began = Store(100), loop.time()
+    _, task = await following(store)
+    while len(store.watched) < 5:
+        store.cut.set()
+        await asyncio.sleep(0)
+    assert loop.time() - began >= 4 * 0.05
+    task.cancel()
