@@ -32,7 +32,9 @@ from local_cluster.process import Daemon
 from local_cluster.programs import Module
 from sihl_api.trainingjob import API_VERSION, KIND, PLURAL
 from sihl_operator.kube import KubeApi
+from sihl_operator.pod import render_pod
 from sihl_operator.settings import Settings
+from sihl_operator.views import JobView, pod_name
 from tests.apiserver.conftest import know_training_jobs, local_cluster
 from tests.bench.report import tell
 
@@ -43,6 +45,7 @@ NODES, GPUS = 8, 8
 LASTS = (("0.2s", 0.7), ("0.5s", 0.9), ("1s", math.inf))
 """How long pods run, up to which share of a queue: Kueue's harness has 350, 100 and 50 of 500."""
 AT_ONCE = 32
+WRITES = "sihl_operator_api_writes_total"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -121,6 +124,30 @@ class Watcher:
     _version: str = ""
     _free: dict[str, float] = field(default_factory=dict)
     _over: set[str] = field(default_factory=set)
+    _awaited: dict[str, asyncio.Event] = field(default_factory=dict)
+
+    async def has_seen(self, count: int, watching: asyncio.Task[None]) -> None:
+        """Return once so many pods have ended; tell of it meanwhile."""
+        while self.ended < count:
+            assert not watching.done(), watching.exception()
+            await asyncio.sleep(0.1)
+            print(f"\r{self.ended:,} of {count:,} pods have ended", end="", flush=True)
+        print()
+
+    async def sees_end_of(self, uid: str) -> None:
+        """Return once that pod has ended."""
+        if uid not in self._over:
+            await self._awaited.setdefault(uid, asyncio.Event()).wait()
+
+    def figures(self, wall: float) -> dict[str, float]:
+        """What was seen in so many seconds."""
+        gaps = statistics.quantiles(self.gaps, n=100)
+        return {
+            "jobs a second": self.ended / wall,
+            "end to next pod, p50, ms": gaps[49] * 1000,
+            "end to next pod, p99, ms": gaps[98] * 1000,
+            "watches closed by the API server": self.closed,
+        }
 
     async def run(self, api: KubeApi) -> None:
         """Follow the pods for ever; a watch that is closed is taken up from its last event."""
@@ -151,6 +178,7 @@ class Watcher:
             self._over.add(uid)
             self._free[name] = now
             self.ended += 1
+            self._awaited.pop(uid, asyncio.Event()).set()
 
 
 def jobs(count: int, queues: int) -> Iterator[dict[str, Any]]:
@@ -198,46 +226,53 @@ async def unfinished(api: KubeApi) -> bool:
     return bool((await api._call("GET", path, query=query))["items"])
 
 
-async def measure(kubeconfig: Path, folder: Path, count: int, queues: int) -> dict[str, Any]:
-    """One run, its figures by name."""
+async def measure(
+    kubeconfig: Path, folder: Path, count: int, queues: int, first: int | None
+) -> dict[str, Any]:
+    """One run, its figures by name.
+
+    Args:
+        kubeconfig: Of the cluster.
+        folder: Where the operator's log goes, and the cluster's state lies.
+        count: How many jobs are submitted.
+        queues: To how many queues.
+        first: Measure only while so many of them run, and all others wait; None: from the first
+            submission to the last job's end.
+    """
     config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION = str(kubeconfig)
     figures: dict[str, Any] = {"jobs": count, "queues": queues, "cores": os.cpu_count()}
     operator = Operator(kubeconfig, folder / "operator.log")
+    server = Daemon("kube-apiserver", folder / "state" / "run")
     async with KubeApi(lambda *_: None) as api:
         try:
             await operator.leads()
+            if first is not None:
+                await submit(api, jobs(count, queues))
             watcher = Watcher()
             watching = asyncio.create_task(watcher.run(api))
-            idle = operator.cpu_seconds()
-            server = Daemon("kube-apiserver", folder / "state" / "run")
-            served = cpu_seconds(server.pid)
-            began = time.perf_counter()
-            await submit(api, jobs(count, queues))
-            figures["submitted after, s"] = time.perf_counter() - began
-            while watcher.ended < count or await unfinished(api):
-                assert not watching.done(), watching.exception()
-                await asyncio.sleep(1)
-                print(f"\r{watcher.ended:,} of {count:,} pods have ended", end="", flush=True)
-            print()
-            wall = time.perf_counter() - began
+            cpu, served = operator.cpu_seconds(), cpu_seconds(server.pid)
+            written, began = operator.samples(WRITES), time.perf_counter()
+            if first is None:
+                await submit(api, jobs(count, queues))
+                figures["submitted after, s"] = time.perf_counter() - began
+            await watcher.has_seen(first or count, watching)
+            while first is None and await unfinished(api):  # noqa: ASYNC110 # only the API server knows
+                await asyncio.sleep(0.1)
+            wall, ran = time.perf_counter() - began, watcher.ended
+            cpu, served = operator.cpu_seconds() - cpu, cpu_seconds(server.pid) - served
+            writes = {k: n - written.get(k, 0) for k, n in operator.samples(WRITES).items()}
             watching.cancel()
-            gaps = statistics.quantiles(watcher.gaps, n=100)
-            writes = await asyncio.to_thread(operator.samples, "sihl_operator_api_writes_total")
-            cpu = operator.cpu_seconds() - idle
             figures |= {
                 "wall, s": wall,
-                "jobs a second": count / wall,
-                "end to next pod, p50, ms": gaps[49] * 1000,
-                "end to next pod, p99, ms": gaps[98] * 1000,
-                "operator CPU, s": cpu,
-                "operator CPU a job, ms": cpu / count * 1000,
+                **watcher.figures(wall),
+                "operator CPU a job, ms": cpu / ran * 1000,
                 "operator peak memory, MiB": operator.peak_mib(),
-                "API server CPU a job, ms": (cpu_seconds(server.pid) - served) / count * 1000,
-                "API writes a job": sum(writes.values()) / count,
-                **{f"API writes a job, {_short(what)}": n / count for what, n in writes.items()},
-                "watches closed by the API server": watcher.closed,
+                "API server CPU a job, ms": served / ran * 1000,
+                "API writes a job": sum(writes.values()) / ran,
+                **{f"API writes a job, {_short(what)}": n / ran for what, n in writes.items()},
             }
-            figures |= await at_rest(operator)
+            if first is None:
+                figures |= await at_rest(operator)
             operator.end()
             operator = Operator(kubeconfig, folder / "operator.log")
             figures |= await restarted(operator, api)
@@ -246,38 +281,44 @@ async def measure(kubeconfig: Path, folder: Path, count: int, queues: int) -> di
     return figures
 
 
-async def backlog(
-    kubeconfig: Path, folder: Path, count: int, queues: int, first: int
-) -> dict[str, Any]:
-    """What a job costs while so many wait: only the first of them are run."""
+async def bare(kubeconfig: Path, folder: Path, count: int, queues: int) -> dict[str, Any]:
+    """The same pods, one after another in each queue, without jobs and without an operator.
+
+    Two writes a pod, its creation and its deletion, and nothing decided or told: what the cluster
+    itself takes on this machine, so that no operator can be faster.
+    """
     config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION = str(kubeconfig)
-    operator = Operator(kubeconfig, folder / "operator.log")
+    server = Daemon("kube-apiserver", folder / "state" / "run")
+    lines: dict[str, list[JobView]] = {}
+    for each in jobs(count, queues):
+        each["metadata"] |= {"uid": each["metadata"]["name"]}
+        view = JobView(each)
+        lines.setdefault(view.wanted_queue, []).append(view)
+
     async with KubeApi(lambda *_: None) as api:
-        try:
-            await operator.leads()
-            await submit(api, jobs(count, queues))
-            watcher = Watcher()
-            watching = asyncio.create_task(watcher.run(api))
-            cpu, began = operator.cpu_seconds(), time.perf_counter()
-            while watcher.ended < first:
-                assert not watching.done(), watching.exception()
-                await asyncio.sleep(1)
-                print(f"\r{watcher.ended:,} of {first:,} pods have ended", end="", flush=True)
-            print()
-            wall, cpu = time.perf_counter() - began, operator.cpu_seconds() - cpu
-            watching.cancel()
-            figures = {
-                "jobs that wait": count,
-                "jobs a second": watcher.ended / wall,
-                "operator CPU a job, ms": cpu / watcher.ended * 1000,
-                "operator peak memory, MiB": operator.peak_mib(),
-            }
-            operator.end()
-            operator = Operator(kubeconfig, folder / "operator.log")
-            figures |= await restarted(operator, api)
-        finally:
-            operator.end()
-    return figures
+        watcher = Watcher()
+        watching = asyncio.create_task(watcher.run(api))
+
+        async def line(queue: str, waiting: list[JobView]) -> None:
+            for view in waiting:
+                pod = render_pod(view, 1, queue, Settings())
+                del pod["metadata"]["ownerReferences"]  # no job is there to own it
+                uid = (await api.create_pod(pod))["metadata"]["uid"]
+                await watcher.sees_end_of(uid)
+                await api.delete_pod(NAMESPACE, pod_name(queue), uid, 0)
+
+        served, began = cpu_seconds(server.pid), time.perf_counter()
+        running = asyncio.gather(*(line(*each) for each in lines.items()))
+        await watcher.has_seen(count, watching)
+        await running
+        wall = time.perf_counter() - began
+        watching.cancel()
+        return {
+            "pods, and no operator": count,
+            "wall, s": wall,
+            **watcher.figures(wall),
+            "API server CPU a pod, ms": (cpu_seconds(server.pid) - served) / count * 1000,
+        }
 
 
 def _short(sample: str) -> str:
@@ -290,7 +331,7 @@ async def at_rest(operator: Operator) -> dict[str, float]:
     """What an operator does when all has ended; the leader renews its Lease, and lists once."""
 
     def writes() -> float:
-        return operator.metric("sihl_operator_api_writes_total")
+        return operator.metric(WRITES)
 
     await asyncio.sleep(15)  # what was under way ends
     before, cpu = await asyncio.to_thread(writes), operator.cpu_seconds()
@@ -354,6 +395,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=15_000)
     parser.add_argument("--queues", type=int, default=30)
     parser.add_argument("--first", type=int, help="only while so many of the jobs run")
+    parser.add_argument("--bare", action="store_true", help="only the pods, without an operator")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--keep", type=Path, help="keep logs in this folder")
     given = parser.parse_args()
@@ -362,7 +404,7 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         with cluster(folder) as kubeconfig:
             shape = kubeconfig, folder, given.jobs, given.queues
-            run = backlog(*shape, given.first) if given.first else measure(*shape)
+            run = bare(*shape) if given.bare else measure(*shape, given.first)
             figures = asyncio.run(run)
     tell(figures, given.json)
     return 0
