@@ -42,6 +42,9 @@ def custom_resource_definition() -> dict[str, Any]:
     }
 
 
+_REASON = '.status.conditions[?(@.type=="Admitted")].reason'
+
+
 def _version() -> dict[str, Any]:
     return {
         "name": api.VERSION,
@@ -52,6 +55,7 @@ def _version() -> dict[str, Any]:
         "additionalPrinterColumns": [
             _column("Queue", ".status.queue"),
             _column("Phase", ".status.phase"),
+            _column("Reason", _REASON, description="Why it waits, or how it ended"),
             _column("Position", ".status.queuePosition", "integer"),
             _column("Progress", ".status.progress.percent", "integer", "Percent of maxSteps"),
             _column("Left", ".status.progress.remaining", description="Time left"),

@@ -18,8 +18,7 @@ from sihl_api.trainingjob import ConditionType, Phase, TrainingJobStatus
 from sihl_operator import status as say
 from sihl_operator.capacity import Room
 from sihl_operator.decision import Decision, Deletion, Notice
-from sihl_operator.endings import Ending
-from sihl_operator.endings import Verdict as End
+from sihl_operator.endings import refusal
 from sihl_operator.events import event_for
 from sihl_operator.kube import (
     AlreadyExistsError,
@@ -35,7 +34,7 @@ from sihl_operator.pod import demand, render_pod
 from sihl_operator.queues import Queue, in_line
 from sihl_operator.scheduling import POSITIONS, Verdict, admit
 from sihl_operator.settings import Settings
-from sihl_operator.views import JobView, Key, PodView, pod_name, pod_view
+from sihl_operator.views import JobView, Key, PodView, parse, pod_name, pod_view
 from sihl_operator.world import World
 
 log = logging.getLogger(__name__)
@@ -44,6 +43,8 @@ Reason = tuple[str, str]
 """Why a job waits: a condition's reason and message."""
 Place = tuple[int | None, Reason]
 """A job's position, if it is among the first, and why it waits."""
+Subject = tuple[str, Key]
+"""What is to be decided anew at some time: a "job" or a "queue", and its key."""
 
 _NOBODY = Queue()
 _RETRY_SECONDS = 2.0
@@ -106,9 +107,9 @@ class Controller:
         """When a job's position is to be written; the next free slot stands beside."""
         self._next_slot = 0.0
         self._stopping: dict[Key, float] = {}
-        self._timers: list[tuple[float, Key]] = []
-        self._alarms: dict[Key, float] = {}
-        """By job, the first of its timers; the others are void."""
+        self._timers: list[tuple[float, Subject]] = []
+        self._alarms: dict[Subject, float] = {}
+        """By job or queue, the first of its timers; the others are void."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -186,10 +187,11 @@ class Controller:
 
     def _ring(self, now: float) -> None:
         while self._timers and self._timers[0][0] <= now:
-            due, key = heapq.heappop(self._timers)
-            if self._alarms.get(key) == due:
-                del self._alarms[key]
-                self.world.dirty.add(key)
+            due, subject = heapq.heappop(self._timers)
+            if self._alarms.get(subject) == due:
+                del self._alarms[subject]
+                what, key = subject
+                (self.world.dirty if what == "job" else self.world.dirty_queues).add(key)
 
     def _schedule(self, changed: dict[Key, set[Key]], now: float) -> None:
         """Start the heads of free queues that have room, and tell the others why they wait.
@@ -273,20 +275,21 @@ class Controller:
         if name in self.world.foreign:
             return _TAKEN
         pod = self.world.pods.get(name)
+        if pod is not None and pod.kept:
+            return _kept(pod)
         if pod is None or pod.ended:
             return None
-        self._send_away(pod, now)
+        self._send_away(pod, key, now)
         return _LEFT
 
-    def _send_away(self, pod: PodView, now: float) -> None:
-        job = self.world.job_of(pod)
+    def _send_away(self, pod: PodView, queue: Key, now: float) -> None:
         if pod.deleting:
             due = (pod.deletion_due or now) + self._settings.lost_node_timeout
             if now >= due:
                 self._spawn_for(pod.key, self._delete(Deletion(*pod.key, pod.uid, 0)))
-            elif job is not None:
-                self._at(due, job.key)
-        elif job is not None:  # a job that is gone takes its pod along by itself
+            else:
+                self._at(due, queue, "queue")
+        elif self.world.job_of(pod) is not None:  # one that is gone takes its pod along by itself
             self._spawn_for(pod.key, self._delete(Deletion(*pod.key, pod.uid, None)))
 
     def _consider(self, job: JobView, now: float, place: Place = (None, _OCCUPIED)) -> None:
@@ -333,11 +336,12 @@ class Controller:
             self._next_slot = self._slots[key] + 1 / _REFRESHES_A_SECOND
         return self._slots.pop(key) if self._slots[key] <= now else self._slots[key]
 
-    def _at(self, when: float, key: Key) -> None:
-        """Have a job decided on anew, at that time at the latest."""
-        if when < self._alarms.get(key, math.inf):
-            self._alarms[key] = when
-            heapq.heappush(self._timers, (when, key))
+    def _at(self, when: float, key: Key, what: str = "job") -> None:
+        """Have a job or a queue decided on anew, at that time at the latest."""
+        subject = what, key
+        if when < self._alarms.get(subject, math.inf):
+            self._alarms[subject] = when
+            heapq.heappush(self._timers, (when, subject))
 
     # --- acting ------------------------------------------------------------------------------
 
@@ -374,6 +378,8 @@ class Controller:
             self._busy.discard(key)
             self.world.dirty.add(key)
             self._ask_queue_of(key)
+            if (pod := self.world.pods.get(key)) is not None:  # an act on a pod in a queue's way
+                self.world.dirty_queues.add((pod.namespace, pod.queue))
 
     async def _rest(self, key: Key) -> None:
         """Out of its line meanwhile, so that it holds up nobody."""
@@ -488,8 +494,11 @@ class Controller:
         except AlreadyExistsError:
             await self._name_taken(job, key)
             return
-        except (UnavailableError, ConflictError):  # such as of two pods that a quota counts
+        except ConflictError:  # such as of two pods that a quota counts
             raise
+        except UnavailableError as error:
+            await self._not_created(job, error)
+            return
         except ApiError as error:
             if error.status == 403 and "cannot create resource" in error.message:
                 raise  # the operator's own permissions, as while an API server starts
@@ -500,6 +509,19 @@ class Controller:
     def _created(self, job: JobView, raw: dict[str, Any]) -> None:
         self.world.saw_pod(raw)
         self._creating.discard((job.uid, job.attempt))
+
+    async def _not_created(self, job: JobView, error: UnavailableError) -> None:
+        """As where a webhook is away: told once it lasts, and asked less and less often."""
+        log.warning("%s/%s: its pod is not created: %s", *job.key, error)
+        lasts = self._clock() - (parse(job.status.started_at) or self._clock())
+        if lasts >= self._settings.retry_backoff:
+            text = (
+                f"The API server does not create the pod ({error.message or error.reason}): "
+                "it is asked again until spec.runner.startTimeout is over."
+            )
+            await self._write(job, say.start_problem(job, say.NOT_CREATED, text, self._clock()))
+        longest = self._settings.unavailable_backoff
+        await asyncio.sleep(min(longest, max(_RETRY_SECONDS, lasts / 4)))
 
     async def _name_taken(self, job: JobView, key: Key) -> None:
         """Somebody has the queue's pod name: what that means depends on whom it serves."""
@@ -519,6 +541,8 @@ class Controller:
         current = served is not None and served.active and served.attempt == there.attempt
         if current:
             await self._back_to_queue(job, *_OCCUPIED)  # two operators chose differently
+        elif there.kept:
+            await self._back_to_queue(job, *_kept(there))
         elif there.ended:
             await self._delete(Deletion(*key, there.uid, 0))  # the next round creates
         else:
@@ -529,11 +553,10 @@ class Controller:
         await self._write(job, say.requeued(job, reason, message, self._clock()))
 
     async def _refused(self, job: JobView, error: ApiError) -> None:
-        """The API server does not take the pod: a quota, a policy, or a field of spec.runner."""
+        """The API server does not take the pod."""
         self._creating.discard((job.uid, job.attempt))
         moment = Moment(self._clock(), self._settings)
-        kind = End.FATAL if error.status in (400, 422) else End.FAILED
-        decision = refused_by_api(job, Ending(kind, "PodRefused", error.message), moment)
+        decision = refused_by_api(job, refusal(error.status, error.message), moment)
         assert decision.status is not None
         await self._write(job, decision.status)
         if decision.notice is not None:
@@ -553,6 +576,14 @@ class Controller:
         new = say.with_report(job, pod, report, self._clock())
         if say.as_json(new) != say.as_json(job.status):
             self._spawn(job, self._carry_out(job, Decision(status=new)))
+
+
+def _kept(pod: PodView) -> Reason:
+    """Why a pod that has ended, and was deleted, still has its name."""
+    return "WaitingForPod", (
+        f"The pod {pod.name} of the queue's last job has ended and was deleted, but is kept by its "
+        f"finalizers: {', '.join(pod.finalizers)}. Whoever set them has to remove them."
+    )
 
 
 def _as_told(job: JobView) -> tuple[str, str] | None:

@@ -6,7 +6,13 @@ import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from sihl_api.runtime import ExitCode, Result
+from sihl_api.runtime import (
+    FETCH_TRAIN_CONTAINER,
+    FETCH_VALIDATION_CONTAINER,
+    TRAINER_CONTAINER,
+    ExitCode,
+    Result,
+)
 from sihl_operator.views import ContainerView, PodView
 
 
@@ -31,6 +37,7 @@ class Ending:
     result: Result | None = None
 
 
+_OURS = (FETCH_TRAIN_CONTAINER, FETCH_VALIDATION_CONTAINER, TRAINER_CONTAINER)
 _FATAL = {ExitCode.BAD_DATA: "BadData", ExitCode.BAD_CONFIG: "BadConfig",
           ExitCode.OUT_OF_MEMORY: "OutOfMemory"}  # fmt: skip
 _NODE_REASONS = {
@@ -50,6 +57,24 @@ def ending(pod: PodView) -> Ending:
         or _interrupted(pod)
         or _crashed(pod)
     )
+
+
+def refusal(status: int, message: str) -> Ending:
+    """What it means that the API server does not take a pod."""
+    if status == 403 and "exceeded quota" in message:
+        text = (
+            f"The namespace's ResourceQuota has no room for the pod: {message}. The job is tried "
+            "again; have the quota raised, or ask for less in spec.runner of a new job."
+        )
+        return Ending(Verdict.INTERRUPTED, "QuotaExceeded", text)
+    if status in (400, 422):
+        text = f"The API server takes no such pod: {message}. Correct spec.runner in a new job."
+        return Ending(Verdict.FATAL, "PodRefused", text)
+    text = (
+        f"The API server refuses the pod: {message}. A policy or a webhook of the cluster forbids "
+        "it: change what it names in a new job, or ask who runs the cluster."
+    )
+    return Ending(Verdict.FAILED, "PodRefused", text)
 
 
 def _disk_limit(pod: PodView) -> Ending | None:
@@ -104,7 +129,7 @@ def _own_words(pod: PodView) -> Ending | None:
 
 
 def _out_of_memory(pod: PodView) -> Ending | None:
-    for container in pod.containers:
+    for container in _own(pod):
         if container.ended_reason == "OOMKilled":
             return Ending(
                 Verdict.FATAL,
@@ -134,7 +159,7 @@ def _interrupted(pod: PodView) -> Ending | None:
 
 
 def _crashed(pod: PodView) -> Ending:
-    container = _decisive(pod)
+    container = _decisive(pod) or next((c for c in pod.containers if c.exit_code), None)
     if container is None:
         text = f"The pod failed: {pod.reason or 'no reason given'}. {pod.message}".strip()
         return Ending(Verdict.FAILED, "PodFailed", text)
@@ -147,12 +172,15 @@ def _crashed(pod: PodView) -> Ending:
 
 
 def _decisive(pod: PodView) -> ContainerView | None:
-    """The container that ended the pod: the first that failed, else the trainer."""
-    for container in pod.containers:
-        if container.ended and container.exit_code != 0:
-            return container
+    """The container of ours that ended the pod: the first that failed, else the trainer."""
+    failed = (container for container in _own(pod) if container.exit_code)
     trainer = pod.trainer
-    return trainer if trainer is not None and trainer.ended else None
+    return next(failed, trainer if trainer is not None and trainer.ended else None)
+
+
+def _own(pod: PodView) -> list[ContainerView]:
+    """Without what a cluster puts beside: Kubernetes kills proxies last, and by any exit code."""
+    return [container for container in pod.containers if container.name in _OURS]
 
 
 def _said(pod: PodView) -> Result | None:

@@ -23,6 +23,8 @@ _IMAGE_PROBLEMS = {
     "RegistryUnavailable", "ImageInspectError",
 }  # fmt: skip
 _CONFIG_PROBLEMS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+_BESIDE_SECONDS = 30.0
+"""How long a pod may outlast its trainer: the kubelet tells of its end within a few seconds."""
 
 
 @dataclass(frozen=True)
@@ -117,15 +119,37 @@ def without_pod(job: JobView, pod: PodView | None, moment: Moment) -> Decision |
     """An active job without its pod: about to be created by us, or vanished unseen."""
     if pod is not None:
         return None
-    if moment.creating:
-        return _never_created(job, moment) if job.suspend else Decision(create=True)
     absent = job.status.pod_name or pod_name(job.queue)
-    text = "The pod vanished unseen; the next attempt resumes from the last checkpoint."
+    if moment.creating:
+        if job.suspend:
+            return _never_created(job, moment)
+        if moment.now < _start_due(job, moment.now):
+            return Decision(create=True)
+        return _not_created_in_time(job, absent, moment)
+    seen = "vanished unseen" if job.phase is not Phase.STARTING else "is not there"
+    text = f"The pod {seen}; the next attempt resumes from the last checkpoint."
     if job.suspend:
-        new = status.stopped(job, "Stopped; the pod vanished unseen.", moment.now, saved=None)
+        new = status.stopped(job, f"Stopped; the pod {seen}.", moment.now, saved=None)
     else:
         new = status.requeued(job, "PodVanished", text, moment.now)
     return Decision(status=new, confirm_absent=absent, notice=Notice("PodVanished", text))
+
+
+def _start_due(job: JobView, began: float) -> float:
+    """Until when the trainer must run."""
+    return (parse(job.status.started_at) or began) + job.runner_seconds("startTimeout", "1h")
+
+
+def _not_created_in_time(job: JobView, name: str, moment: Moment) -> Decision:
+    """The API server refused all along, or did not answer: nobody's fault, and others may go."""
+    told = status.condition(job.status, ConditionType.DATASET_READY)
+    text = "The pod was not created within spec.runner.startTimeout."
+    if told is not None and told.reason == status.NOT_CREATED:
+        text += f" {told.message}"
+    again = moment.now + moment.settings.retry_backoff_limit
+    new = status.requeued(job, status.NOT_CREATED, text, moment.now, retry_at=again)
+    notice = Notice(status.NOT_CREATED, text)
+    return Decision(status=new, confirm_absent=name, notice=notice, due=again)
 
 
 def _never_created(job: JobView, moment: Moment) -> Decision:
@@ -150,15 +174,16 @@ def over(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
         return Decision(status=_stopped(told, pod, end, moment))
     if end.verdict is Verdict.FAILED:
         return _retried(told, end, moment)
-    backoff = moment.settings.unavailable_backoff if _store_away(end) else 0
+    backoff = moment.settings.unavailable_backoff if _may_recur_at_once(end, pod) else 0
     text = f"{end.message} The next attempt resumes from the last checkpoint."
     again = moment.now + backoff if backoff else None
     new = status.requeued(told, end.reason, text, moment.now, retry_at=again)
     return Decision(status=new, notice=Notice(end.reason, text), due=again)
 
 
-def _store_away(end: Ending) -> bool:
-    return end.verdict is Verdict.INTERRUPTED and end.result is not None
+def _may_recur_at_once(end: Ending, pod: PodView) -> bool:
+    """The store is away, or a node refused the pod before anything of it ran."""
+    return end.verdict is Verdict.INTERRUPTED and (end.result is not None or not pod.began)
 
 
 def _stopped(job: JobView, pod: PodView, end: Ending, moment: Moment) -> status.Status:
@@ -231,14 +256,21 @@ def learning(job: JobView, pod: PodView | None, moment: Moment) -> Decision | No
     return Decision(status=status.running(job, pod, moment.now))
 
 
+def outlasted(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
+    """The trainer has ended and its pod has not: what others run beside it is asked to end too."""
+    if pod is None or pod.trainer is None or not pod.trainer.ended:
+        return None
+    due = (pod.trainer.finished or pod.created) + _BESIDE_SECONDS
+    return Decision(due=due) if moment.now < due else Decision(delete=_deletion(pod, None))
+
+
 def hindered(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
     """Starting, and something is in the way: said at once, given back after a time-out."""
-    if pod is None:
+    if pod is None or job.phase is not Phase.STARTING:
         return None
     problem = start_problem(pod, job)
     started = parse(job.status.started_at) or pod.created
-    limit = float(job.runner_seconds("startTimeout", "1h"))
-    due = started + limit
+    due = _start_due(job, pod.created)
     if problem is not None:
         patience = (
             moment.settings.unschedulable_timeout
@@ -251,14 +283,12 @@ def hindered(job: JobView, pod: PodView | None, moment: Moment) -> Decision | No
     if moment.now >= due:
         reason, text = problem or (
             "StartTimeout",
-            f"The job was not running within spec.runner.startTimeout ({limit:.0f} s).",
+            f"The job was not running within spec.runner.startTimeout ({due - started:.0f} s): "
+            "submit it again with a longer one if its dataset takes so long to fetch.",
         )
         return _given_back(job, pod, reason, text, moment)
-    if problem is None:
-        return Decision(due=due)
-    new = status.start_problem(job, *problem, moment.now)
-    written = _written(job, new)
-    return Decision(status=written.status, due=due)
+    new = status.start_problem(job, *(problem or status.NOT_FETCHED), moment.now)
+    return Decision(status=_written(job, new).status, due=due)
 
 
 def start_problem(pod: PodView, job: JobView) -> tuple[str, str] | None:
@@ -293,9 +323,13 @@ def _given_back(job: JobView, pod: PodView, reason: str, text: str, moment: Mome
 
 
 def refused_by_api(job: JobView, end: Ending, moment: Moment) -> Decision:
-    """The API server does not take the pod: final for a field, retried for a quota or a policy."""
+    """The API server does not take the pod: final for a field, counted unless a quota is full."""
     if end.verdict is Verdict.FATAL:
         return _failed(job, end, moment)
+    if end.verdict is Verdict.INTERRUPTED:
+        again = moment.now + moment.settings.unavailable_backoff
+        new = status.requeued(job, end.reason, end.message, moment.now, retry_at=again)
+        return Decision(status=new, due=again)
     return _retried(job, end, moment)
 
 
@@ -321,6 +355,7 @@ POLICIES: tuple[Policy, ...] = (
     stop_wanted,
     leaving,
     learning,
+    outlasted,
     hindered,
 )
 """In the order in which they are asked."""

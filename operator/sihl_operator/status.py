@@ -23,6 +23,10 @@ from sihl_operator.views import JobView, PodView, pod_name, rfc3339
 MESSAGE_LIMIT = 2000
 """Of a condition's message, in characters: a person reads it in `kubectl describe`."""
 
+NOT_CREATED = "PodNotCreated"
+NOT_FETCHED = ("NotFetched", "The dataset is not fetched yet.")
+"""Why the dataset is not there, while nothing is in the way."""
+
 _ORDER = list(ConditionType)
 Status = TrainingJobStatus
 _REASON_LIMIT = 100
@@ -194,7 +198,7 @@ def starting(job: JobView, now: float) -> Status:
     for kind, value, reason, message in (
         (ConditionType.ACCEPTED, True, "Valid", "The job can be queued."),
         (ConditionType.ADMITTED, True, "Admitted", f"Attempt {attempt} has the queue {queue!r}."),
-        (ConditionType.DATASET_READY, False, "NotFetched", "The dataset is not fetched yet."),
+        (ConditionType.DATASET_READY, False, *NOT_FETCHED),
     ):
         status = with_condition(job, status, kind, value, reason, message, now)
     return status
@@ -327,8 +331,7 @@ def ended(
         status = with_condition(
             job, status, ConditionType.ACCEPTED, True, "Valid", "The job can be queued.", now
         )
-    if phase is Phase.STOPPED or not held:
-        status = with_condition(job, status, ConditionType.ADMITTED, False, reason, message, now)
+    status = with_condition(job, status, ConditionType.ADMITTED, False, reason, message, now)
     if kind is not None:
         status = with_condition(job, status, kind, True, reason, message, now)
     return status

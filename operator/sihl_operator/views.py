@@ -248,6 +248,7 @@ class PodView:
     ip: str = ""
     deleting: bool = False
     deletion_due: float | None = None  # when its grace period is over
+    finalizers: tuple[str, ...] = ()
     unschedulable: str = ""
     disruption: str = ""
     reason: str = ""
@@ -270,6 +271,11 @@ class PodView:
         """Whether no container of it runs any more, or can again."""
         return self.gone or self.phase in ("Succeeded", "Failed")
 
+    @property
+    def kept(self) -> bool:
+        """Whether it has ended and was deleted, and is still there because of its finalizers."""
+        return self.ended and self.deleting and bool(self.finalizers) and not self.gone
+
     def container(self, name: str) -> ContainerView | None:
         """A container by name."""
         return next((c for c in self.containers if c.name == name), None)
@@ -288,6 +294,11 @@ class PodView:
             if c.name in (FETCH_TRAIN_CONTAINER, FETCH_VALIDATION_CONTAINER)
         ]
         return bool(fetches) and all(c.exit_code == 0 for c in fetches)
+
+    @property
+    def began(self) -> bool:
+        """Whether anything of it ever ran."""
+        return any(c.ended or c.running_since is not None for c in self.containers)
 
     @property
     def training(self) -> bool:
@@ -316,6 +327,7 @@ def pod_view(raw: Raw, gone: bool = False) -> PodView:
         ip=status.get("podIP") or "",
         deleting="deletionTimestamp" in metadata,
         deletion_due=parse(metadata.get("deletionTimestamp")),
+        finalizers=tuple(metadata.get("finalizers") or ()),
         unschedulable=str(scheduled.get("message", ""))
         if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable"
         else "",
@@ -388,9 +400,13 @@ class Usage:
 
 
 def usage_view(raw: Raw) -> Usage | None:
-    """A pod's share of its node; None where it has none, or has given it back."""
-    node = (raw.get("spec") or {}).get("nodeName")
-    if not node or (raw.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+    """A pod's share of its node; None where it has none, or has given it back.
+
+    A node that others are sent away from for a pod is promised to that pod before it is bound.
+    """
+    status = raw.get("status") or {}
+    node = (raw.get("spec") or {}).get("nodeName") or status.get("nominatedNodeName")
+    if not node or status.get("phase") in ("Succeeded", "Failed"):
         return None
     return Usage(node, pod_requests(raw["spec"]))
 

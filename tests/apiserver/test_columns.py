@@ -22,6 +22,22 @@ STATUS: dict[str, Any] = {
     "nodeName": "node-a",
     "progress": {"step": 42, "maxSteps": 100, "percent": 42, "remaining": "1m20s"},
     "metrics": {"boxes/map": "0.61"},
+    "conditions": [
+        {
+            "type": "Accepted",
+            "status": "True",
+            "reason": "Valid",
+            "message": "",
+            "lastTransitionTime": "2027-01-15T08:00:00Z",
+        },
+        {
+            "type": "Admitted",
+            "status": "True",
+            "reason": "Admitted",
+            "message": "",
+            "lastTransitionTime": "2027-01-15T08:00:00Z",
+        },
+    ],
 }
 
 
@@ -54,13 +70,13 @@ def shown(kubeconfig: Path, *options: str) -> dict[str, dict[str, str]]:
     return {row.pop("NAME"): row for row in table}
 
 
-def test_a_job_is_shown_with_queue_phase_position_progress_time_left_and_age(
+def test_a_job_is_shown_with_queue_phase_reason_position_progress_time_left_and_age(
     kubeconfig: Path, jobs: Jobs
 ) -> None:
     row = shown(kubeconfig)["job"]
     assert re.fullmatch(r"\d+[sm].*", row.pop("AGE"))
     assert row == {
-        "QUEUE": "cells", "PHASE": "Running", "POSITION": "3", "PROGRESS": "42", "LEFT": "1m20s",
+        "QUEUE": "cells", "PHASE": "Running", "REASON": "Admitted", "POSITION": "3", "PROGRESS": "42", "LEFT": "1m20s",
     }  # fmt: skip
 
 

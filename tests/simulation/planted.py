@@ -118,7 +118,7 @@ BUGS = (
         "            self.world.dirty.add(key)\n            self._ask_queue_of(key)\n",
         "            pass\n"),
     Bug("deletion-taken-for-a-change", "reflector", 'event == "DELETED")', "False)"),
-    Bug("timer-lost", "controller", "heapq.heappush(self._timers, (when, key))", "pass"),
+    Bug("timer-lost", "controller", "heapq.heappush(self._timers, (when, subject))", "pass"),
     Bug("deleted-job-stays-in-line", "queues", "del queue.line[place]", "pass"),
 )  # fmt: skip
 

@@ -4,6 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sihl_api.runtime import ExitCode, Result
 from sihl_api.trainingjob import CheckpointStatus, ConditionType, ModelStatus, Phase
@@ -46,6 +48,11 @@ def after(
         phase="Failed" if code else "Succeeded", containers={"trainer": ended(code, result)}, **more
     )
     return decide(of or job(phase="Running"), over, MOMENT)
+
+
+def begun() -> JobView:
+    """A job as its admission left it a minute ago."""
+    return job(phase="Starting", status=say.as_json(say.starting(job(phase="Queued"), NOW - 60)))
 
 
 # --- before an attempt -----------------------------------------------------------------------
@@ -114,7 +121,7 @@ def test_running_is_told_from_the_pod_and_from_nothing_else() -> None:
         init={"fetch-train": RUNNING},
         containers={"trainer": waiting("PodInitializing")},
     )
-    assert decide(job(phase="Starting"), fetching, MOMENT).status is None
+    assert decide(begun(), fetching, MOMENT).status is None
     training = pod(init={"fetch-train": ended(0)}, containers={"trainer": RUNNING})
     decision = decide(job(phase="Starting"), training, MOMENT)
     assert next_phase(decision) is Phase.RUNNING
@@ -321,9 +328,129 @@ def test_what_is_missing_after_a_long_fetch_is_waited_for_as_what_is_missing_bef
 
 def test_a_start_that_takes_too_long_is_given_back() -> None:
     slow = pod(phase="Pending", init={"fetch-train": RUNNING})
-    soon = decide(job(phase="Starting"), slow, MOMENT)
+    soon = decide(begun(), slow, MOMENT)
     assert soon.status is None
     assert soon.due is not None
-    late = decide(job(phase="Starting"), slow, replace(MOMENT, now=soon.due))
+    late = decide(begun(), slow, replace(MOMENT, now=soon.due))
     assert next_phase(late) is Phase.QUEUED
     assert "startTimeout" in condition(late, ConditionType.ADMITTED)[2]
+
+
+def test_what_kept_a_pod_from_starting_is_no_longer_said_once_it_is_over() -> None:
+    hindrance = pod(phase="Pending", node="", conditions=[UNSCHEDULABLE])
+    told = decide(job(phase="Starting"), hindrance, replace(MOMENT, now=NOW - 30)).status
+    assert told is not None
+    known = job(phase="Starting", status=say.as_json(told))
+    fetching = pod(phase="Pending", init={"fetch-train": RUNNING})
+    over = decide(known, fetching, replace(MOMENT, now=NOW - 20))
+    assert condition(over, ConditionType.DATASET_READY)[:2] == ("False", "NotFetched")
+
+
+# --- between the end of the trainer and that of its pod ---------------------------------------
+
+
+def trained(code: int = 0, **more: Any) -> PodView:
+    """The kubelet tells that a container has ended before it says so of the pod."""
+    result = Result(reason="Completed", model=MODEL) if code == 0 else Result(reason="BadData")
+    state = ended(code, result)
+    state["terminated"]["finishedAt"] = "2027-01-15T07:59:50Z"
+    return pod(phase="Running", containers={"trainer": state, **more})
+
+
+def test_a_trainer_that_has_ended_after_a_long_time_is_not_taken_for_one_that_never_started() -> (
+    None
+):
+    long_since = {"startedAt": "2027-01-14T00:00:00Z"}
+    decision = decide(job(phase="Running", status=long_since), trained(), MOMENT)
+    assert decision.status is None
+    assert decision.delete is None
+    assert decision.due is not None
+    at_once = decide(job(phase="Starting", status=long_since), trained(), MOMENT)
+    assert at_once.status is None
+
+
+STATES = st.sampled_from([RUNNING, waiting("PodInitializing"), SECRETLESS, ended(0), ended(1)])
+
+
+@given(
+    phase=st.sampled_from(["Pending", "Running", "Unknown"]),
+    fetch=STATES,
+    trainer=STATES,
+    hours=st.floats(0, 1000),
+)
+def test_a_job_that_runs_is_never_given_back_before_its_pod_has_ended(
+    phase: str, fetch: Raw, trainer: Raw, hours: float
+) -> None:
+    shown = pod(phase=phase, init={"fetch-train": fetch}, containers={"trainer": trainer})
+    decision = decide(job(phase="Running"), shown, replace(MOMENT, now=NOW + hours * 3600))
+    assert decision.status is None
+
+
+@pytest.mark.parametrize("code", [0, ExitCode.BAD_DATA])
+def test_what_others_run_beside_the_trainer_is_asked_to_end_after_it(code: int) -> None:
+    beside = trained(code, proxy=RUNNING)
+    waits = decide(job(phase="Running"), beside, MOMENT)
+    assert waits.delete is None
+    assert waits.due is not None
+    asked = decide(job(phase="Running"), beside, replace(MOMENT, now=waits.due))
+    assert asked.status is None
+    assert asked.delete is not None
+    assert asked.delete.grace is None
+    ended_too = trained(code, proxy=ended(143))
+    gone = replace(ended_too, gone=True, deleting=True)
+    decision = decide(job(phase="Stopping"), gone, MOMENT)
+    assert next_phase(decision) is (Phase.FAILED if code else Phase.SUCCEEDED)
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_how_a_container_that_others_put_beside_the_trainer_ends_is_no_verdict(phase: str) -> None:
+    done = ended(0, Result(reason="Completed", model=MODEL))
+    served = pod(phase=phase, init={"istio-proxy": ended(143)}, containers={"trainer": done})
+    assert next_phase(decide(job(phase="Running"), served, MOMENT)) is Phase.SUCCEEDED
+    killed = pod(
+        phase=phase, init={"istio-proxy": ended(137, reason="OOMKilled")},
+        containers={"trainer": ended(ExitCode.BAD_DATA, Result(reason="DatasetMalformed"))},
+    )  # fmt: skip
+    failed = decide(job(phase="Running"), killed, MOMENT)
+    assert condition(failed, ConditionType.FAILED)[1] == "DatasetMalformed"
+
+
+def test_a_container_of_others_that_kept_the_trainer_from_starting_is_named() -> None:
+    failed = pod(phase="Failed", init={"vault-agent": ended(1, text="no such role")})
+    decision = decide(job(phase="Starting"), failed, MOMENT)
+    assert next_phase(decision) is Phase.QUEUED
+    message = condition(decision, ConditionType.ADMITTED)[2]
+    assert "vault-agent" in message
+    assert "no such role" in message
+
+
+# --- what comes again and again ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", ["UnexpectedAdmissionError", "OutOfnvidia.com/gpu", "NodeLost"])
+def test_a_pod_that_a_node_refuses_at_once_is_not_made_again_at_once(reason: str) -> None:
+    decision = decide(job(phase="Starting"), pod(phase="Failed", reason=reason), MOMENT)
+    assert next_phase(decision) is Phase.QUEUED
+    assert decision.status is not None
+    assert not decision.status.failures
+    assert decision.due == NOW + MOMENT.settings.unavailable_backoff
+    assert decision.status.retry_after
+
+
+def test_a_pod_that_the_api_server_does_not_create_is_given_back_uncounted_in_time() -> None:
+    creating = replace(MOMENT, creating=True)
+    assert decide(job(phase="Starting"), None, creating).create
+    late = decide(job(phase="Starting"), None, replace(creating, now=NOW + 600))
+    assert next_phase(late) is Phase.QUEUED
+    assert late.status is not None
+    assert not late.status.failures
+    assert late.status.retry_after
+    assert late.confirm_absent == "cells-runner", "an answer that was lost may have been a yes"
+
+
+def test_a_job_that_has_ended_no_longer_says_that_it_has_the_queue() -> None:
+    admitted = {"type": "Admitted", "status": "True", "reason": "Admitted", "message": "",
+                "lastTransitionTime": "2027-01-15T07:00:00Z"}  # fmt: skip
+    running = job(phase="Running", status={"conditions": [admitted]})
+    for code, result in ((0, Result(reason="Completed", model=MODEL)), (65, None)):
+        assert condition(after(code, result, running), ConditionType.ADMITTED)[0] == "False"
