@@ -76,7 +76,8 @@ def test_a_job_is_shown_with_queue_phase_reason_position_progress_time_left_and_
     row = shown(kubeconfig)["job"]
     assert re.fullmatch(r"\d+[sm].*", row.pop("AGE"))
     assert row == {
-        "QUEUE": "cells", "PHASE": "Running", "REASON": "Admitted", "POSITION": "3", "PROGRESS": "42", "LEFT": "1m20s",
+        "QUEUE": "cells", "PHASE": "Running", "REASON": "Admitted", "POSITION": "3",
+        "PROGRESS": "42", "LEFT": "1m20s",
     }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from sihl_trainer.record.spool import Spool
 from sihl_trainer.record.store import FolderStore
 from sihl_trainer.record.writer import RecordWriter, last_validation, write_job
 from tests.support.datasets import job
+from tests.support.disk import fill, small_disk
 from tests.support.records import PATHS
 from tests.support.waiting import eventually
 
@@ -80,10 +81,17 @@ class Outage(FolderStore):
         self.refused = 0
 
     def upload(self, key: str, path: Path) -> None:
+        self._refuse()
+        super().upload(key, path)
+
+    def put(self, key: str, data: bytes) -> None:
+        self._refuse()
+        super().put(key, data)
+
+    def _refuse(self) -> None:
         if self.away.is_set():
             self.refused += 1
             raise Unavailable("StoreUnavailable", "away")
-        super().upload(key, path)
 
 
 def test_lines_written_while_the_store_is_away_arrive_when_it_is_back(tmp_path: Path) -> None:
@@ -97,6 +105,38 @@ def test_lines_written_while_the_store_is_away_arrive_when_it_is_back(tmp_path: 
     store.away.clear()
     eventually(lambda: content(store, "log") == ["during", "later"])
     writer.close()
+
+
+def test_a_full_disk_costs_the_record_no_line(store: FolderStore) -> None:
+    with small_disk(megabytes=1) as disk:
+        writer = RecordWriter(store, PATHS, 1, disk / "spool", interval=0.02)
+        writer.start()
+        lines = [f"{number} {'x' * 3000}" for number in range(3)]
+        writer.log(lines[0].encode())
+        eventually(functools.partial(has_lines, store, "log", 1))
+        fill(disk / "filler")
+        writer.log(lines[1].encode())
+        eventually(functools.partial(has_lines, store, "log", 2))
+        (disk / "filler").unlink()
+        writer.log(lines[2].encode())
+        writer.close()
+        assert content(store, "log") == lines
+        assert [path for path in disk.rglob("*") if path.is_file()] == []
+
+
+def test_lines_that_neither_disk_nor_store_takes_arrive_later(tmp_path: Path) -> None:
+    store = Outage(tmp_path / "store")
+    store.away.set()
+    with small_disk(megabytes=1) as disk:
+        writer = RecordWriter(store, PATHS, 1, disk / "spool", interval=0.02)
+        fill(disk / "filler")
+        writer.start()
+        writer.log(b"during")
+        eventually(lambda: store.refused > 0)
+        writer.log(b"later")
+        store.away.clear()
+        eventually(lambda: content(store, "log") == ["during", "later"])
+        writer.close()
 
 
 def test_closing_does_not_wait_for_ever_for_a_store_that_is_away(tmp_path: Path) -> None:

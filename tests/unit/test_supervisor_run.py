@@ -19,6 +19,7 @@ from sihl_api.record import JobRecord, Manifest
 from sihl_api.runtime import ExitCode, read_result
 from sihl_trainer.record.checkpoints import standing_checkpoints
 from sihl_trainer.supervisor.stop import SOCKET_NAME, request_stop
+from tests.support.disk import crowd, fill, small_disk
 from tests.support.pod import ROOT, Pod
 from tests.support.proxy import Faults, proxied
 from tests.support.s3 import S3Server
@@ -402,6 +403,65 @@ def test_no_secret_is_printed_recorded_or_given_to_the_worker(pod: Pod) -> None:
     assert secret not in result.model_dump_json()
     for item in pod.store.objects(pod.paths.root):
         assert secret.encode() not in pod.store.get(item.key), item.key
+
+
+# --- the disk --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_pod(s3: S3Server) -> Iterator[Pod]:
+    """A pod all of whose files, its termination log among them, lie on a disk of 16 MiB."""
+    with small_disk(megabytes=16) as disk:
+        yield Pod(disk, s3, f"job-{uuid.uuid4().hex[:8]}")
+
+
+@slow
+def test_a_disk_that_is_full_while_nothing_needs_it_costs_neither_the_run_nor_its_record(
+    small_pod: Pod,
+) -> None:
+    with small_pod.start(steps=400, step_seconds=0.03, checkpoint_every=1000) as attempt:
+        attempt.until("Training", step=3)
+        fill(small_pod.folder / "filler")
+        attempt.until("Training", step=150)
+        (small_pod.folder / "filler").unlink()
+        code, _ = attempt.end()
+    assert code is ExitCode.SUCCEEDED, attempt.output
+    assert [line.step for line in small_pod.lines(1) if line.kind == "train"] == [*range(1, 401)]
+
+
+@slow
+def test_an_attempt_whose_disk_is_full_says_so_and_the_next_goes_on_from_its_checkpoint(
+    small_pod: Pod, uninterrupted: str
+) -> None:
+    with small_pod.start(1, steps=40, step_seconds=0.1) as attempt:
+        attempt.until("Training", checkpoint=5)
+        filler = small_pod.folder / "filler"
+        eventually(lambda: crowd(filler, attempt.scratch) or attempt.process.poll() is not None)
+        code, result = attempt.end()
+    assert code is ExitCode.CRASHED
+    assert "No space left on device" in result.message
+    assert result.checkpoint is not None
+    assert result.checkpoint.step == standing(small_pod)[0] >= 5
+    assert "No space left on device" in small_pod.log(1)
+    filler.unlink()
+    assert small_pod.run(2, steps=40)[0] is ExitCode.SUCCEEDED
+    assert small_pod.model() == uninterrupted
+
+
+@slow
+def test_a_checkpoint_for_which_the_disk_has_no_room_at_the_start_is_said_to_lack_it(
+    small_pod: Pod,
+) -> None:
+    small_pod.run(1, steps=40, megabytes=2, die_at=13)
+    filler = small_pod.folder / "filler"
+    fill(filler)
+    os.truncate(filler, filler.stat().st_size - (2 << 20))
+    with small_pod.start(2, megabytes=2) as attempt:
+        code, result = attempt.end()
+    assert (code, result.reason) == (ExitCode.CRASHED, "DiskFull"), attempt.output
+    assert "No space left on device" in result.message
+    assert "runner.nodeSelector" in result.message
+    assert standing(small_pod) == [10, 5]
 
 
 # --- PID 1 -----------------------------------------------------------------------------------

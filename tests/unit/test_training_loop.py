@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +156,29 @@ def test_checkpoints_are_written_at_their_interval_and_are_whole(
     assert train(run)
     assert heard.model
     assert same(load_file(heard.model / "model.safetensors"), whole["model"])
+
+
+@pytest.mark.parametrize("end", ["stop", "model"])
+def test_what_an_end_saves_does_not_fail_for_the_checkpoint_before_it(
+    monkeypatch: pytest.MonkeyPatch, dataset: Path, tmp_path: Path, end: str
+) -> None:
+    def refuse() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    began: list[int] = []
+
+    def stop(run: Run) -> bool:
+        # The last steps' validation asks too: nothing but the model comes after it.
+        if run.state.step == {"stop": STEPS - 1, "model": STEPS}[end] and not began:
+            began.append(run.state.step)
+            run.writer.start(refuse)
+        return bool(began) and end == "stop"
+
+    run, heard = prepared(monkeypatch, SPEC, dataset, tmp_path, stop=stop)
+    assert train(run) == (end == "model")
+    assert began
+    assert bool(heard.checkpoints) == (end == "stop")
+    assert bool(heard.model) == (end == "model")
 
 
 def test_when_max_duration_is_over_the_run_ends_well_and_validates(

@@ -31,6 +31,7 @@ from sihl_trainer.training.channel import (
     encode,
     messages,
 )
+from tests.support.disk import fill, small_disk
 from tests.support.training import multitask, multitask_job, reference, same
 
 pytestmark = pytest.mark.slow  # each worker imports torch anew
@@ -178,6 +179,22 @@ def test_an_explained_end_is_told_and_is_the_exit_code(dataset: Path, tmp_path: 
         failed = talk.of(Failed)[0]
         assert talk.process.wait(60) == failed.exit_code == ExitCode.BAD_DATA
     assert "metadata" in failed.message
+
+
+@pytest.mark.parametrize("what", ["checkpoint", "model"])
+def test_a_disk_without_room_for_what_must_be_saved_is_told_with_what_to_do(
+    dataset: Path, what: str
+) -> None:
+    steps = {"checkpoint": 100_000, "model": 2}[what]
+    spec = multitask_job({"maxSteps": steps, "validations": 1}, {"checkpointInterval": "1s"})
+    with small_disk(megabytes=1) as disk, worker(spec, dataset, disk / "scratch") as talk:
+        fill(disk / "filler")
+        list(talk)
+        failed = talk.of(Failed)[0]
+        assert talk.process.wait(60) == failed.exit_code == ExitCode.CRASHED
+    assert failed.reason == "DiskFull"
+    for text in (f"{disk}/scratch/{what}", "No space left on device", "runner.nodeSelector"):
+        assert text in failed.message
 
 
 def test_a_worker_starts_from_the_weights_of_an_earlier_model(

@@ -1,12 +1,14 @@
 """Lines on their way into the record: kept on this machine until the store has them.
 
-Lines gather in an open segment, a file. A segment that is closed never changes again and is
-uploaded as it is. While the store is away the open segment grows up to a bound and then a new one
-is begun, so that an outage costs disk in proportion to what is written, not to its length.
+Lines gather in an open segment, in memory. A segment that is closed is a file, never changes again
+and is uploaded as it is. While the store is away the open segment grows up to a bound and then a
+new one is begun, so that an outage costs disk in proportion to what is written, not to its length.
+A disk that is full costs no line: what it does not take stays in memory.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -15,11 +17,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Segment:
-    """A closed segment."""
+    """A closed segment; `held` is its content where the disk did not take it."""
 
     number: int
     path: Path
-    bytes: int
+    size: int
+    held: bytes | None = None
 
 
 class Spool:
@@ -43,14 +46,14 @@ class Spool:
         self._limit_bytes = limit_bytes
         self._closed: deque[Segment] = deque()
         self._number = 0
-        self._open_bytes = 0
+        self._open = bytearray()
         self._lock = threading.Lock()
 
     def append(self, line: bytes) -> None:
         """Add a line; its newline is ours to add."""
         with self._lock:
             self._write(line)
-            if self._open_bytes >= self._segment_bytes:
+            if len(self._open) >= self._segment_bytes:
                 self._close()
                 self._drop()
 
@@ -69,29 +72,32 @@ class Spool:
         segment.path.unlink(missing_ok=True)
 
     def _write(self, line: bytes) -> None:
-        with self._path().open("ab") as file:
-            file.write(line + b"\n")
-        self._open_bytes += len(line) + 1
-
-    def _path(self) -> Path:
-        return self._folder / f"{self._number:06d}"
+        self._open += line + b"\n"
 
     def _close(self) -> None:
-        if self._open_bytes:
-            self._closed.append(Segment(self._number, self._path(), self._open_bytes))
-            self._number += 1
-            self._open_bytes = 0
+        if not self._open:
+            return
+        path, content, held = self._folder / f"{self._number:06d}", bytes(self._open), None
+        try:
+            path.write_bytes(content)
+        except OSError:
+            held = content
+            with contextlib.suppress(OSError):
+                path.unlink()  # the part of it that found room
+        self._closed.append(Segment(self._number, path, len(content), held))
+        self._number += 1
+        self._open.clear()
 
     def _drop(self) -> None:
         """Forget the oldest segments beyond the limit, and say so in the open one."""
         if self._limit_bytes is None:
             return
         dropped = []
-        while sum(s.bytes for s in self._closed) > self._limit_bytes and len(self._closed) > 1:
+        while sum(s.size for s in self._closed) > self._limit_bytes and len(self._closed) > 1:
             dropped.append(self._closed.popleft())
             dropped[-1].path.unlink(missing_ok=True)
         if dropped:
-            lost = sum(segment.bytes for segment in dropped)
+            lost = sum(segment.size for segment in dropped)
             self._write(
                 f"[{len(dropped)} earlier log segments, {lost} bytes, were dropped: "
                 "the store could not be reached for too long]".encode()

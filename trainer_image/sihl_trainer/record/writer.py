@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import logging
 import platform
@@ -57,11 +56,11 @@ class RecordWriter:
 
     def metrics(self, line: MetricLine) -> None:
         """Add a line of metrics."""
-        _append(self._metrics, line.model_dump_json(by_alias=True).encode())
+        self._metrics.append(line.model_dump_json(by_alias=True).encode())
 
     def log(self, line: bytes) -> None:
         """Add a line of the log, already free of secrets."""
-        _append(self._log, line)
+        self._log.append(line)
 
     def close(self) -> None:
         """Ship what is left, and return once the store has it or has failed three times more."""
@@ -99,10 +98,14 @@ class RecordWriter:
 
     def _ship(self, spool: Spool, key: Callable[[int, int], str], first: int) -> None:
         for segment in spool.waiting():
-            # One that was dropped meanwhile, to make room, is passed over.
-            if segment.path.exists():
-                self._store.upload(key(self._attempt, first + segment.number), segment.path)
-                spool.done(segment)
+            to = key(self._attempt, first + segment.number)
+            if segment.held is not None:
+                self._store.put(to, segment.held)
+            elif segment.path.exists():
+                self._store.upload(to, segment.path)
+            else:
+                continue  # dropped meanwhile, to make room
+            spool.done(segment)
 
     def _free_segments(self) -> dict[str, int]:
         """The first numbers that are free: an attempt's pod may have been made a second time."""
@@ -112,12 +115,6 @@ class RecordWriter:
                 if match := _SEGMENT.search(item.key):
                     first[kind] = max(first[kind], int(match.group(2)) + 1)
         return first
-
-
-def _append(spool: Spool, line: bytes) -> None:
-    # A full disk costs lines of the record, never the training that they tell of.
-    with contextlib.suppress(OSError):
-        spool.append(line)
 
 
 def write_job(store: Store, paths: RecordPaths, job: JobReference, image: str) -> None:

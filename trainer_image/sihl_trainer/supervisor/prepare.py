@@ -22,6 +22,7 @@ from sihl_trainer.supervisor.events import (
     Prepared,
     Standing,
 )
+from sihl_trainer.training.disk import writing
 
 log = logging.getLogger(__name__)
 
@@ -73,13 +74,16 @@ def _prepared(
             model_status(store, paths, model), model.step, metrics_text(validation)
         )
     write_job(store, paths, job, image)
-    restored = restore_latest(
-        store, paths, scratch / "resume", standing=lambda status: tell(Standing(status))
-    )
+    resume, start = scratch / "resume", scratch / "initial"
+    with writing(resume):
+        restored = restore_latest(
+            store, paths, resume, standing=lambda status: tell(Standing(status))
+        )
     if restored is not None:
         tell(Standing(restored.status))
         return Prepared(resume=restored.directory)
-    initial = download_initial(store, paths, job.spec.model.initialization, scratch / "initial")
+    with writing(start):
+        initial = download_initial(store, paths, job.spec.model.initialization, start)
     return Prepared(initial=initial)
 
 

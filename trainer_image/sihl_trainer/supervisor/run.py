@@ -9,6 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from sihl_trainer.supervisor.machine import (
 from sihl_trainer.supervisor.output import Redactor
 from sihl_trainer.supervisor.prepare import PATIENCE, metrics_text, prepare
 from sihl_trainer.supervisor.processes import reap_orphans
+from sihl_trainer.supervisor.reserve import Reserve
 from sihl_trainer.supervisor.status import Status
 from sihl_trainer.supervisor.stop import SOCKET_NAME, StopServer
 from sihl_trainer.supervisor.verdict import verdict
@@ -93,6 +95,7 @@ class Supervisor:
         self._grace = float(job.spec.stop_grace_seconds)
         self._redactor = Redactor(settings.secrets)
         settings.scratch.mkdir(parents=True, exist_ok=True)
+        self._reserve = Reserve(settings.scratch / "reserve")
         self._writer = RecordWriter(
             store, self._paths, settings.attempt, settings.scratch / "record"
         )
@@ -114,7 +117,7 @@ class Supervisor:
             report: Is given the result before the record is closed, which may take a while.
         """
         handler = RecordHandler(self._redactor, self._line)
-        with handler:
+        with handler, closing(self._reserve):
             self._writer.start()
             stop_server = StopServer(self._settings.scratch / SOCKET_NAME, self.request_stop)
             threading.Thread(target=self._prepare, name="prepare", daemon=True).start()
@@ -125,6 +128,7 @@ class Supervisor:
             result = result.model_copy(
                 update={"message": self._redactor.clean_text(result.message)}
             )
+            self._reserve.close()
             report(result)
             (log.info if code == ExitCode.SUCCEEDED else log.warning)(
                 "%s (exit code %d): %s", result.reason, code, result.message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -14,6 +15,8 @@ from torch import Tensor
 
 from sihl_trainer.model.model import VisionModel
 from sihl_trainer.model.weights import WEIGHTS, write_folder
+
+log = logging.getLogger(__name__)
 
 OPTIMIZER = "optimizer.safetensors"
 STATE = "state.json"
@@ -120,18 +123,21 @@ class BackgroundWriter:
     def start(self, write: Callable[[], None]) -> None:
         """Write in the background."""
         self.wait()
+        self.check()
         self._thread = threading.Thread(target=self._run, args=(write,), name="checkpoint")
         self._thread.start()
 
     def wait(self) -> None:
-        """Return when nothing is being written.
+        """Return when nothing is being written, whether or not it succeeded.
 
-        Raises:
-            OSError: The last write failed: the disk is full, for example.
+        One who waits is about to write something newer, which may find the room that it lacked.
         """
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+
+    def check(self) -> None:
+        """Raise what a write raised: the disk is full, for example."""
         if self._error is not None:
             error, self._error = self._error, None
             raise error
@@ -140,4 +146,5 @@ class BackgroundWriter:
         try:
             write()
         except BaseException as error:
+            log.warning("A checkpoint could not be written: %s", error)
             self._error = error

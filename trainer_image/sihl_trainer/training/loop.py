@@ -17,6 +17,7 @@ from sihl_trainer.model.model import VisionModel
 from sihl_trainer.model.weights import save_model
 from sihl_trainer.training.channel import CheckpointWritten, ModelWritten
 from sihl_trainer.training.checkpoint import snapshot
+from sihl_trainer.training.disk import writing
 from sihl_trainer.training.evaluation import validate
 from sihl_trainer.training.optimizer import set_rate
 from sihl_trainer.training.pace import Order, Pace
@@ -69,7 +70,9 @@ def train(run: Run) -> bool:
     # 4. The model.
     run.writer.wait()
     if run.ranks.first:
-        folder = save_model(run.model, run.scratch / "model", run.state.step, run.attempt, now())
+        folder = run.scratch / "model"
+        with writing(folder):
+            save_model(run.model, folder, run.state.step, run.attempt, now())
         run.send(ModelWritten(directory=str(folder), step=run.state.step))
     return True
 
@@ -102,6 +105,8 @@ def take_steps(run: Run) -> bool:
             if order is Order.FINISH:
                 log.info("maxDuration %s is over at step %d", settings.max_duration, state.step)
                 return True
+            # Steps that cannot be saved are not worth learning; a stop or an end saves anew.
+            run.writer.check()
             if order is Order.CHECKPOINT:
                 save(run)
             losses = step(run, module, next(source))
@@ -147,7 +152,8 @@ def save(run: Run) -> None:
     folder, saved_at = run.scratch / f"checkpoint-{run.state.step:09d}", now()
 
     def write() -> None:
-        taken.write(folder, run.attempt, saved_at)
+        with writing(folder):
+            taken.write(folder, run.attempt, saved_at)
         run.send(CheckpointWritten(directory=str(folder), step=taken.state.step))
 
     run.writer.start(write)
@@ -160,6 +166,7 @@ def stop(run: Run) -> bool:
     if run.ranks.first and run.state.step > 0:
         log.info("step %d: stopping, with a checkpoint", run.state.step)
         folder = run.scratch / f"checkpoint-{run.state.step:09d}-final"
-        snapshot(run.model, run.optimizer, run.state).write(folder, run.attempt, now())
+        with writing(folder):
+            snapshot(run.model, run.optimizer, run.state).write(folder, run.attempt, now())
         run.send(CheckpointWritten(directory=str(folder), step=run.state.step, final=True))
     return False
