@@ -144,7 +144,11 @@ class Controller:
             except TimeoutError:
                 pass
             self._wake.clear()
-            if not self.leading:
+            if not self.leading:  # whoever begins to lead decides on everything
+                self.world.dirty.clear()
+                self.world.dirty_queues.clear()
+                self._refreshed.clear()
+                self._slots.clear()
                 continue
             with self._metrics.decisions.time():
                 try:
@@ -226,9 +230,10 @@ class Controller:
         room = Room(self.world.nodes, self.world.used())
         for key in sorted({*self.world.queues.active(), *self._starting}):
             job = self.world.jobs.get(key)
-            pod = self.world.pod_of(job) if job else None
-            if job and not (pod and pod.node) and not (pod and pod.ended):
+            if job and self.world.pod_of(job) is None:
                 room.place(demand(job, self._settings))  # promised room is taken room
+        for key in sorted(self.world.unbound):
+            room.place(self.world.unbound[key])
         verdicts = admit(heads, room, lambda job: demand(job, self._settings), now, self._settings)
         for verdict in verdicts:
             job = verdict.job

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
+from sihl_operator.capacity import Demand
 from sihl_operator.queues import Queues
 from sihl_operator.views import (
     JOB_UID_LABEL,
@@ -19,6 +20,7 @@ from sihl_operator.views import (
     Usage,
     lean,
     node_view,
+    pod_requests,
     pod_view,
     usage_view,
 )
@@ -37,6 +39,8 @@ class World:
         self.foreign: set[Key] = set()
         self.nodes: dict[str, NodeView] = {}
         self.usage: dict[Key, Usage] = {}
+        self.unbound: dict[Key, Demand] = {}
+        """Pods of ours that have no node yet: they will take room, whatever became of a job."""
         self.dirty: set[Key] = set()  # jobs
         self.dirty_queues: set[Key] = set()
         self.room_changed = True
@@ -88,6 +92,7 @@ class World:
         if JOB_UID_LABEL in (metadata.get("labels") or {}):
             self._free_name(key)
             self._put(pod_view(raw, gone=deleted))
+            self._await_node(key, raw, deleted)
         elif key[1].endswith("-runner"):
             (self._free_name if deleted else self.foreign.add)(key)
 
@@ -108,6 +113,23 @@ class World:
             node = self._used.setdefault(use.node, {})
             for name, amount in use.requests.items():
                 node[name] = node.get(name, _NONE) + amount
+
+    def _await_node(self, key: Key, raw: Raw, deleted: bool) -> None:
+        spec, status = raw["spec"], raw.get("status") or {}
+        ended = status.get("phase") in ("Succeeded", "Failed")
+        if deleted or ended or spec.get("nodeName"):
+            self._await_none(key)
+            return
+        self.unbound[key] = Demand(
+            pod_requests(spec),
+            spec.get("nodeSelector") or {},
+            tuple(spec.get("tolerations") or ()),
+            spec.get("affinity"),
+        )
+
+    def _await_none(self, key: Key) -> None:
+        if self.unbound.pop(key, None) is not None:
+            self.room_changed = True
 
     def _free_name(self, key: Key) -> None:
         """No stranger has a queue's pod name any more."""
@@ -164,6 +186,7 @@ class World:
             self.lose_job(key)
             return
         self._set_usage(key, None)
+        self._await_none(key)
         self._free_name(key)
         pod = self.pods.get(key)
         if pod is not None and not pod.gone:
@@ -173,6 +196,7 @@ class World:
         """A pod that is not there, and of whose end nothing is known."""
         self.pods.pop(pod.key, None)
         self._set_usage(pod.key, None)
+        self._await_none(pod.key)
         self.dirty_queues.add((pod.namespace, pod.queue))
         job = self.job_of(pod)
         if job is not None:
