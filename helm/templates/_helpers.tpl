@@ -51,6 +51,18 @@ capabilities: {drop: [ALL]}
 {{- (.entry.store | default dict).bucket | default .name -}}
 {{- end }}
 
+{{/* The port on which a store of yours is reached. */}}
+{{- define "sihl.port" -}}
+{{- $url := urlParse .Values.store.endpoint -}}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
+{{- $port | default (ternary 80 443 (eq $url.scheme "http")) -}}
+{{- end }}
+
+{{/* A value as text: helm reads every number as a float, which it writes as 1e+06. */}}
+{{- define "sihl.text" -}}
+{{- if kindIs "float64" . }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
+{{- end }}
+
 {{/* The names of a list of {name: ...}, by comma. */}}
 {{- define "sihl.names" -}}
 {{- $names := list -}}

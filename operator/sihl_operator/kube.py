@@ -102,12 +102,16 @@ class KubeApi:
         self._token: tuple[float, str] = (0.0, "")
 
     async def __aenter__(self) -> KubeApi:
-        connector = aiohttp.TCPConnector(ssl=_tls(self._configuration), limit=64)
-        self._session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT)
+        tls = _tls(self._configuration)
+        calls, watches = (aiohttp.TCPConnector(ssl=tls, limit=most) for most in (64, 0))
+        self._session = aiohttp.ClientSession(connector=calls, timeout=_TIMEOUT)
+        # A watch of each namespace must not take the connections by which the lead is renewed.
+        self._watches = aiohttp.ClientSession(connector=watches, timeout=_WATCH_TIMEOUT)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
+        await self._watches.close()
 
     async def list_all(self, kind: str) -> tuple[list[dict[str, Any]], str]:
         """All jobs, pods or nodes, and a version: a watch from there has all that changed later."""
@@ -145,9 +149,9 @@ class KubeApi:
             "timeoutSeconds": str(random.randint(_WATCH_SECONDS, 2 * _WATCH_SECONDS)),
         }  # fmt: skip
         try:
-            async with self._session.get(
+            async with self._watches.get(
                 f"{self._configuration.host}{_path(kind, namespace)}", params=query,
-                headers=self._authorization(), timeout=_WATCH_TIMEOUT, read_bufsize=_READ_BYTES,
+                headers=self._authorization(), read_bufsize=_READ_BYTES,
             ) as answer:  # fmt: skip
                 if answer.status >= 400:
                     raise _error(answer.status, _parsed(await answer.read()))

@@ -46,10 +46,11 @@ def _asked(world: World, job: JobView) -> PodView | None:
 
 
 async def _report(session: aiohttp.ClientSession, address: str) -> ProgressReport | None:
+    host = f"[{address}]" if ":" in address else address  # IPv6
     with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError, ValueError):
         # A pod runs whatever image its user likes: it is sent nowhere else, and read to a limit.
         async with session.get(
-            f"http://{address}:{HTTP_PORT}/progress", allow_redirects=False, auto_decompress=False
+            f"http://{host}:{HTTP_PORT}/progress", allow_redirects=False, auto_decompress=False
         ) as answer:
             text = b""
             while len(text) < _LIMIT and (part := await answer.content.read(_LIMIT)):

@@ -100,6 +100,12 @@ def test_every_setting_that_the_schema_allows_is_one_of_the_operators() -> None:
     assert settings.allow_cpu is True
 
 
+def test_large_numbers_reach_the_operator_as_they_are_written() -> None:
+    values = {"runnerUser": 1000640000, "autoscalerMaxGpus": 1000000}
+    settings = read_settings(operator_environment(render({"operator": {"settings": values}})))
+    assert (settings.runner_user, settings.autoscaler_max_gpus) == (1000640000, 1000000)
+
+
 def _example(name: str, rule: dict[str, Any]) -> Any:
     if "enum" in rule:
         return rule["enum"][0]
@@ -213,6 +219,23 @@ def test_trainer_pods_reach_names_and_stores_only() -> None:
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     ports = [port["port"] for rule in policy["egress"] for port in rule["ports"]]
     assert sorted(ports) == [53, 53, 443, 8333]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [
+        ("http://minio.storage.svc:9000", 9000),
+        ("http://minio.storage.svc", 80),
+        ("https://s3.eu-central-1.amazonaws.com", 443),
+        ("https://[fd00::1]:9443/", 9443),
+    ],
+)
+def test_trainer_pods_reach_the_port_of_a_store_of_yours(endpoint: str, port: int) -> None:
+    keys = {"store": {"bucket": "cells", "accessKeyId": "a", "secretAccessKey": "s"}}
+    objects = render({"store": {"endpoint": endpoint}, "namespaces": {"cells": keys}})
+    policy = one(objects, "NetworkPolicy", "sihl-trainer", "cells")["spec"]
+    ports = [port["port"] for rule in policy["egress"] for port in rule["ports"]]
+    assert sorted(ports) == sorted([53, 53, *{443, port}])
 
 
 def test_every_value_is_explained() -> None:

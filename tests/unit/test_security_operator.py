@@ -83,15 +83,15 @@ def test_whatever_an_image_leaves_as_its_result_a_decision_is_made(
 
 @asynccontextmanager
 async def answering(
-    monkeypatch: pytest.MonkeyPatch, answer: Any
+    monkeypatch: pytest.MonkeyPatch, answer: Any, address: str = "127.0.0.1"
 ) -> AsyncIterator[aiohttp.ClientSession]:
-    """A session for asking a pod at 127.0.0.1 that answers by a handler of ours."""
+    """A session for asking a pod at an address that answers by a handler of ours."""
     application = web.Application()
     application.router.add_get("/{path:.*}", answer)
     runner = web.AppRunner(application)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, address, 0)
         await site.start()
         monkeypatch.setattr(progress, "HTTP_PORT", runner.addresses[0][1])
         async with aiohttp.ClientSession(timeout=progress._TIMEOUT) as session:
@@ -135,3 +135,19 @@ async def test_a_pod_sends_the_operator_nowhere_else(monkeypatch: pytest.MonkeyP
     async with answering(monkeypatch, elsewhere) as session:
         await progress._report(session, "127.0.0.1")
     assert asked == ["/progress"]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+async def test_a_pod_is_asked_at_whatever_address_it_has(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"stage": "Training", "progress": {"step": 7}})
+
+    try:
+        async with answering(monkeypatch, answer, address) as session:
+            report = await progress._report(session, address)
+    except OSError as error:
+        pytest.skip(f"this machine has no {address}: {error}")
+    assert report is not None
+    assert report.progress.step == 7
