@@ -10,6 +10,11 @@ from typing import Any
 from sihl_operator.views import NodeView, Raw, Resources
 
 _NONE = Decimal(0)
+_OF_THE_MOMENT = "node.kubernetes.io/"
+"""What taints begin with that Kubernetes sets while a node is cordoned or unwell."""
+
+
+TO_COME = "(node to come)"
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,11 @@ class Room:
         self.take(tightest.name, demand.requests)
         return tightest.name
 
+    def promise(self, demand: Demand) -> None:
+        """Count what was promised before: on a node, or on one that is still to come."""
+        if self.place(demand) is None:
+            self.take(TO_COME, demand.requests)
+
     def take(self, node: str, requests: Resources) -> None:
         """Count requests against a node."""
         used = self.used.setdefault(node, {})
@@ -50,10 +60,19 @@ class Room:
 
     def reserve(self, demand: Demand) -> None:
         """Give away no room, this round, of one node that a demand without room waits for."""
-        suitable = could_hold(self.nodes.values(), demand)
+        suitable = [node for node in could_hold(self.nodes.values(), demand) if takes_pods(node)]
         if suitable:
             emptiest = max(suitable, key=lambda node: (self._left(node, demand), node.name))
             self.take(emptiest.name, demand.requests)
+
+    def short(self, demand: Demand) -> list[str]:
+        """Resources of which no node that takes such pods has enough free."""
+        free = [self.free(node) for node in self.nodes.values() if admits(node, demand)]
+        return [
+            name
+            for name, amount in sorted(demand.requests.items())
+            if amount and all(each.get(name, _NONE) < amount for each in free)
+        ]
 
     def free(self, node: NodeView) -> Resources:
         """What a node has left."""
@@ -73,16 +92,16 @@ def fits(free: Resources, requests: Resources) -> bool:
 
 
 def could_hold(nodes: Iterable[NodeView], demand: Demand) -> list[NodeView]:
-    """Nodes that would hold the demand if they were empty."""
-    return [n for n in nodes if admits(n, demand) and fits(n.allocatable, demand.requests)]
+    """Nodes that would hold the demand if they were empty, ready and not cordoned."""
+    return [n for n in nodes if suits(n, demand) and fits(n.allocatable, demand.requests)]
 
 
 def shortage(nodes: Iterable[NodeView], demand: Demand) -> str:
     """For a person: why no node could ever hold the demand."""
-    admitting = [node for node in nodes if admits(node, demand)]
+    admitting = [node for node in nodes if suits(node, demand)]
     if not admitting:
         return (
-            "no ready node matches the job's nodeSelector, affinity and tolerations: change "
+            "no node matches the job's nodeSelector, affinity and tolerations: change "
             "spec.runner in a new job, or add a node"
         )
     parts = []
@@ -100,11 +119,27 @@ def _shown(amount: Decimal) -> str:
 
 
 def admits(node: NodeView, demand: Demand) -> bool:
-    """Whether a node takes such pods at all: ready, tolerated, selected."""
+    """Whether a node takes such pods now."""
     return (
-        node.ready
-        and node.schedulable
+        takes_pods(node)
+        and suits(node, demand)
         and all(_tolerated(taint, demand.tolerations) for taint in node.taints)
+    )
+
+
+def takes_pods(node: NodeView) -> bool:
+    """Whether a node takes any pods now."""
+    return node.ready and node.schedulable
+
+
+def suits(node: NodeView, demand: Demand) -> bool:
+    """Whether such pods are meant for a node: tolerated, selected."""
+    return (
+        all(
+            _tolerated(taint, demand.tolerations)
+            for taint in node.taints
+            if not str(taint.get("key")).startswith(_OF_THE_MOMENT)
+        )
         and all(node.labels.get(k) == v for k, v in demand.node_selector.items())
         and _affine(node, demand.affinity)
     )

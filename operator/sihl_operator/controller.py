@@ -231,9 +231,9 @@ class Controller:
         for key in sorted({*self.world.queues.active(), *self._starting}):
             job = self.world.jobs.get(key)
             if job and self.world.pod_of(job) is None:
-                room.place(demand(job, self._settings))  # promised room is taken room
+                room.promise(demand(job, self._settings))  # promised room is taken room
         for key in sorted(self.world.unbound):
-            room.place(self.world.unbound[key])
+            room.promise(self.world.unbound[key])
         verdicts = admit(heads, room, lambda job: demand(job, self._settings), now, self._settings)
         for verdict in verdicts:
             job = verdict.job

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sihl_operator.capacity import Demand, Room, could_hold, shortage
+from sihl_operator.capacity import TO_COME, Demand, Room, could_hold, shortage, takes_pods
 from sihl_operator.settings import Settings
 from sihl_operator.views import JobView
 
@@ -37,15 +37,34 @@ def admit(
         wanted = demand(job)
         if room.place(wanted) is not None or _autoscaled(wanted, room, settings):
             verdicts.append(Verdict(job, True))
-        elif not could_hold(room.nodes.values(), wanted) and not settings.autoscaler_max_gpus:
-            text = shortage(room.nodes.values(), wanted)
-            verdicts.append(Verdict(job, False, "NoNodeFits", text))
         else:
+            verdicts.append(Verdict(job, False, *_why(wanted, room, settings)))
             if now - job.created >= settings.reserve_after:
                 room.reserve(wanted)
-            text = "No node has enough free GPUs, CPU and memory: the job starts when one does."
-            verdicts.append(Verdict(job, False, "WaitingForGPUs", text))
     return verdicts
+
+
+def _why(wanted: Demand, room: Room, settings: Settings) -> tuple[str, str]:
+    """Reason and message of why a demand has no room."""
+    nodes, name = room.nodes.values(), settings.gpu_resource
+    holding, limit = could_hold(nodes, wanted), settings.autoscaler_max_gpus
+    asked = wanted.requests.get(name, Decimal(0))
+    if not holding and not 0 < asked <= limit:
+        text = shortage(nodes, wanted)
+        if asked and limit:
+            text += f" (an autoscaler may bring at most {limit}: the chart's autoscalerMaxGpus)"
+        return "NoNodeFits", text
+    if holding and not any(takes_pods(node) for node in holding):
+        many = "1 node that could hold the job is"
+        if len(holding) > 1:
+            many = f"{len(holding)} nodes that could hold the job are"
+        text = f"{many} cordoned or not ready: the job starts when that is over."
+        return "NodesUnavailable", text
+    short = room.short(wanted)
+    if name in short or not holding:
+        return "WaitingForGPUs", f"No node has enough free {name}: the job starts when one does."
+    what = ", ".join(short) or "room for its requests together"
+    return "WaitingForRoom", f"No node has enough free {what}: the job starts when one does."
 
 
 def _autoscaled(wanted: Demand, room: Room, settings: Settings) -> bool:
@@ -54,7 +73,7 @@ def _autoscaled(wanted: Demand, room: Room, settings: Settings) -> bool:
     asked = wanted.requests.get(name, Decimal(0))
     if not limit or not asked or _taken(room.used, name) + asked > limit:
         return False
-    room.take("(node to come)", wanted.requests)
+    room.take(TO_COME, wanted.requests)
     return True
 
 

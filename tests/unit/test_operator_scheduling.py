@@ -86,6 +86,65 @@ def test_an_autoscaler_may_add_what_is_missing_up_to_its_maximum() -> None:
     assert [verdict.admitted for verdict in verdicts] == [True, False]
 
 
+@pytest.mark.parametrize(("gpus", "reason"), [(2, ""), (4, "NoNodeFits"), (0, "NoNodeFits")])
+def test_an_autoscaler_helps_within_its_maximum_and_who_asks_for_gpus(
+    gpus: int, reason: str
+) -> None:
+    settings = Settings(autoscaler_max_gpus=2)
+    runner = {"gpus": gpus, "nodeSelector": {"zone": "nowhere"}}
+    waits = job("a", "Queued", runner=runner)
+    (verdict,) = admit([waits], room(node(gpus=0)), needs, NOW, settings)
+    assert (verdict.admitted, verdict.reason) == (not reason, reason)
+    assert ("autoscalerMaxGpus" in verdict.message) == (gpus == 4)
+
+
+@given(st.lists(st.integers(1, 4), max_size=8))
+def test_what_is_promised_of_nodes_to_come_counts_in_the_next_round_too(asked: list[int]) -> None:
+    settings = Settings(autoscaler_max_gpus=6)
+    promised: list[JobView] = []
+    for number, gpus in enumerate(asked):
+        current = room(node(gpus=0))
+        for earlier in promised:
+            current.promise(needs(earlier))
+        (verdict,) = admit([gpu_job(f"j{number}", gpus)], current, needs, NOW, settings)
+        promised += [verdict.job] if verdict.admitted else []
+    assert sum(each.gpus for each in promised) <= 6
+
+
+OUT = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+
+
+@pytest.mark.parametrize(
+    "change", [{"ready": False}, {"schedulable": False}, {"schedulable": False, "taints": (OUT,)}]
+)
+def test_a_node_that_takes_no_pods_at_the_moment_is_no_reason_to_change_a_job(
+    change: dict[str, Any],
+) -> None:
+    nodes = room(node("n1", 4, **change), node("n2", 1))
+    (verdict,) = admit([gpu_job("a", 4)], nodes, needs, NOW, Settings())
+    assert (verdict.admitted, verdict.reason) == (False, "NodesUnavailable")
+    assert "1 node " in verdict.message
+    assert "cordoned" in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("gpus", "used", "reason", "named"),
+    [
+        (1, {GPU: 1}, "WaitingForGPUs", GPU),
+        (1, {GPU: 1, "cpu": 100}, "WaitingForGPUs", GPU),
+        (1, {"cpu": 100}, "WaitingForRoom", "cpu"),
+        (0, {"cpu": 100, "memory": 10**12}, "WaitingForRoom", "cpu, memory"),
+    ],
+)
+def test_what_is_short_is_named(gpus: int, used: dict[str, int], reason: str, named: str) -> None:
+    taken = {"n": {key: Decimal(value) for key, value in used.items()}}
+    (verdict,) = admit(
+        [gpu_job("a", gpus)], Room({"n": node("n", 1)}, taken), needs, NOW, Settings()
+    )
+    assert (verdict.admitted, verdict.reason) == (False, reason)
+    assert f"enough free {named}:" in verdict.message
+
+
 TAINT = {"key": "gpu", "value": "a100", "effect": "NoSchedule"}
 
 
