@@ -10,11 +10,16 @@ from typing import Any
 from sihl_operator.views import NodeView, Raw, Resources
 
 _NONE = Decimal(0)
-_OF_THE_MOMENT = "node.kubernetes.io/"
-"""What taints begin with that Kubernetes sets while a node is cordoned or unwell."""
-
-
+_OF_THE_MOMENT = {
+    "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable",
+    "node.kubernetes.io/unschedulable", "node.kubernetes.io/network-unavailable",
+    "node.kubernetes.io/memory-pressure", "node.kubernetes.io/disk-pressure",
+    "node.kubernetes.io/pid-pressure", "node.kubernetes.io/out-of-service",
+    "node.cloudprovider.kubernetes.io/uninitialized", "node.cloudprovider.kubernetes.io/shutdown",
+}  # fmt: skip
+"""Taints of nodes that are cordoned, unwell or about to start: none lasts."""
 TO_COME = "(node to come)"
+"""Stands in for the nodes that an autoscaler has yet to add."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +65,17 @@ class Room:
 
     def reserve(self, demand: Demand) -> None:
         """Give away no room, this round, of one node that a demand without room waits for."""
-        suitable = [node for node in could_hold(self.nodes.values(), demand) if takes_pods(node)]
+        suitable = [n for n in could_hold(self.nodes.values(), demand) if admits(n, demand)]
         if suitable:
             emptiest = max(suitable, key=lambda node: (self._left(node, demand), node.name))
             self.take(emptiest.name, demand.requests)
 
-    def short(self, demand: Demand) -> list[str]:
-        """Resources of which no node that takes such pods has enough free."""
-        free = [self.free(node) for node in self.nodes.values() if admits(node, demand)]
+    def lacking(self, nodes: Iterable[NodeView], demand: Demand) -> list[set[str]]:
+        """What each of these nodes has too little left of; one that takes no pods is left out."""
+        free = [self.free(node) for node in nodes if admits(node, demand)]
+        wanted = [(name, amount) for name, amount in demand.requests.items() if amount]
         return [
-            name
-            for name, amount in sorted(demand.requests.items())
-            if amount and all(each.get(name, _NONE) < amount for each in free)
+            {name for name, amount in wanted if left.get(name, _NONE) < amount} for left in free
         ]
 
     def free(self, node: NodeView) -> Resources:
@@ -92,21 +96,21 @@ def fits(free: Resources, requests: Resources) -> bool:
 
 
 def could_hold(nodes: Iterable[NodeView], demand: Demand) -> list[NodeView]:
-    """Nodes that would hold the demand if they were empty, ready and not cordoned."""
-    return [n for n in nodes if suits(n, demand) and fits(n.allocatable, demand.requests)]
+    """Nodes that would hold the demand if they were empty and took pods."""
+    return [n for n in nodes if _suits(n, demand) and fits(n.allocatable, demand.requests)]
 
 
 def shortage(nodes: Iterable[NodeView], demand: Demand) -> str:
     """For a person: why no node could ever hold the demand."""
-    admitting = [node for node in nodes if suits(node, demand)]
-    if not admitting:
+    suitable = [node for node in nodes if _suits(node, demand)]
+    if not suitable:
         return (
             "no node matches the job's nodeSelector, affinity and tolerations: change "
             "spec.runner in a new job, or add a node"
         )
     parts = []
     for name, amount in sorted(demand.requests.items()):
-        most = max(node.allocatable.get(name, _NONE) for node in admitting)
+        most = max(node.allocatable.get(name, _NONE) for node in suitable)
         if amount > most:
             parts.append(f"{_shown(amount)} {name} (the largest node has {_shown(most)})")
     if not parts:
@@ -120,26 +124,19 @@ def _shown(amount: Decimal) -> str:
 
 def admits(node: NodeView, demand: Demand) -> bool:
     """Whether a node takes such pods now."""
+    return node.ready and node.schedulable and _takes(node, node.taints, demand)
+
+
+def _suits(node: NodeView, demand: Demand) -> bool:
+    """Whether a node takes such pods once it is well."""
+    lasting = [taint for taint in node.taints if taint.get("key") not in _OF_THE_MOMENT]
+    return _takes(node, lasting, demand)
+
+
+def _takes(node: NodeView, taints: Iterable[Raw], demand: Demand) -> bool:
+    """Whether such pods tolerate these taints of a node, and select it."""
     return (
-        takes_pods(node)
-        and suits(node, demand)
-        and all(_tolerated(taint, demand.tolerations) for taint in node.taints)
-    )
-
-
-def takes_pods(node: NodeView) -> bool:
-    """Whether a node takes any pods now."""
-    return node.ready and node.schedulable
-
-
-def suits(node: NodeView, demand: Demand) -> bool:
-    """Whether such pods are meant for a node: tolerated, selected."""
-    return (
-        all(
-            _tolerated(taint, demand.tolerations)
-            for taint in node.taints
-            if not str(taint.get("key")).startswith(_OF_THE_MOMENT)
-        )
+        all(_tolerated(taint, demand.tolerations) for taint in taints)
         and all(node.labels.get(k) == v for k, v in demand.node_selector.items())
         and _affine(node, demand.affinity)
     )

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sihl_operator.capacity import TO_COME, Demand, Room, could_hold, shortage, takes_pods
+from sihl_operator.capacity import TO_COME, Demand, Room, could_hold, shortage
 from sihl_operator.settings import Settings
 from sihl_operator.views import JobView
 
+_SETTING = "the chart's operator.settings.autoscalerMaxGpus"
 POSITIONS = 10
 """So many of a queue have their position in their status; a metric has all."""
 
@@ -49,22 +50,25 @@ def _why(wanted: Demand, room: Room, settings: Settings) -> tuple[str, str]:
     nodes, name = room.nodes.values(), settings.gpu_resource
     holding, limit = could_hold(nodes, wanted), settings.autoscaler_max_gpus
     asked = wanted.requests.get(name, Decimal(0))
+    most = f"nodes are added for at most {limit} {name} in all ({_SETTING})"
     if not holding and not 0 < asked <= limit:
         text = shortage(nodes, wanted)
         if asked and limit:
-            text += f" (an autoscaler may bring at most {limit}: the chart's autoscalerMaxGpus)"
+            text += f"; {most}: raise it if the autoscaler can add more"
         return "NoNodeFits", text
-    if holding and not any(takes_pods(node) for node in holding):
-        many = "1 node that could hold the job is"
+    lacking = room.lacking(holding, wanted)
+    if holding and not lacking:
+        many = "1 node could hold the job but takes"
         if len(holding) > 1:
-            many = f"{len(holding)} nodes that could hold the job are"
-        text = f"{many} cordoned or not ready: the job starts when that is over."
+            many = f"{len(holding)} nodes could hold the job but take"
+        state = "cordoned, not ready or under pressure"
+        text = f"{many} no pods now ({state}): the job starts when that is over."
         return "NodesUnavailable", text
-    short = room.short(wanted)
-    if name in short or not holding:
-        return "WaitingForGPUs", f"No node has enough free {name}: the job starts when one does."
-    what = ", ".join(short) or "room for its requests together"
-    return "WaitingForRoom", f"No node has enough free {what}: the job starts when one does."
+    short = set.intersection(*lacking) if lacking else {name}
+    reason = "WaitingForGPUs" if name in short else "WaitingForRoom"
+    what = ", ".join(sorted(short)) or f"{' and '.join(sorted(set.union(*lacking)))} together"
+    what += f", and {most}" if asked and limit else ""
+    return reason, f"No node has enough free {what}: the job starts when one has."
 
 
 def _autoscaled(wanted: Demand, room: Room, settings: Settings) -> bool:

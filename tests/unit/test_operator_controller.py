@@ -7,6 +7,8 @@ import copy
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from sihl_operator.controller import Controller
 from sihl_operator.kube import AlreadyExistsError, ApiError, ConflictError, See
 from sihl_operator.metrics import Metrics
@@ -65,7 +67,7 @@ class SlowApi:
         return None
 
 
-def leading(api: SlowApi, gpus: int) -> Controller:
+def leading(api: SlowApi, gpus: int, settings: Settings | None = None) -> Controller:
     world = World()
     offers = {"cpu": "64", "memory": "256Gi", "pods": "110", "nvidia.com/gpu": str(gpus)}
     world.saw_node(
@@ -78,7 +80,8 @@ def leading(api: SlowApi, gpus: int) -> Controller:
             },
         }
     )
-    controller = Controller(world, api, Settings(), Metrics(world), lambda: NOW, lambda: True)
+    metrics, settings = Metrics(world), settings or Settings()
+    controller = Controller(world, api, settings, metrics, lambda: NOW, lambda: True)
     controller._began = True
     return controller
 
@@ -119,6 +122,20 @@ async def test_room_that_is_promised_is_taken_before_the_api_server_says_so() ->
     await settle()
     assert [pod["metadata"]["name"] for pod in api.pods] == ["cells-runner"]
     assert api.admitted == ["first"]
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_what_jobs_get_of_nodes_to_come_is_no_more_in_later_rounds(answered: bool) -> None:
+    api = SlowApi()
+    if answered:
+        api.answers.set()
+    controller = leading(api, gpus=0, settings=Settings(autoscaler_max_gpus=2))
+    for number in range(4):
+        submit(controller, api, f"job-{number}", f"queue-{number}")
+        controller.round()
+        await settle()
+    assert api.admitted == ["job-0", "job-1"]
+    assert len(api.pods) == (2 if answered else 0)
 
 
 async def test_a_queue_is_taken_from_the_admission_of_a_job_on() -> None:

@@ -111,11 +111,21 @@ def test_what_is_promised_of_nodes_to_come_counts_in_the_next_round_too(asked: l
     assert sum(each.gpus for each in promised) <= 6
 
 
-OUT = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+def of_the_moment(key: str, effect: str = "NoSchedule") -> tuple[dict[str, Any], ...]:
+    return ({"key": f"node.kubernetes.io/{key}", "effect": effect},)
 
 
 @pytest.mark.parametrize(
-    "change", [{"ready": False}, {"schedulable": False}, {"schedulable": False, "taints": (OUT,)}]
+    "change",
+    [
+        {"ready": False},
+        {"schedulable": False},
+        {"ready": False, "taints": of_the_moment("not-ready", "NoExecute")},
+        {"ready": False, "taints": of_the_moment("unreachable", "NoExecute")},
+        {"schedulable": False, "taints": of_the_moment("unschedulable")},
+        {"taints": of_the_moment("disk-pressure")},
+        {"taints": of_the_moment("memory-pressure")},
+    ],
 )
 def test_a_node_that_takes_no_pods_at_the_moment_is_no_reason_to_change_a_job(
     change: dict[str, Any],
@@ -127,11 +137,25 @@ def test_a_node_that_takes_no_pods_at_the_moment_is_no_reason_to_change_a_job(
     assert "cordoned" in verdict.message
 
 
+def test_a_taint_of_the_cluster_s_owner_keeps_a_job_out_for_good() -> None:
+    windows = {"key": "node.kubernetes.io/os", "value": "windows", "effect": "NoSchedule"}
+    (verdict,) = admit([gpu_job("a", 1)], room(node(taints=(windows,))), needs, NOW, Settings())
+    assert verdict.reason == "NoNodeFits"
+
+
+def test_room_is_kept_only_of_nodes_that_take_pods_now() -> None:
+    sick = node("sick", 8, taints=of_the_moment("disk-pressure"))
+    half_used = Room({"n": node("n", 2), "sick": sick}, {"n": {GPU: Decimal(1)}})
+    large, small = gpu_job("large", 2, created=0), gpu_job("small", 1, created=60)
+    verdicts = admit([large, small], half_used, needs, NOW, Settings())
+    assert [verdict.admitted for verdict in verdicts] == [False, False]
+
+
 @pytest.mark.parametrize(
     ("gpus", "used", "reason", "named"),
     [
         (1, {GPU: 1}, "WaitingForGPUs", GPU),
-        (1, {GPU: 1, "cpu": 100}, "WaitingForGPUs", GPU),
+        (1, {GPU: 1, "cpu": 100}, "WaitingForGPUs", f"cpu, {GPU}"),
         (1, {"cpu": 100}, "WaitingForRoom", "cpu"),
         (0, {"cpu": 100, "memory": 10**12}, "WaitingForRoom", "cpu, memory"),
     ],
@@ -143,6 +167,51 @@ def test_what_is_short_is_named(gpus: int, used: dict[str, int], reason: str, na
     )
     assert (verdict.admitted, verdict.reason) == (False, reason)
     assert f"enough free {named}:" in verdict.message
+
+
+OTHERS = {
+    "no GPU": node("other", 0),
+    "a small one": node("other", 1, cpu=1),
+    "not ready": node("other", 1, ready=False),
+    "for others": node("other", 1, labels={"zone": "b"}),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS.keys())
+@pytest.mark.parametrize(
+    ("used", "reason", "named"),
+    [({"cpu": 100}, "WaitingForRoom", "cpu"), ({GPU: 1}, "WaitingForGPUs", GPU)],
+)
+def test_what_is_free_where_the_job_can_not_run_is_short_all_the_same(
+    other: NodeView, used: dict[str, int], reason: str, named: str
+) -> None:
+    taken = {"n": {key: Decimal(value) for key, value in used.items()}}
+    nodes = {"n": node("n", 1, labels={"zone": "a"}), "other": other}
+    resources = {"requests": {"cpu": "60"}}
+    selector = {"zone": "a"} if other.labels else {}
+    runner = {"gpus": 1, "resources": resources, "nodeSelector": selector}
+    waits = job("a", "Queued", runner=runner)
+    (verdict,) = admit([waits], Room(nodes, taken), needs, NOW, Settings())
+    assert verdict.reason == reason
+    assert f"enough free {named}:" in verdict.message
+
+
+def test_what_no_one_node_has_together_is_named() -> None:
+    taken = {"a": {GPU: Decimal(1)}, "b": {"cpu": Decimal(100)}}
+    nodes = {"a": node("a", 1), "b": node("b", 1)}
+    (verdict,) = admit([gpu_job("a", 1)], Room(nodes, taken), needs, NOW, Settings())
+    assert verdict.reason == "WaitingForRoom"
+    assert f"cpu and {GPU} together" in verdict.message
+
+
+@pytest.mark.parametrize("offers", [0, 2])
+def test_who_waits_since_the_autoscaler_has_no_more_to_add_is_told_so(offers: int) -> None:
+    settings = Settings(autoscaler_max_gpus=2)
+    full = Room({"n": node("n", offers)}, {"n": {GPU: Decimal(2)}})
+    (verdict,) = admit([gpu_job("a", 1)], full, needs, NOW, settings)
+    assert verdict.reason == "WaitingForGPUs"
+    assert "at most 2 nvidia.com/gpu" in verdict.message
+    assert "operator.settings.autoscalerMaxGpus" in verdict.message
 
 
 TAINT = {"key": "gpu", "value": "a100", "effect": "NoSchedule"}
