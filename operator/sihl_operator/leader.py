@@ -26,6 +26,8 @@ class Leader:
 
     def __init__(self, api: KubeApi, settings: Settings, monotonic: Callable[[], float]) -> None:
         self._holds = False
+        self._beginning: asyncio.Task[None] | None = None
+        self._begun = False
         self._api = api
         self._settings = settings
         self._monotonic = monotonic
@@ -34,36 +36,62 @@ class Leader:
 
     @property
     def leading(self) -> bool:
-        """Whether no other replica can have taken over; a process that slept too long knows it."""
+        """Whether all has begun, and no other replica can have taken over since."""
+        return self._begun and self._held
+
+    @property
+    def _held(self) -> bool:
+        """Whether the Lease can be no other's; a process that slept too long knows it."""
         silent = self._monotonic() - self._renewed
         return self._holds and silent < self._settings.lease_duration
 
     async def run(self, began: Callable[[], Awaitable[None]]) -> None:
-        """Try for ever; `began` is awaited whenever this replica becomes the leader."""
-        while True:
-            before = self.leading
-            try:
-                held = await self._try()
-            except ApiError as error:
-                log.warning("the lease could not be renewed: %s", error)
-                held = self.leading
-            self._holds = held
-            if held and not before:
-                log.info("leading as %s", self._settings.identity)
+        """Try for ever.
+
+        Args:
+            began: Run whenever this replica has got the Lease, which is renewed meanwhile. This
+                replica leads once it is done; it is cancelled if the Lease is lost before.
+        """
+        try:
+            while True:
                 try:
-                    await began()
+                    self._holds = await self._try()
                 except ApiError as error:
-                    log.warning("could not begin to lead: %s", error)
-                    self._holds = False
-            elif before and not held:
-                log.warning("not leading any more")
-            await asyncio.sleep(self._settings.lease_renewal)
+                    log.warning("the lease could not be renewed: %s", error)
+                if not self._held:
+                    self._end()
+                elif self._beginning is None:
+                    self._beginning = asyncio.create_task(self._begin(began))
+                elif self._beginning.done():
+                    self._beginning.result()  # what nobody foresaw ends this task too
+                await asyncio.sleep(self._settings.lease_renewal)
+        finally:
+            self._end()
+
+    async def _begin(self, began: Callable[[], Awaitable[None]]) -> None:
+        log.info("holding the lease")
+        while not self._begun:
+            try:
+                await began()
+                self._begun = True  # before anything else can run
+            except ApiError as error:
+                log.warning("could not begin to lead: %s", error)
+                await asyncio.sleep(self._settings.lease_renewal)
+        log.info("leading as %s", self._settings.identity)
+
+    def _end(self) -> None:
+        if self._beginning is None:
+            return
+        self._beginning.cancel()
+        self._beginning, self._begun = None, False
+        log.warning("not holding the lease any more")
 
     async def release(self) -> None:
         """Let another replica lead at once."""
         if not self._holds:
             return
         self._holds = False
+        self._end()
         try:
             lease = await self._get()
             if lease and lease["spec"].get("holderIdentity") == self._settings.identity:
@@ -107,6 +135,8 @@ class Leader:
         await self._api.lease(
             verb, self._settings.lease_namespace, self._settings.lease_name, lease
         )
+        if not self._held:  # by now another may have led and let go: all begins anew
+            self._end()
         self._renewed = asked
 
     def _fresh(self) -> dict[str, Any]:

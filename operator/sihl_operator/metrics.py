@@ -47,7 +47,8 @@ class Metrics:
         )
 
     def _histogram(self, name: str, text: str, buckets: tuple[int, ...]) -> Histogram:
-        return Histogram(name, text, ["queue"], buckets=buckets, registry=self.registry)
+        labels = ["namespace", "queue"]
+        return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
 
     def wrote(self, verb: str, resource: str) -> None:
         """Count a write."""
@@ -57,13 +58,15 @@ class Metrics:
         self, before: JobView, after: JobView, now: float, stopping_since: float | None
     ) -> None:
         """A job's status was written: measure what came to an end by it."""
+        queue = after.namespace, after.queue
         if after.phase is Phase.STARTING and before.attempt == 0:
-            self.queue_wait.labels(after.queue).observe(max(0.0, now - after.created))
+            self.queue_wait.labels(*queue).observe(max(0.0, now - after.created))
         if after.phase is Phase.RUNNING and before.phase is Phase.STARTING:
             started = parse(after.status.started_at) or now
-            self.time_to_running.labels(after.queue).observe(max(0.0, now - started))
+            self.time_to_running.labels(*queue).observe(max(0.0, now - started))
         if before.phase is Phase.STOPPING and not after.active and stopping_since:
-            self.stop_duration.labels(before.queue).observe(max(0.0, now - stopping_since))
+            queue = before.namespace, before.queue
+            self.stop_duration.labels(*queue).observe(max(0.0, now - stopping_since))
 
 
 class _Jobs(Collector):

@@ -48,14 +48,15 @@ class Reflector:
         """Read everything, because a watch can lie.
 
         Args:
-            unless_within: Not if that was done within so many seconds.
+            unless_within: Not if that was begun within so many seconds before it is asked for.
 
         Raises:
             ApiError: It cannot be read.
         """
         loop = asyncio.get_running_loop()
+        asked = loop.time()
         async with self._listing:  # two at once could be told in the wrong order
-            if self.age < unless_within:
+            if asked - self._listed_at < unless_within:
                 return
             began = loop.time()
             for kind in KINDS:

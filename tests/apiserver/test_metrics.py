@@ -97,19 +97,20 @@ def test_a_jobs_wait_its_start_its_stop_and_its_checkpoints_age_are_measured(
     kubelet.ends(leaving, ExitCode.STOPPED, Result(reason="Stopped", step=7, checkpoint=saved))
     kubelet.removes(leaving)
     team.phase("job", "Stopped")
-    ended = "sihl_job_stop_seconds_count", QUEUE
+    where = team.namespace, QUEUE
+    ended = "sihl_job_stop_seconds_count", *where
     stopped = eventually(lambda: now if ended in (now := samples(operator)) else None)
     for name in ("queue_wait", "time_to_running", "stop"):
-        assert stopped[f"sihl_job_{name}_seconds_count", QUEUE] == 1
+        assert stopped[f"sihl_job_{name}_seconds_count", *where] == 1
         # Times of the API server are whole seconds.
-        assert 0 <= stopped[f"sihl_job_{name}_seconds_sum", QUEUE] <= time.time() - began + 1
-    age = "sihl_job_checkpoint_age_seconds", team.namespace, QUEUE, "job"
+        assert 0 <= stopped[f"sihl_job_{name}_seconds_sum", *where] <= time.time() - began + 1
+    age = "sihl_job_checkpoint_age_seconds", *where, "job"
     assert age not in stopped
     team.change("job", suspend=False)
     team.pod(QUEUE, attempt=2)
     resumed = samples(operator)
     assert 59 <= resumed[age] <= time.time() - began + 61
-    assert resumed["sihl_job_queue_wait_seconds_count", QUEUE] == 1, "the first attempt's only"
+    assert resumed["sihl_job_queue_wait_seconds_count", *where] == 1, "the first attempt's only"
 
 
 def test_writes_are_counted_by_verb_and_resource_and_decisions_are_timed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -35,11 +36,13 @@ def at(phase: str | None, created: str = CREATED, **status: Any) -> JobView:
     return job(phase=phase, created=created, status={"startedAt": STARTED, **status})
 
 
-def observed(metrics: Metrics, name: str, queue: str = "cells") -> tuple[float, float] | None:
+def observed(
+    metrics: Metrics, name: str, queue: str = "cells", namespace: str = "team"
+) -> tuple[float, float] | None:
     """How many durations of a histogram there are, and their sum; None: none yet."""
+    labels = {"namespace": namespace, "queue": queue}
     values = [
-        metrics.registry.get_sample_value(f"{name}_{part}", {"queue": queue})
-        for part in ("count", "sum")
+        metrics.registry.get_sample_value(f"{name}_{part}", labels) for part in ("count", "sum")
     ]
     return None if values[0] is None or values[1] is None else (values[0], values[1])
 
@@ -73,6 +76,18 @@ def test_waits_are_told_by_the_queue_under_which_the_job_was_admitted(metrics: M
     metrics.moved(at("Queued"), at("Starting", queue="plates"), NOW, None)
     assert observed(metrics, "sihl_job_queue_wait_seconds", "plates") == (1, 100)
     assert observed(metrics, "sihl_job_queue_wait_seconds") is None
+
+
+def test_queues_of_one_name_in_two_namespaces_are_two(metrics: Metrics) -> None:
+    def theirs(phase: str) -> JobView:
+        raw = at(phase).raw
+        return JobView({**raw, "metadata": {**raw["metadata"], "namespace": "other"}})
+
+    for before, after in pairwise(("Queued", "Starting", "Running", "Stopping", "Stopped")):
+        metrics.moved(theirs(before), theirs(after), NOW, NOW - 1)
+    for name in ("queue_wait", "time_to_running", "stop"):
+        assert observed(metrics, f"sihl_job_{name}_seconds") is None
+        assert observed(metrics, f"sihl_job_{name}_seconds", namespace="other") is not None
 
 
 def test_time_to_running_is_from_admission_to_training(metrics: Metrics) -> None:

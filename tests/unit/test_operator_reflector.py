@@ -115,3 +115,26 @@ async def test_a_watch_that_ends_at_once_is_not_begun_again_at_once(
         await asyncio.sleep(0)
     assert loop.time() - began >= 4 * 0.05
     task.cancel()
+
+
+async def test_who_asks_while_a_list_is_under_way_is_served_by_it_however_long_it_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = Store(100)
+    reflector = Reflector(World(), store, lambda: None)  # type: ignore[arg-type] # what it needs
+    loop = asyncio.get_running_loop()
+    began, passed, lists = loop.time(), 0.0, 0
+    monkeypatch.setattr(loop, "time", lambda: began + passed)
+    listed = store.list_all
+
+    async def slowly(kind: str) -> tuple[list[dict[str, Any]], str]:
+        nonlocal passed, lists
+        passed, lists = passed + 10, lists + 1
+        await asyncio.sleep(0)
+        return await listed(kind)
+
+    monkeypatch.setattr(store, "list_all", slowly)
+    await asyncio.gather(reflector.relist(), reflector.relist(unless_within=15))
+    assert (passed, lists) == (30, 3)
+    await reflector.relist(unless_within=15)
+    assert lists == 6, "that one began too long ago"
