@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from sihl_api.record import Manifest
+from sihl_trainer.data.loading import batches
 from sihl_trainer.errors import BadConfig
 from sihl_trainer.model.weights import sha256
 from sihl_trainer.training.channel import MetricsMessage, ProgressMessage
@@ -72,6 +74,25 @@ def test_a_run_stopped_at_a_step_and_resumed_is_the_run_that_was_not(
     assert same(load_file(heard.model / "model.safetensors"), whole["model"])
     expected = {at: values for at, values in whole["validations"].items() if at > step}
     assert heard.validations == expected
+
+
+def test_a_stop_is_saved_before_its_loaders_are_waited_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dataset: Path
+) -> None:
+    saved_when_closed = []
+
+    def closing(*given: Any) -> Iterator[Any]:
+        try:
+            yield from batches(*given)
+        finally:
+            saved_when_closed.append(len(heard.checkpoints))
+
+    run, heard = prepared(
+        monkeypatch, SPEC, dataset, tmp_path, stop=lambda run: run.state.step == 1
+    )
+    monkeypatch.setattr("sihl_trainer.training.loop.batches", closing)
+    assert not train(run)
+    assert saved_when_closed == [1]
 
 
 def test_a_run_in_bfloat16_is_stopped_resumed_and_validated_as_any(

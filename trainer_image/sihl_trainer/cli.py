@@ -17,8 +17,8 @@ from sihl_api.runtime import (
     JobReference,
 )
 
-# Nothing here imports torch, boto3 or the like at the top: `stop` must answer at once, and `train`
-# must catch signals before it imports anything that takes long.
+# Nothing here imports torch, boto3 or the like at the top: `stop` must answer at once, and the
+# others must catch signals before they import anything that takes long.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,9 +75,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fetch(split: str) -> int:
+    from sihl_trainer.signals import StopSignals
+
+    signals = StopSignals(signal.SIGTERM, signal.SIGINT)
     from sihl_trainer.fetch.main import fetch_main
 
-    return fetch_main(split)
+    return fetch_main(split, signals=signals)
 
 
 def _train(dataset: Path, scratch: Path, port: int) -> int:

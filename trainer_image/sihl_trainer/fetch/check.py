@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 from concurrent.futures import ThreadPoolExecutor
 
+from sihl_trainer.cpus import available_cpus
 from sihl_trainer.data.feeds import Split
 from sihl_trainer.data.images import decode_fully
 from sihl_trainer.data.metadata import IMAGES
@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 ENOUGH_FAULTS = 50
 """After these no more are looked for: the dataset needs a person already."""
 _CHUNK = 1024
+_MOST_THREADS = 8
 
 
 def check_images(split: Split, progress: FetchProgress) -> None:
@@ -34,8 +35,8 @@ def check_images(split: Split, progress: FetchProgress) -> None:
         return fault
 
     faults: list[BadData] = []
-    # Decoding releases the interpreter's lock, so threads use every core.
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    # Decoding releases the interpreter's lock, so threads use every core. Each holds a whole image.
+    with ThreadPoolExecutor(min(available_cpus(), _MOST_THREADS)) as pool:
         for at in range(0, len(split.names), _CHUNK):
             found = pool.map(check, split.names[at : at + _CHUNK])
             faults.extend(fault for fault in found if fault is not None)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 
 from sihl_api.runtime import DATASET_DIRECTORY, HTTP_PORT, Env, ExitCode, JobReference, Result
 from sihl_api.trainingjob import Head, S3Location, TrainingJobSpec
@@ -32,6 +30,7 @@ from sihl_trainer.fetch.plan import (
 )
 from sihl_trainer.fetch.progress import FetchProgress, ProgressLog
 from sihl_trainer.http import ProgressServer
+from sihl_trainer.signals import StopSignals
 from sihl_trainer.termination import write_result
 
 log = logging.getLogger(__name__)
@@ -42,13 +41,13 @@ def fetch_main(
     root: Path = Path(DATASET_DIRECTORY),
     port: int = HTTP_PORT,
     patience: float = PATIENCE,
+    signals: StopSignals | None = None,
 ) -> int:
     """Fetch and check one split as the container's environment says; returns the exit code.
 
     Whatever ends it leaves a `Result` in the termination log.
     """
-    signal.signal(signal.SIGTERM, _stopped)
-    signal.signal(signal.SIGINT, _stopped)
+    (signals or StopSignals()).hand_to(_stopped)
     progress = FetchProgress(split)
     try:
         job = _job(os.environ)
@@ -173,10 +172,9 @@ def _job(environ: Mapping[str, str]) -> JobReference:
         ) from None
 
 
-def _stopped(number: int, _: FrameType | None) -> None:
+def _stopped(_: int) -> None:
     """End at once: the dataset's folder goes with the pod, and there is no checkpoint to save."""
-    name = signal.Signals(number).name
-    log.warning("%s: stopped while the dataset was fetched", name)
+    log.warning("Stopped while the dataset was fetched")
     write_result(
         Result(reason="StoppedWhileFetching", message="stopped while the dataset was fetched")
     )

@@ -63,7 +63,7 @@ def train(run: Run) -> bool:
         return stop(run)
     # 2. Steps, with validations and checkpoints between them.
     if not take_steps(run):
-        return stop(run)
+        return False
     # 3. The last validation, unless it was the last step's.
     if state.validated < state.step and not validate(run):
         return stop(run)
@@ -78,7 +78,7 @@ def train(run: Run) -> bool:
 
 
 def take_steps(run: Run) -> bool:
-    """Steps up to the end of training; False where a stop came first."""
+    """Steps up to the end of training; False where a stop came first, and was obeyed."""
     settings, state = run.spec.training, run.state
     if state.step >= settings.max_steps:
         return True
@@ -101,7 +101,7 @@ def take_steps(run: Run) -> bool:
             if order is not Order.GO_ON:
                 meter.check()
             if order is Order.STOP:
-                return False
+                return stop(run)  # here, since to close the loaders takes as long as their batches
             if order is Order.FINISH:
                 log.info("maxDuration %s is over at step %d", settings.max_duration, state.step)
                 return True
@@ -115,7 +115,7 @@ def take_steps(run: Run) -> bool:
             if validation_due(state.step, settings.max_steps, settings.validations):
                 meter.report()
                 if not validate(run):
-                    return False
+                    return stop(run)
                 pace.resume()
                 meter.restart()
         meter.report()
