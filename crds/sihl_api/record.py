@@ -8,9 +8,10 @@
         attempts/<n>/result.json                a `runtime.Result`
         model/                                  model.safetensors, config.json, manifest.json last
 
-Append-only: a segment once written never changes, so that a live reader needs only the store.
-An attempt writes under its own number only, so that a superseded one can spoil nothing. The final
-model is the one exception, written by whichever attempt completes, its manifest last.
+A segment once written never changes, so that a live reader needs only the store. An attempt writes
+under its own number only, so that a superseded one can spoil nothing; the final model is the one
+exception, written by whichever attempt completes, its manifest last. Of checkpoints the newest two
+are kept: an attempt removes older ones, its own and those of attempts before it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from sihl_api.runtime import Message
 from sihl_api.trainingjob import Initialization, TrainingJobSpec
 
 MANIFEST = "manifest.json"
-_MANIFEST_PATH = re.compile(r"attempts/(\d+)/checkpoints/(\d+)/manifest\.json$")
+_IN_CHECKPOINT = re.compile(r"attempts/(\d+)/checkpoints/(\d+)/[^/]+$")
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,13 @@ class RecordPaths:
         return f"{self.root}model/"
 
 
-def checkpoint_of(manifest_key: str) -> tuple[int, int] | None:
-    """(step, attempt) of a checkpoint's manifest key, or None for any other key.
+def checkpoint_of(key: str) -> tuple[int, int] | None:
+    """(step, attempt) of the checkpoint that a file belongs to, or None for any other key.
 
     The pairs sort as checkpoints supersede each other: the later step wins, then the later
     attempt.
     """
-    match = _MANIFEST_PATH.search(manifest_key)
+    match = _IN_CHECKPOINT.search(key)
     return (int(match.group(2)), int(match.group(1))) if match else None
 
 

@@ -401,7 +401,8 @@ class Harness:
 
     def latest_checkpoint(self, prefix: str, folder: Path) -> Manifest:
         """The last whole checkpoint below a part of a record, read back and checked."""
-        found = {of: key for key in self.store.keys(prefix) if (of := checkpoint_of(key))}
+        manifests = [key for key in self.store.keys(prefix) if key.endswith(f"/{MANIFEST}")]
+        found = {of: key for key in manifests if (of := checkpoint_of(key))}
         assert found, f"no whole checkpoint in {prefix}"
         return self.store.download(found[max(found)].removesuffix(MANIFEST), folder)
 

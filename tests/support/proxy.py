@@ -18,6 +18,7 @@ class Faults:
     Args:
         down: Connections are closed as soon as they open, and open ones at what they carry next.
         cut_after: Answers end after so many bytes, `cuts` times.
+        misled: In a request, these bytes become others: its signature does not fit any more.
         damage: In an answer, these bytes become others of the same number, `damages` times.
         upload_rate: Requests pass at so many bytes a second; 0 is without limit.
         answer_rate: Answers do; 0 is without limit.
@@ -28,6 +29,7 @@ class Faults:
     down: bool = False
     cut_after: int = 0
     cuts: int = 0
+    misled: tuple[bytes, bytes] = (b"", b"")
     damage: tuple[bytes, bytes] = (b"", b"")
     damages: int = 0
     upload_rate: float = 0
@@ -82,8 +84,10 @@ def _pump(source: socket.socket, sink: socket.socket, answers: bool, faults: Fau
                 chunk, goes_on = faults.answer(chunk, sent)
                 if faults.answer_rate:
                     time.sleep(len(chunk) / faults.answer_rate)
-            elif faults.upload_rate:
-                time.sleep(len(chunk) / faults.upload_rate)
+            else:
+                chunk = chunk.replace(*faults.misled) if faults.misled[0] else chunk
+                if faults.upload_rate:
+                    time.sleep(len(chunk) / faults.upload_rate)
             sink.sendall(chunk)
             sent += len(chunk)
     for each in (source, sink):

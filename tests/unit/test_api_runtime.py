@@ -45,7 +45,9 @@ def test_a_record_lies_under_its_namespace_project_and_job() -> None:
 
 
 @given(st.integers(1, 10**6), st.integers(0, 10**8))
-def test_a_checkpoint_is_told_from_its_manifests_key(attempt: int, step: int) -> None:
+def test_a_checkpoint_is_told_from_the_key_of_any_of_its_files(attempt: int, step: int) -> None:
     paths = RecordPaths("p", "n", "q", "j", "u")
-    assert checkpoint_of(paths.checkpoint(attempt, step) + "manifest.json") == (step, attempt)
-    assert checkpoint_of(paths.checkpoint(attempt, step) + "model.safetensors") is None
+    for name in ("manifest.json", "model.safetensors"):
+        assert checkpoint_of(paths.checkpoint(attempt, step) + name) == (step, attempt)
+    assert checkpoint_of(paths.log(attempt, step)) is None
+    assert checkpoint_of(f"{paths.model}manifest.json") is None

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from sihl_api.record import MANIFEST
+from sihl_api.record import MANIFEST, checkpoint_of
 from sihl_api.trainingjob import CheckpointStatus, Initialization, InitializationFrom
-from sihl_trainer.errors import BadConfig
-from sihl_trainer.record.checkpoints import restore_latest, standing_checkpoints
+from sihl_trainer.errors import BadConfig, Unavailable
+from sihl_trainer.record.checkpoints import (
+    remove_superseded,
+    restore_latest,
+    standing_checkpoints,
+)
 from sihl_trainer.record.folders import TornFolderError, download_folder, upload_folder
 from sihl_trainer.record.models import complete_model, download_initial, model_status
 from sihl_trainer.record.store import FolderStore, MissingObjectError, Store
@@ -169,6 +173,122 @@ def test_a_resume_folder_of_before_is_replaced(store: FolderStore, tmp_path: Pat
     (tmp_path / "resume" / "left-over").write_bytes(b"")
     restore_latest(store, PATHS, tmp_path / "resume")
     assert not (tmp_path / "resume" / "left-over").exists()
+
+
+# --- checkpoints that nobody needs any more -------------------------------------------------
+
+
+def kept(store: Store) -> list[tuple[int, int]]:
+    """(step, attempt) of the checkpoints of which anything is left, the oldest first."""
+    found = {at for o in store.objects(PATHS.attempts) if (at := checkpoint_of(o.key))}
+    return sorted(found)
+
+
+@pytest.mark.parametrize(
+    ("there", "saved", "left"),
+    [
+        ([(10, 1)], (10, 1), [(10, 1)]),
+        ([(10, 1), (20, 1)], (20, 1), [(10, 1), (20, 1)]),
+        ([(10, 1), (20, 1), (30, 1)], (30, 1), [(20, 1), (30, 1)]),
+        ([(10, 1), (20, 1), (30, 2)], (30, 2), [(20, 1), (30, 2)]),
+        ([(30, 1), (30, 2), (40, 2)], (40, 2), [(30, 2), (40, 2)]),
+        # The node of attempt 1 was lost, and comes back; attempt 2 went on from step 20.
+        ([(10, 1), (20, 1), (30, 2), (40, 2), (50, 1)], (50, 1), [(20, 1), (30, 2), (40, 2), (50, 1)]),
+        ([(20, 1), (30, 2), (40, 2), (50, 1)], (40, 2), [(30, 2), (40, 2), (50, 1)]),
+    ],
+)  # fmt: skip
+def test_an_attempt_keeps_its_newest_checkpoint_and_the_one_before_it(
+    store: FolderStore,
+    tmp_path: Path,
+    there: list[tuple[int, int]],
+    saved: tuple[int, int],
+    left: list[tuple[int, int]],
+) -> None:
+    for step, attempt in there:
+        put_checkpoint(store, tmp_path, step, attempt)
+    remove_superseded(store, PATHS, attempt=saved[1], step=saved[0])
+    assert kept(store) == left
+
+
+@pytest.mark.parametrize(("damage", "name"), [(remove, MANIFEST), (cut_off, "model.safetensors")])
+def test_a_torn_checkpoint_is_not_the_one_that_is_kept(
+    store: FolderStore, tmp_path: Path, damage: Callable[[Path], None], name: str
+) -> None:
+    for step in (10, 20, 40):
+        put_checkpoint(store, tmp_path, step, 1)
+    damage(store.root / put_checkpoint(store, tmp_path, 30, 1) / name)
+    remove_superseded(store, PATHS, attempt=1, step=40)
+    assert kept(store) == [(20, 1), (30, 1), (40, 1)]
+    put_checkpoint(store, tmp_path, 50, 1)
+    remove_superseded(store, PATHS, attempt=1, step=50)
+    assert kept(store) == [(40, 1), (50, 1)]
+
+
+def test_nothing_is_removed_while_only_one_checkpoint_is_whole(
+    store: FolderStore, tmp_path: Path
+) -> None:
+    remove(store.root / put_checkpoint(store, tmp_path, 10, 1) / MANIFEST)
+    put_checkpoint(store, tmp_path, 20, 1)
+    remove_superseded(store, PATHS, attempt=1, step=20)
+    assert kept(store) == [(10, 1), (20, 1)]
+
+
+class Hesitant(FolderStore):
+    """A store whose requests may be watched, or be the last ones."""
+
+    before: Callable[[str, str], None] = staticmethod(lambda verb, key: None)
+
+    def delete(self, key: str) -> None:
+        self.before("delete", key)
+        super().delete(key)
+
+    def get(self, key: str) -> bytes:
+        self.before("get", key)
+        return super().get(key)
+
+
+def test_a_removal_that_is_broken_off_anywhere_leaves_no_torn_checkpoint(tmp_path: Path) -> None:
+    removals = 2 * (len(FILES) + 1)
+    for allowed in range(removals):
+        store = Hesitant(tmp_path / f"store-{allowed}")
+        for step in (10, 20, 30, 40):
+            put_checkpoint(store, tmp_path / str(allowed), step, 1)
+        left = iter(range(allowed))
+
+        def broken_off(verb: str, _: str, left: Iterator[int] = left) -> None:
+            if verb == "delete" and next(left, None) is None:
+                raise Unavailable("StoreUnavailable", "the node is gone")
+
+        store.before = broken_off
+        with pytest.raises(Unavailable):
+            remove_superseded(store, PATHS, attempt=1, step=40)
+        store.before = lambda verb, key: None
+        # Whole by their checksums, all that claim to exist: the sizes alone are not asked.
+        for prefix, _ in standing_checkpoints(store, PATHS):
+            download_folder(store, prefix, tmp_path / f"read-{allowed}")
+        manifests = [o.key for o in store.objects(PATHS.attempts) if o.key.endswith(MANIFEST)]
+        assert len(manifests) == len(list(standing_checkpoints(store, PATHS)))
+        remove_superseded(store, PATHS, attempt=1, step=40)
+        assert kept(store) == [(30, 1), (40, 1)]
+
+
+def test_a_checkpoint_that_is_removed_while_it_is_restored_gives_way_to_a_newer_one(
+    tmp_path: Path,
+) -> None:
+    store = Hesitant(tmp_path / "store")
+    for step in (10, 20):
+        put_checkpoint(store, tmp_path, step, 1)
+
+    def goes_on_saving(verb: str, _: str) -> None:
+        store.before = lambda verb, key: None
+        for step in (30, 40, 50):
+            put_checkpoint(store, tmp_path, step, 1)
+            remove_superseded(store, PATHS, attempt=1, step=step)
+
+    store.before = goes_on_saving
+    restored = restore_latest(store, PATHS, tmp_path / "resume")
+    assert restored is not None
+    assert restored.status.step == 50
 
 
 # --- models ----------------------------------------------------------------------------------

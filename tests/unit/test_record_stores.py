@@ -81,6 +81,20 @@ def test_folders_are_those_directly_below(store: Store, at: str) -> None:
     assert store.folders(f"{at}nowhere/") == []
 
 
+def test_what_was_deleted_is_neither_read_nor_listed(store: Store, at: str) -> None:
+    for name in ("a/one", "a/two", "b/one"):
+        store.put(f"{at}{name}", b"x")
+    for name in ("a/one", "b/one"):
+        store.delete(f"{at}{name}")
+    assert [o.key for o in store.objects(at)] == [f"{at}a/two"]
+    with pytest.raises(MissingObjectError):
+        store.get(f"{at}a/one")
+
+
+def test_what_is_not_there_is_deleted_already(store: Store, at: str) -> None:
+    store.delete(f"{at}nowhere/nothing")
+
+
 def test_a_uri_leads_back_to_its_key(store: Store, at: str) -> None:
     assert store.key_of(store.uri(f"{at}model")) == f"{at}model"
     assert store.key_of("s3://elsewhere/model") is None
@@ -110,7 +124,7 @@ def test_wrong_keys_are_told_by_their_secrets_keys(s3: S3Server, change: dict[st
 def test_a_key_that_may_only_read_is_refused_when_it_writes(s3: S3Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     keys = {"access_key_id": s3.reader[0], "secret_access_key": s3.reader[1]}
-    with pytest.raises(BadConfig, match="grant them read, write and list"):
+    with pytest.raises(BadConfig, match="grant them read, write, list and delete"):
         S3Store(settings_of(s3, **keys)).upload("x", tmp_path / "file")
 
 

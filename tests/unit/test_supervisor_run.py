@@ -389,6 +389,34 @@ def test_training_goes_on_while_the_store_is_away(
 
 
 @slow
+def test_a_long_run_keeps_its_newest_two_checkpoints(pod: Pod) -> None:
+    with pod.start(1, steps=100_000, step_seconds=0.01) as attempt:
+        attempt.until("Training", checkpoint=20)
+        attempt.stop()
+        code, result = attempt.end()
+    assert code is ExitCode.STOPPED, attempt.output
+    assert result.step is not None
+    assert pod.run(2, steps=result.step + 40, step_seconds=0.05)[0] is ExitCode.SUCCEEDED
+    left = pod.store.objects(pod.paths.attempts)
+    whole = [o for o in left if o.key.endswith("manifest.json")]
+    assert 2 <= len(whole) <= 3, whole  # the process may end while the last removal is under way
+    assert standing(pod)[0] > result.step
+
+
+@slow
+def test_a_store_that_refuses_to_delete_is_told_once_and_costs_nothing_else(
+    pod: Pod, faults: Faults, uninterrupted: str
+) -> None:
+    faults.misled = (b"DELETE /data/records-", b"DELETE /data/Records-")
+    code, _ = pod.run(1, steps=40, step_seconds=0.05)
+    assert code is ExitCode.SUCCEEDED
+    assert pod.model() == uninterrupted
+    assert pod.log(1).count("Superseded checkpoints stay in the store") == 1
+    assert "list and delete below" in pod.log(1)
+    assert len(standing(pod)) > 2
+
+
+@slow
 def test_no_secret_is_printed_recorded_or_given_to_the_worker(pod: Pod) -> None:
     secret = pod.s3.admin[1]
     with pod.start(steps=20, prints=f"the key is {secret}.", exit_at=15) as attempt:

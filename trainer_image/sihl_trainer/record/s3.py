@@ -135,6 +135,11 @@ class S3Store:
         finally:
             body.close()
 
+    def delete(self, key: str) -> None:
+        """Remove an object; one that is not there is removed already."""
+        # One by one: not every store knows DeleteObjects, and a checkpoint has few files.
+        self._ask(key, lambda: self._client.delete_object(Bucket=self._bucket, Key=key))
+
     def objects(self, prefix: str) -> list[StoredObject]:
         """All objects whose key begins with the prefix, sorted by key."""
         found = [
@@ -204,7 +209,7 @@ def _explain(
             return BadConfig(
                 "StoreAccessRefused",
                 f"{where} refused {key} ({code}): correct the Secret's keys accessKeyId and "
-                "secretAccessKey, or grant them read, write and list below "
+                "secretAccessKey, or grant them read, write, list and delete below "
                 f"{settings.prefix or 'the bucket'}/",
             )
         return Unavailable("StoreUnavailable", f"{where} answered {code or error} for {key}")

@@ -62,6 +62,9 @@ class Store(Protocol):
     def read(self, key: str) -> Iterator[bytes]:
         """Read an object of any size in chunks. Raises MissingObjectError before the first."""
 
+    def delete(self, key: str) -> None:
+        """Remove an object; one that is not there is removed already."""
+
     def objects(self, prefix: str) -> list[StoredObject]:
         """All objects whose key begins with the prefix, sorted by key."""
 
@@ -108,6 +111,16 @@ class FolderStore:
             raise MissingObjectError(key) from None
         except OSError as error:
             raise self._unavailable(error) from error
+
+    def delete(self, key: str) -> None:
+        """Remove an object, and its folder with the last one in it."""
+        path = self.root / key
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._unavailable(error) from error
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()
 
     def objects(self, prefix: str) -> list[StoredObject]:
         """All objects whose key begins with the prefix, sorted by key."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from sihl_api.record import RecordPaths
 from sihl_api.runtime import ExitCode, JobReference, ProgressReport, Result
 from sihl_trainer.errors import TrainerError
-from sihl_trainer.record.checkpoints import checkpoint_status
+from sihl_trainer.record.checkpoints import checkpoint_status, remove_superseded
 from sihl_trainer.record.folders import TornFolderError, upload_folder
 from sihl_trainer.record.models import model_status
 from sihl_trainer.record.store import Store
@@ -104,6 +104,7 @@ class Supervisor:
         self._state = State(Deadlines.of(self._grace))
         self._worker: Worker | None = None
         self._looked_at = 0.0
+        self._removal_refused = False
         self.status = Status(job.spec.training.max_steps)
 
     def request_stop(self, at_once: bool = False) -> None:
@@ -240,6 +241,16 @@ class Supervisor:
                 self.status.checkpoint(status, size, seconds)
                 event = events.CheckpointDurable(status)
         self._events.put(event)
+        if isinstance(event, events.CheckpointDurable):
+            self._remove_superseded(event.checkpoint.step)
+
+    def _remove_superseded(self, step: int) -> None:
+        try:
+            remove_superseded(self._store, self._paths, self._settings.attempt, step)
+        except TrainerError as error:
+            if not self._removal_refused:  # said once: it costs space, and nothing else
+                log.warning("Superseded checkpoints stay in the store: %s", error)
+            self._removal_refused = True
 
     def _heard(self, message: channel.FromWorker) -> None:
         match message:
