@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from safetensors.torch import load_file
 from sihl_api.record import Manifest
 from sihl_trainer.data.loading import batches
 from sihl_trainer.errors import BadConfig
+from sihl_trainer.model.heads.multiclass_classification import MulticlassClassification
 from sihl_trainer.model.weights import sha256
 from sihl_trainer.training.channel import MetricsMessage, ProgressMessage
 from sihl_trainer.training.distributed import choose_device
@@ -123,6 +125,39 @@ def test_a_stop_in_a_validation_abandons_it_and_the_resumed_run_makes_up_for_it(
     assert heard.model
     assert same(load_file(heard.model / "model.safetensors"), whole["model"])
     assert heard.validations == whole["validations"]
+
+
+def test_a_stop_while_results_are_measured_does_not_wait_for_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dataset: Path, whole: Any
+) -> None:
+    began, never = threading.Event(), threading.Event()
+
+    def measured_for_ever(*_: Any) -> dict[str, float]:
+        began.set()
+        never.wait()
+        return {}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MulticlassClassification, "evaluate", measured_for_ever)
+        folder = stopped(patch, dataset, tmp_path, lambda _: began.is_set())
+    never.set()
+    state = json.loads((folder / "state.json").read_text())
+    assert (state["step"], state["validated"]) == (2, 0)
+    run, heard = prepared(monkeypatch, SPEC, dataset, tmp_path / "second", resume=folder)
+    assert train(run)
+    assert heard.validations == whole["validations"]
+
+
+def test_what_fails_while_results_are_measured_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dataset: Path
+) -> None:
+    def fails(*_: Any) -> dict[str, float]:
+        raise MemoryError("no room for the results")
+
+    monkeypatch.setattr(MulticlassClassification, "evaluate", fails)
+    run, _ = prepared(monkeypatch, SPEC, dataset, tmp_path)
+    with pytest.raises(MemoryError, match="no room for the results"):
+        train(run)
 
 
 @pytest.mark.slow

@@ -63,8 +63,8 @@ def join(device: torch.device) -> Ranks:
     return Ranks(distributed.get_rank(), size, int(os.environ.get("LOCAL_RANK", "0")), control)
 
 
-def leave() -> None:
-    """Part from the other ranks."""
+def part() -> None:
+    """From the other ranks."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
 

@@ -1,11 +1,13 @@
-"""Validation: every head on every validation image, broken off by a stop at any batch."""
+"""Validation: every head on every validation image, broken off by a stop at any moment."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, wait
 from contextlib import closing
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -15,7 +17,10 @@ from sihl_trainer.training.channel import MetricsMessage
 from sihl_trainer.training.report import line, tell
 from sihl_trainer.training.run import Run
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
+
+_HEARING_SECONDS = 0.1
 
 
 def validate(run: Run) -> bool:
@@ -24,12 +29,14 @@ def validate(run: Run) -> bool:
     pairs = predict(run)
     if pairs is None:
         return False
-    metrics: dict[str, float] = {}
-    for name, found in pairs.items():
-        everything = [pair for part in run.ranks.gather(found) for pair in part]
-        if everything:
-            values = run.model.head(name).evaluate(*map(list, zip(*everything, strict=True)))
-            metrics |= {f"{name}/{kind}": value for kind, value in values.items()}
+    # Rank 0 measures what all have found; the others come to the end of it at once.
+    gathered = {
+        name: [pair for part in run.ranks.gather(found) for pair in part]
+        for name, found in pairs.items()
+    }
+    metrics = unless_stopped(run, lambda: measure(run, gathered))
+    if run.ranks.agree(int(metrics is None)) or metrics is None:
+        return False
     run.state.validated, run.state.metrics = run.state.step, metrics
     if run.ranks.first:
         shown = ", ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
@@ -62,6 +69,39 @@ def predict(run: Run) -> dict[str, list[tuple[Any, Any]]] | None:
     finally:
         run.model.train()
     return pairs
+
+
+def measure(run: Run, pairs: dict[str, list[tuple[Any, Any]]]) -> dict[str, float]:
+    """Results as `head/metric`, of the heads that have pairs of prediction and target."""
+    return {
+        f"{name}/{kind}": value
+        for name, found in pairs.items()
+        if found
+        for kind, value in run.model.head(name)
+        .evaluate(*map(list, zip(*found, strict=True)))
+        .items()
+    }
+
+
+def unless_stopped(run: Run, work: Callable[[], T]) -> T | None:
+    """What a long call returns; None as soon as a stop is asked for.
+
+    The call cannot be broken off: it goes on in a thread that nobody waits for, and ends with the
+    process at the latest, which a stop is about to end.
+    """
+    future: Future[T] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=call, name="measure", daemon=True).start()
+    while not wait([future], _HEARING_SECONDS).done:
+        if run.ranks.first and run.stop_requested():
+            return None
+    return future.result()
 
 
 def _even(run: Run) -> Generator[Batch | None]:

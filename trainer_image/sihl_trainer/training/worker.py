@@ -22,6 +22,7 @@ from sihl_api.runtime import Env, ExitCode, JobReference, Message
 from sihl_api.trainingjob import InitializationFrom, TrainingJobSpec
 from sihl_trainer.cpus import available_cpus
 from sihl_trainer.errors import OutOfMemory, TrainerError
+from sihl_trainer.signals import leave
 from sihl_trainer.training.channel import Channel, Done, Failed, ProgressMessage
 
 if TYPE_CHECKING:
@@ -107,13 +108,13 @@ def train_job(
     Raises:
         TrainerError: Job and dataset do not go together, or training cannot go on.
     """
-    from sihl_trainer.training.distributed import leave
+    from sihl_trainer.training.distributed import part
     from sihl_trainer.training.loop import train
 
     try:
         train(prepare(options, send, stop_requested))
     finally:
-        leave()
+        part()
 
 
 def prepare(
@@ -195,4 +196,4 @@ def loader_workers(cpus: int, ranks: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())  # at once: a measurement that a stop broke off is not waited for
