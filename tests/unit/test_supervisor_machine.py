@@ -57,8 +57,8 @@ def checkpoint(step: int) -> CheckpointStatus:
     return CheckpointStatus(step=step, uri=f"s3://b/{step}", saved_at="2026-01-02T03:04:05Z")
 
 
-def upload(step: int, model: bool = False) -> Upload:
-    return Upload(Path(f"/scratch/{'model' if model else step}"), step, model)
+def upload(step: int, model: bool = False, last: bool = False) -> Upload:
+    return Upload(Path(f"/scratch/{'model' if model else step}"), step, model, last)
 
 
 @dataclass
@@ -322,6 +322,48 @@ def test_a_worker_that_crashes_while_it_stops_is_a_stop_without_checkpoint() -> 
     assert (code, result.reason) == (ExitCode.STOPPED_WITHOUT_CHECKPOINT, "CrashedWhileStopping")
 
 
+def saved() -> Run:
+    """A run whose stop has its checkpoint, and whose worker has not ended."""
+    run = training(step=12)
+    run.tell(StopRequested(), Written(upload(12, last=True)))
+    run.tell(CheckpointDurable(checkpoint(12)), at=3)
+    return run
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        [CLEAN],
+        [KILLED],
+        [WorkerEnded("SIGKILL", clean=False, out_of_memory=True)],
+        [WorkerFailed(ExitCode.CRASHED, "Crashed", "while it closed"), KILLED],
+    ],
+)
+def test_once_the_last_checkpoint_is_durable_it_counts_however_the_worker_ends(
+    ends: list[Event],
+) -> None:
+    run = saved()
+    run.tell(*ends)
+    code, result = run.end()
+    assert (code, result.reason) == (ExitCode.STOPPED, "Stopped")
+    assert result.checkpoint == checkpoint(12)
+
+
+def test_a_worker_that_does_not_end_after_its_last_checkpoint_is_not_waited_for() -> None:
+    run = saved()
+    killed_at = run.state.next_deadline
+    assert killed_at <= 10
+    assert run.tell(Tick(), at=killed_at) == [KillWorker()]
+    run.tell(KILLED)
+    assert run.end()[0] is ExitCode.STOPPED
+
+
+def test_a_crash_after_a_periodic_checkpoint_of_the_last_known_step_is_no_saved_stop() -> None:
+    run = training(step=12)
+    run.tell(StopRequested(), Written(upload(12)), CheckpointDurable(checkpoint(12)), KILLED)
+    assert run.end()[0] is ExitCode.STOPPED_WITHOUT_CHECKPOINT
+
+
 # --- failure ---------------------------------------------------------------------------------
 
 
@@ -384,6 +426,7 @@ ANY_EVENT: st.SearchStrategy[Event] = st.one_of(
     st.builds(Stepped, STEPS),
     st.builds(lambda step: Written(upload(step)), STEPS),
     st.builds(lambda step: Written(upload(step, model=True)), STEPS),
+    st.builds(lambda step: Written(upload(step, last=True)), STEPS),
     st.just(StopRequested()),
     st.just(UploadFailed("away")),
     st.just(UploadFailed("torn", hopeless=True)),
@@ -406,14 +449,19 @@ def test_whatever_happens_promises_hold(
     run = training(standing=standing)
     uploading: Upload | None = None
     stopped_at: float | None = None
-    written = 0
+    written, last = 0, False
     durable: list[CheckpointStatus] = [checkpoint(standing)] if standing else []
     for event, pause in told:
         if run.over or (run.state.worker and isinstance(event, Written | Stepped | WorkerEnded)):
             break  # an ended worker says nothing more
+        if last and isinstance(event, Written | Stepped):
+            continue  # a worker learns nothing after its last checkpoint
         if isinstance(event, Written):
             written += 1  # a worker never writes into a folder that it has handed over
-            event = Written(replace(event.upload, directory=Path(f"/scratch/{written}")))
+            told_upload = replace(event.upload, directory=Path(f"/scratch/{written}"))
+            if last := told_upload.answers_stop:  # it holds all that was learnt
+                told_upload = replace(told_upload, step=max(told_upload.step, run.state.step or 0))
+            event = Written(told_upload)
         if isinstance(event, UploadFailed | CheckpointDurable):
             if uploading is None:
                 continue

@@ -17,6 +17,8 @@ class Upload:
     directory: Path
     step: int
     is_model: bool = False
+    answers_stop: bool = False
+    """A checkpoint of all that was learnt: the worker has nothing left to do."""
 
 
 # --- events ----------------------------------------------------------------------------------

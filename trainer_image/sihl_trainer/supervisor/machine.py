@@ -39,6 +39,9 @@ from sihl_trainer.supervisor.events import (
 UPLOAD_PATIENCE = 1800.0
 """Seconds for which uploads are tried after the worker has ended by itself."""
 
+PARTING_SECONDS = 5.0
+"""For a worker to end by itself once its last checkpoint is durable."""
+
 
 @dataclass(frozen=True)
 class Deadlines:
@@ -75,6 +78,8 @@ class State:
     metrics: dict[str, str] = field(default_factory=dict)
     model: ModelStatus | None = None
     stop_at: float | None = None
+    saved_at: float = math.inf
+    """When the checkpoint that the worker left for the stop became durable."""
     preparation_error: PreparationFailed | None = None
     worker_started: bool = False
     training: bool = False
@@ -103,7 +108,12 @@ class State:
         """When a worker that was asked to stop is killed."""
         if self.stop_at is None or not self.worker_running or self.worker_killed:
             return math.inf
-        return self.stop_at + self.deadlines.worker
+        return min(self.stop_at + self.deadlines.worker, self.saved_at + PARTING_SECONDS)
+
+    @property
+    def saved(self) -> bool:
+        """Whether all that was learnt before the stop is durable, however the worker ends."""
+        return self.stopping and self.saved_at < math.inf
 
     @property
     def leave_at(self) -> float:
@@ -166,6 +176,8 @@ def _taken(state: State, event: Event, now: float) -> State:
             return _enqueued(state, upload)
         case CheckpointDurable(checkpoint):
             step = max(checkpoint.step, state.step or 0)
+            if state.uploads and state.uploads[0].answers_stop:
+                state = replace(state, saved_at=now)
             return replace(_dequeued(state), checkpoint=checkpoint, step=step)
         case ModelDurable(model):
             return replace(_dequeued(state), model=model)

@@ -261,8 +261,9 @@ class Supervisor:
                 self.status.line(line)
                 if line.kind == "validation":
                     self._events.put(events.Validated(metrics_text(line)))
-            case channel.CheckpointWritten(directory=directory, step=step):
-                self._events.put(events.Written(events.Upload(Path(directory), step)))
+            case channel.CheckpointWritten(directory=directory, step=step, final=final):
+                upload = events.Upload(Path(directory), step, answers_stop=final)
+                self._events.put(events.Written(upload))
             case channel.ModelWritten(directory=directory, step=step):
                 upload = events.Upload(Path(directory), step, is_model=True)
                 self._events.put(events.Written(upload))

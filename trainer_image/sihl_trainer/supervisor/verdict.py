@@ -28,6 +28,8 @@ def verdict(state: State, grace: float) -> tuple[ExitCode, Result]:
 def _told(state: State, grace: float) -> tuple[ExitCode, str, str]:
     if state.model is not None:
         return ExitCode.SUCCEEDED, "Succeeded", f"the model is {state.model.uri}"
+    if state.saved:
+        return ExitCode.STOPPED, "Stopped", f"stopped as asked. {_what_stands(state)}"
     if state.failure is not None and state.failure.exit_code is not ExitCode.CRASHED:
         return state.failure.exit_code, state.failure.reason, state.failure.message
     if state.worker is not None and state.worker.out_of_memory:
