@@ -15,7 +15,12 @@ from sihl_trainer.record.checkpoints import (
     standing_checkpoints,
 )
 from sihl_trainer.record.folders import TornFolderError, download_folder, upload_folder
-from sihl_trainer.record.models import complete_model, download_initial, model_status
+from sihl_trainer.record.models import (
+    complete_model,
+    download_initial,
+    model_status,
+    upload_model,
+)
 from sihl_trainer.record.store import FolderStore, MissingObjectError, Store
 from tests.support.records import PATHS, make_folder
 
@@ -319,6 +324,23 @@ def test_a_damaged_model_is_not_complete(
     put_model(store, tmp_path, PATHS.model)
     damage(store.root / PATHS.model / "model.safetensors")
     assert complete_model(store, PATHS) is None
+
+
+def test_a_model_that_another_attempt_completed_is_not_written_over(
+    store: FolderStore, tmp_path: Path
+) -> None:
+    put_model(store, tmp_path, PATHS.model)
+    other = make_folder(tmp_path / "late", {**FILES, "model.safetensors": b"x"}, 7, model=True)
+    before = store.get(f"{PATHS.model}model.safetensors")
+    assert upload_model(store, PATHS, other) == complete_model(store, PATHS)
+    assert store.get(f"{PATHS.model}model.safetensors") == before
+
+
+def test_a_model_that_is_damaged_is_written_over(store: FolderStore, tmp_path: Path) -> None:
+    put_model(store, tmp_path, PATHS.model)
+    cut_off(store.root / PATHS.model / "model.safetensors")
+    upload_model(store, PATHS, make_folder(tmp_path / "again", FILES, 7, model=True))
+    assert complete_model(store, PATHS) is not None
 
 
 def other(job: str, uid: str) -> str:

@@ -320,6 +320,25 @@ def test_a_job_that_an_earlier_attempt_completed_succeeds_without_a_worker(pod: 
 
 
 @slow
+def test_an_attempt_that_comes_back_late_leaves_the_model_of_the_one_that_succeeded(
+    pod: Pod, faults: Faults
+) -> None:
+    with pod.start(1, steps=30, step_seconds=0.05) as lost:
+        lost.until("Training", step=3)
+        faults.down = True  # its node is lost, and another attempt takes its place
+        pod.endpoint = ""
+        assert pod.run(2, steps=20)[0] is ExitCode.SUCCEEDED
+        model = pod.model()
+        faults.down = False
+        code, result = lost.end()
+    assert code is ExitCode.SUCCEEDED, lost.output
+    assert pod.model() == model
+    assert result.model is not None
+    manifest = Manifest.model_validate_json(pod.store.get(f"{pod.paths.model}manifest.json"))
+    assert result.model.checksum == manifest.files["model.safetensors"].sha256
+
+
+@slow
 def test_a_torn_checkpoint_is_skipped_for_the_one_before(pod: Pod, uninterrupted: str) -> None:
     pod.run(1, steps=40, die_at=13)
     assert standing(pod) == [10, 5]

@@ -9,7 +9,13 @@ from sihl_api.record import Manifest, RecordPaths
 from sihl_api.runtime import STORE_SECRET
 from sihl_api.trainingjob import Initialization, InitializationFrom, ModelStatus
 from sihl_trainer.errors import BadConfig
-from sihl_trainer.record.folders import TornFolderError, check_sizes, download_folder, read_manifest
+from sihl_trainer.record.folders import (
+    TornFolderError,
+    check_sizes,
+    download_folder,
+    read_manifest,
+    upload_folder,
+)
 from sihl_trainer.record.store import MissingObjectError, Store
 
 WEIGHTS = "model.safetensors"
@@ -40,6 +46,20 @@ def complete_model(store: Store, paths: RecordPaths) -> Manifest | None:
         return manifest if WEIGHTS in manifest.files else None
     except (MissingObjectError, TornFolderError):
         return None
+
+
+def upload_model(store: Store, paths: RecordPaths, folder: Path) -> Manifest:
+    """Upload the final model unless another attempt has completed the job: then that one stands.
+
+    An attempt whose node was lost may come back, and end, after the one that took its place.
+
+    Returns:
+        The manifest of the model in the record.
+
+    Raises:
+        TornFolderError: the folder on this machine is not what its own manifest says.
+    """
+    return complete_model(store, paths) or upload_folder(store, folder, paths.model)
 
 
 def download_initial(

@@ -18,7 +18,7 @@ from sihl_api.runtime import ExitCode, JobReference, ProgressReport, Result
 from sihl_trainer.errors import TrainerError
 from sihl_trainer.record.checkpoints import checkpoint_status, remove_superseded
 from sihl_trainer.record.folders import TornFolderError, upload_folder
-from sihl_trainer.record.models import model_status
+from sihl_trainer.record.models import model_status, upload_model
 from sihl_trainer.record.store import Store
 from sihl_trainer.record.writer import RecordWriter
 from sihl_trainer.supervisor import events
@@ -215,14 +215,13 @@ class Supervisor:
 
     def _upload(self, upload: events.Upload) -> None:
         paths, began = self._paths, time.monotonic()
-        prefix = (
-            paths.model
-            if upload.is_model
-            else paths.checkpoint(self._settings.attempt, upload.step)
-        )
+        prefix = paths.checkpoint(self._settings.attempt, upload.step)
         event: events.Event
         try:
-            manifest = upload_folder(self._store, upload.directory, prefix)
+            if upload.is_model:
+                manifest = upload_model(self._store, paths, upload.directory)
+            else:
+                manifest = upload_folder(self._store, upload.directory, prefix)
         except TrainerError as error:
             event = events.UploadFailed(str(error))
         except Exception as error:
