@@ -78,6 +78,15 @@ def test_a_run_stopped_at_a_step_and_resumed_is_the_run_that_was_not(
     assert heard.validations == expected
 
 
+def test_a_resumed_run_tells_while_it_loads_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dataset: Path
+) -> None:
+    folder = stopped(monkeypatch, dataset, tmp_path, lambda run: run.state.step == 1)
+    _, heard = prepared(monkeypatch, SPEC, dataset, tmp_path / "second", resume=folder)
+    loading = heard.of(ProgressMessage)[0]
+    assert (loading.stage, loading.step) == ("Loading", 1)
+
+
 def test_a_stop_is_saved_before_its_loaders_are_waited_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dataset: Path
 ) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sihl_api.record import MANIFEST, Manifest
 from sihl_api.runtime import Env, ExitCode, JobReference, Message
 from sihl_api.trainingjob import InitializationFrom, TrainingJobSpec
 from sihl_trainer.cpus import available_cpus
@@ -136,7 +137,7 @@ def prepare(
     from sihl_trainer.training.optimizer import build_optimizer
     from sihl_trainer.training.run import Run
 
-    send(ProgressMessage(stage="Loading", step=0))
+    send(ProgressMessage(stage="Loading", step=step_of(options.resume)))
     job = JobReference.model_validate_json(os.environ[Env.JOB])
     spec = job.spec
     cpus = available_cpus()
@@ -173,6 +174,13 @@ def prepare(
         stop_requested=stop_requested,
         workers=loader_workers(cpus, max(1, spec.runner.gpus)),
     )
+
+
+def step_of(checkpoint: Path | None) -> int:
+    """The step that a checkpoint resumes at; 0 without one."""
+    if checkpoint is None:
+        return 0
+    return Manifest.model_validate_json((checkpoint / MANIFEST).read_bytes()).step
 
 
 def initialize(model: torch.nn.Module, spec: TrainingJobSpec, options: argparse.Namespace) -> None:
