@@ -36,18 +36,20 @@ Change = Callable[[Job], object]
 
 # --- what the operator may do ----------------------------------------------------------------
 
-EVERYWHERE = {
+OF_THE_CLUSTER = {
+    ("", "pods", "list", ""),  # KubeApi.list_all
+    ("", "pods", "watch", ""),  # KubeApi.watch
+    ("", "nodes", "list", ""),  # KubeApi.list_all
+    ("", "nodes", "watch", ""),  # KubeApi.watch
+}
+WHERE_SERVED = OF_THE_CLUSTER | {
     (GROUP, PLURAL, "list", ""),  # KubeApi.list_all
     (GROUP, PLURAL, "watch", ""),  # KubeApi.watch
     (GROUP, PLURAL, "get", ""),  # KubeApi.get_job
     (GROUP, f"{PLURAL}/status", "patch", ""),  # KubeApi.patch_job_status
-    ("", "pods", "list", ""),  # KubeApi.list_all
-    ("", "pods", "watch", ""),  # KubeApi.watch
     ("", "pods", "get", ""),  # KubeApi.get_pod
     ("", "pods", "create", ""),  # KubeApi.create_pod
     ("", "pods", "delete", ""),  # KubeApi.delete_pod
-    ("", "nodes", "list", ""),  # KubeApi.list_all
-    ("", "nodes", "watch", ""),  # KubeApi.watch
     ("", "events", "create", ""),  # KubeApi.create_event
 }
 AT_HOME = {
@@ -131,17 +133,30 @@ def client_of(admin: client.ApiClient, account: str) -> client.ApiClient:
     return client.ApiClient(own, "Authorization", f"Bearer {review.status.token}")
 
 
-@pytest.fixture(scope="module")
-def operator(admin: client.ApiClient, namespaces: None) -> Iterator[client.ApiClient]:
+@contextmanager
+def account_of_the_chart(
+    admin: client.ApiClient, name: str, values: Any = None
+) -> Iterator[client.ApiClient]:
     """A client with the operator's own token, and all that the chart grants it."""
     kinds = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
-    for each in render(namespace=SYSTEM):
-        if each["kind"] in kinds:
-            utils.create_from_dict(admin, each)
-    yield client_of(admin, "sihl-operator")
+    made = [each for each in render(values, namespace=SYSTEM) if each["kind"] in kinds]
+    # Another name, for those that a cluster has once, where two accounts are there at once.
+    made = json.loads(json.dumps(made).replace('"sihl-operator', f'"{name}'))
+    for each in made:
+        utils.create_from_dict(admin, each)
+    yield client_of(admin, name)
     rbac = client.RbacAuthorizationV1Api(admin)
-    rbac.delete_cluster_role_binding("sihl-operator")
-    rbac.delete_cluster_role("sihl-operator")
+    for each in made:
+        if each["kind"] == "ClusterRole":
+            rbac.delete_cluster_role(each["metadata"]["name"])
+        if each["kind"] == "ClusterRoleBinding":
+            rbac.delete_cluster_role_binding(each["metadata"]["name"])
+
+
+@pytest.fixture(scope="module")
+def operator(admin: client.ApiClient, namespaces: None) -> Iterator[client.ApiClient]:
+    with account_of_the_chart(admin, "sihl-operator") as own:
+        yield own
 
 
 def granted(api: client.ApiClient, namespace: str) -> set[tuple[str, str, str, str]]:
@@ -163,8 +178,19 @@ def test_the_operator_is_granted_what_it_does_and_nothing_more(
     admin: client.ApiClient, operator: client.ApiClient
 ) -> None:
     anyone = granted(client_of(admin, "default"), SYSTEM)
-    assert granted(operator, SYSTEM) - anyone == EVERYWHERE | AT_HOME
-    assert granted(operator, TEAM) - anyone == EVERYWHERE
+    assert granted(operator, SYSTEM) - anyone == WHERE_SERVED | AT_HOME
+    assert granted(operator, TEAM) - anyone == WHERE_SERVED
+
+
+def test_an_operator_of_some_namespaces_may_write_in_no_other(
+    admin: client.ApiClient, namespaces: None
+) -> None:
+    anyone = granted(client_of(admin, "default"), SYSTEM)
+    values = {"operator": {"settings": {"watchNamespaces": f"{TEAM}, kube-public"}}}
+    with account_of_the_chart(admin, "sihl-narrow", values) as narrow:
+        assert granted(narrow, TEAM) - anyone == WHERE_SERVED
+        assert granted(narrow, "kube-public") - anyone == WHERE_SERVED
+        assert granted(narrow, OTHERS) - anyone == OF_THE_CLUSTER
 
 
 @pytest.mark.parametrize("namespace", ["", SYSTEM, TEAM, "kube-system"])
