@@ -96,8 +96,8 @@ def fits(free: Resources, requests: Resources) -> bool:
 
 
 def could_hold(nodes: Iterable[NodeView], demand: Demand) -> list[NodeView]:
-    """Nodes that would hold the demand if they were empty and took pods."""
-    return [n for n in nodes if _suits(n, demand) and fits(n.allocatable, demand.requests)]
+    """Nodes that would hold the demand if they were empty, well and took pods."""
+    return [n for n in nodes if _suits(n, demand) and fits(n.whole, demand.requests)]
 
 
 def shortage(nodes: Iterable[NodeView], demand: Demand) -> str:
@@ -110,7 +110,7 @@ def shortage(nodes: Iterable[NodeView], demand: Demand) -> str:
         )
     parts = []
     for name, amount in sorted(demand.requests.items()):
-        most = max(node.allocatable.get(name, _NONE) for node in suitable)
+        most = max(node.whole.get(name, _NONE) for node in suitable)
         if amount > most:
             parts.append(f"{_shown(amount)} {name} (the largest node has {_shown(most)})")
     if not parts:

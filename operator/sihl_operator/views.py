@@ -373,6 +373,16 @@ class NodeView:
     taints: tuple[Raw, ...] = ()
     schedulable: bool = True
     ready: bool = True
+    devices: Resources = field(default_factory=dict)
+    """Extended resources that it has, the unhealthy ones among them."""
+
+    @cached_property
+    def whole(self) -> Resources:
+        """What it offers when all its devices are healthy."""
+        most = dict(self.allocatable)
+        for name, have in self.devices.items():
+            most[name] = max(have, most.get(name, have))
+        return most
 
 
 def node_view(raw: Raw) -> NodeView:
@@ -388,6 +398,8 @@ def node_view(raw: Raw) -> NodeView:
         taints=tuple(spec.get("taints") or ()),
         schedulable=not spec.get("unschedulable"),
         ready=ready,
+        # cpu and memory have no domain: of these the system keeps some for itself.
+        devices={k: v for k, v in resources(status.get("capacity") or {}).items() if "/" in k},
     )
 
 

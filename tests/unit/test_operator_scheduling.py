@@ -11,7 +11,7 @@ from sihl_operator.capacity import Demand, Room, admits
 from sihl_operator.pod import demand
 from sihl_operator.scheduling import admit
 from sihl_operator.settings import Settings
-from sihl_operator.views import JobView, NodeView, pod_requests
+from sihl_operator.views import JobView, NodeView, node_view, pod_requests
 from tests.support.objects import NOW, job
 
 GPU = "nvidia.com/gpu"
@@ -56,6 +56,21 @@ def test_what_no_node_could_ever_hold_is_told_with_numbers() -> None:
     (verdict,) = admit([gpu_job("a", 8)], room(node(gpus=2), node("b", 4)), needs, NOW, Settings())
     assert verdict.reason == "NoNodeFits"
     assert "8 nvidia.com/gpu (the largest node has 4)" in verdict.message
+
+
+def test_gpus_that_are_unhealthy_for_a_while_are_waited_for() -> None:
+    """While a device plugin restarts, all of a node's GPUs are in its capacity only."""
+    status = {
+        "capacity": {GPU: "2", "cpu": "8", "memory": "64Gi", "pods": "110"},
+        "allocatable": {GPU: "0", "cpu": "8", "memory": "60Gi", "pods": "110"},
+        "conditions": [{"type": "Ready", "status": "True"}],
+    }
+    restarting = node_view({"metadata": {"name": "n"}, "status": status})
+    asked = [gpu_job("fits", 2), gpu_job("never", 4)]
+    fits, never = admit(asked, room(restarting), needs, NOW, Settings())
+    assert (fits.admitted, fits.reason) == (False, "WaitingForGPUs")
+    assert never.reason == "NoNodeFits"
+    assert "4 nvidia.com/gpu (the largest node has 2)" in never.message
 
 
 def test_what_fits_later_waits_for_gpus() -> None:
