@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sihl_api.runtime import ExitCode
 from sihl_api.units import quantity
-from sihl_trainer.errors import BadConfig, BadData
+from sihl_trainer.errors import BadConfig, BadData, DiskFull
 from sihl_trainer.fetch.bucket import Listing, RemoteObject
 from sihl_trainer.fetch.plan import (
     PlannedFile,
@@ -115,7 +116,7 @@ def test_files_take_whole_blocks(sizes: list[int]) -> None:
 
 
 def test_a_dataset_larger_than_dataset_size_is_refused_with_both_numbers() -> None:
-    room = Room(limit="20Mi", used=0, present=0, free=2**40)
+    room = Room(limit="20Mi", used=0, present=0, free=2**40, disk=2**41)
     with pytest.raises(BadConfig) as caught:
         check_room(files(25 * 2**20), room, "train")
     assert str(caught.value) == (
@@ -125,27 +126,35 @@ def test_a_dataset_larger_than_dataset_size_is_refused_with_both_numbers() -> No
 
 
 def test_both_splits_share_dataset_size() -> None:
-    check_room(files(15 * 2**20), Room("20Mi", 0, 0, 2**40), "validation")
+    check_room(files(15 * 2**20), Room("20Mi", 0, 0, 2**40, 2**41), "validation")
     with pytest.raises(BadConfig, match=r"beside the 10\.0 MiB already there, more than"):
-        check_room(files(15 * 2**20), Room("20Mi", 10 * 2**20, 0, 2**40), "validation")
+        check_room(files(15 * 2**20), Room("20Mi", 10 * 2**20, 0, 2**40, 2**41), "validation")
 
 
 def test_a_dataset_larger_than_the_disk_is_refused_with_both_numbers() -> None:
     with pytest.raises(BadConfig, match=r"takes 3\.0 GiB .* node's disk has only 1\.0 GiB"):
-        check_room(files(3 * 2**30), Room("20Gi", 0, 0, 2**30), "train")
+        check_room(files(3 * 2**30), Room("20Gi", 0, 0, 2**30, 2 * 2**30), "train")
+
+
+def test_a_disk_that_others_have_filled_may_have_room_for_a_later_attempt() -> None:
+    with pytest.raises(
+        DiskFull, match=r"takes 3\.0 GiB .* node's disk has only 1\.0 GiB"
+    ) as caught:
+        check_room(files(3 * 2**30), Room("20Gi", 0, 0, 2**30, 100 * 2**30), "train")
+    assert caught.value.exit_code is ExitCode.CRASHED  # counted, and tried again
 
 
 def test_what_is_there_from_before_a_restart_needs_no_room_again() -> None:
-    check_room(files(3 * 2**30), Room("20Gi", 0, 2 * 2**30, 2**30), "train")
+    check_room(files(3 * 2**30), Room("20Gi", 0, 2 * 2**30, 2**30, 100 * 2**30), "train")
 
 
 @given(st.integers(1, 10**13), st.integers(0, 10**12))
 def test_the_size_that_the_message_proposes_is_enough(need: int, used: int) -> None:
     try:
-        check_room(files(need), Room("1Ki", used, 0, 2**60), "train")
+        check_room(files(need), Room("1Ki", used, 0, 2**60, 2**61), "train")
     except BadConfig as error:
         proposed = str(error).split("datasetSize to ")[1].split(" ")[0]
-        check_room(files(need), Room(proposed, used, 0, 2**60), "train")
+        check_room(files(need), Room(proposed, used, 0, 2**60, 2**61), "train")
         assert quantity(proposed) <= (need + used) * 1.2 + 2**30
     else:
         raise AssertionError("1Ki holds no file")

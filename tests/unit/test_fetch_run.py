@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from sihl_api.runtime import Env, ExitCode, ProgressReport, Result, read_result, reference_json
 from sihl_api.trainingjob import TrainingJobSpec
 from sihl_trainer.data.dataset import open_datasets
-from sihl_trainer.errors import BadConfig, BadData, TrainerError, Unavailable
+from sihl_trainer.errors import BadConfig, BadData, DiskFull, TrainerError, Unavailable
 from sihl_trainer.fetch import download as download_module
 from sihl_trainer.fetch.bucket import (
     CHUNK_BYTES,
@@ -545,9 +545,8 @@ def test_a_full_disk_is_told(s3: S3Server, tmp_path: Path, upload: Upload) -> No
     prefix = upload({"a": b"x" * 100})
     file = planned(bucket, prefix, "a")
     (tmp_path / "a.sihl-part").symlink_to("/dev/full")  # each write ends with ENOSPC
-    with pytest.raises(BadConfig, match="disk filled up") as caught:
+    with pytest.raises(DiskFull, match="disk filled up"):
         download(bucket, tmp_path, [file], lambda _: None)
-    assert caught.value.reason == "DatasetTooLarge"
 
 
 # --- the container ---------------------------------------------------------------------------

@@ -66,6 +66,10 @@ class Unavailable(TrainerError):
     exit_code = ExitCode.UNAVAILABLE
 
 
+class DiskFull(TrainerError):
+    """What must be on the node's disk does not fit now; a later attempt may find room."""
+
+
 class OutOfMemory(TrainerError):
     """More memory than the job may use, of the host or of the GPU."""
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from sihl_trainer.errors import BadConfig, Unavailable
+from sihl_trainer.errors import DiskFull, Unavailable
 from sihl_trainer.fetch.bucket import THREADS, Bucket
 from sihl_trainer.fetch.plan import PlannedFile
 
@@ -54,7 +54,8 @@ def download(
         threads: How many requests at a time.
 
     Raises:
-        BadConfig: Access is denied, or the disk is full.
+        BadConfig: Access is denied.
+        DiskFull: The disk has no room any more.
         Unavailable: The store is away, or what arrives is not what it lists.
         Changed: The dataset changed meanwhile.
     """
@@ -70,10 +71,11 @@ def download(
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise BadConfig(
-            "DatasetTooLarge",
+        raise DiskFull(
+            "DiskFull",
             "the node's disk filled up while the dataset was fetched, though there was room when "
-            "it began: something else writes to it. Use other nodes by runner.nodeSelector",
+            "it began: something else writes to it. Free some space on it, or choose other nodes "
+            "by runner.nodeSelector",
         ) from None
 
 

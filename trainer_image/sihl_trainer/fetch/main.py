@@ -83,6 +83,7 @@ def fetch_split(
     Raises:
         BadConfig: The job or its Secret is at fault.
         BadData: The dataset is.
+        DiskFull: The node's disk has no room for it now.
         Unavailable: The store is away.
         Changed: The dataset changed meanwhile.
     """
@@ -143,6 +144,7 @@ def _room(spec: TrainingJobSpec, root: Path, folder: Path, files: Sequence[Plann
         used=max(0, everything - present),
         present=present,
         free=disk.f_bavail * disk.f_frsize,
+        disk=disk.f_blocks * disk.f_frsize,
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from sihl_api.units import human_bytes, quantity
 from sihl_trainer.data.metadata import IMAGES, metadata_name
 from sihl_trainer.data.names import IMAGE_SUFFIXES, fault_in_name, is_image
-from sihl_trainer.errors import BadConfig, BadData
+from sihl_trainer.errors import BadConfig, BadData, DiskFull
 from sihl_trainer.fetch.bucket import Listing, RemoteObject
 
 _BLOCK = 4096
@@ -33,12 +33,14 @@ class Room:
         used: What other files of the dataset's volume take: the other split's.
         present: What of these files is there already, from before the container restarted.
         free: What the disk has left.
+        disk: What it has in all.
     """
 
     limit: str
     used: int
     present: int
     free: int
+    disk: int
 
 
 def plan_metadata(top: Listing, place: str, limit: int) -> PlannedFile:
@@ -117,7 +119,8 @@ def check_room(files: Iterable[PlannedFile], room: Room, split: str) -> None:
     """Whether the files fit, before the first of them is fetched.
 
     Raises:
-        BadConfig: More than `runner.datasetSize`, or than the disk has; names both numbers.
+        BadConfig: More than `runner.datasetSize`, or than the disk has when it is empty.
+        DiskFull: More than the disk has now. Both name both numbers.
     """
     sizes = [file.remote.size for file in files]
     need = bytes_on_disk(sizes)
@@ -131,11 +134,13 @@ def check_room(files: Iterable[PlannedFile], room: Room, split: str) -> None:
             f"runner.datasetSize to {enough}{_unit(room.used + need)[0]} or more",
         )
     if need - room.present > room.free:
-        raise BadConfig(
-            "DatasetTooLarge",
+        text = (
             f"{text}, but the node's disk has only {human_bytes(room.free + room.present)} for "
-            "it: free some, or choose nodes with larger disks by runner.nodeSelector",
+            "it: free some, or choose nodes with larger disks by runner.nodeSelector"
         )
+        if need > room.disk:
+            raise BadConfig("DatasetTooLarge", text)
+        raise DiskFull("DiskFull", text)
 
 
 def _unit(size: int) -> tuple[str, int]:

@@ -11,11 +11,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from sihl_trainer.errors import TrainerError
-
-
-class DiskFull(TrainerError):  # noqa: N818 (as its base's others, named for how it ends)
-    """What must be on the disk does not fit; a later attempt may find room."""
+from sihl_trainer.errors import DiskFull, TrainerError
 
 
 @contextlib.contextmanager
