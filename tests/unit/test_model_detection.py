@@ -11,6 +11,7 @@ from torchvision.ops import box_iou
 
 from sihl_api.record import HeadConfig
 from sihl_trainer.data.targets import BoxesTarget
+from sihl_trainer.model.heads import assignment
 from sihl_trainer.model.heads.assignment import TOP_K, Assignment, assign, pairwise_iou
 from sihl_trainer.model.heads.object_detection import BoxesPrediction, ObjectDetection, _suppressed
 
@@ -44,8 +45,7 @@ def assigned(truth: Tensor, seed: int, padding: int = 0, categories: int = 3) ->
     count = len(truth)
     category = torch.randint(0, categories, (1, count + padding), generator=generator)
     padded = torch.cat((truth, torch.zeros(padding, 4)))[None]
-    valid = torch.arange(count + padding)[None] < count
-    return assign(scores, boxes, points, padded, category, valid)
+    return assign(scores, boxes, points, padded, category, [count])
 
 
 @given(boxes_strategy(5), boxes_strategy(5))
@@ -88,9 +88,7 @@ def test_the_best_aligned_point_learns_its_overlap_and_others_less() -> None:
     boxes = truth[0].expand(16, 4).clone()
     boxes[:, 2] += torch.arange(16.0)  # the further on, the worse
     scores = torch.full((1, 16, 2), 0.5)
-    result = assign(
-        scores, boxes[None], points, truth, torch.tensor([[1]]), torch.ones(1, 1, dtype=torch.bool)
-    )
+    result = assign(scores, boxes[None], points, truth, torch.tensor([[1]]), [1])
     learning = result.weight[0].nonzero().flatten().tolist()
     # Points at 12 and 20 pixels lie inside; 4 and 28 are its very border.
     assert learning == [5, 6, 9, 10]
@@ -99,6 +97,36 @@ def test_the_best_aligned_point_learns_its_overlap_and_others_less() -> None:
     weights = result.weight[0, learning].tolist()
     assert weights == sorted(weights, reverse=True)
     assert (result.scores[0, :, 0] == 0).all()
+
+
+@pytest.mark.parametrize("pairs", [1, 200, 700])
+def test_a_dense_image_is_assigned_some_objects_at_a_time_and_as_if_all_at_once(
+    monkeypatch: pytest.MonkeyPatch, pairs: int
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    points, counts = grid(8, 8), [30, 2, 0, 5]
+    half = 2 + 20 * torch.rand(4, 64, 2, generator=generator)
+    boxes = torch.cat((points - half, points + half), 2)
+    scores = torch.rand(4, 64, 3, generator=generator)
+    corner = 60 * torch.rand(4, 30, 2, generator=generator)
+    truth = torch.cat((corner, corner + 1 + 30 * torch.rand(4, 30, 2, generator=generator)), 2)
+    category = torch.randint(0, 3, (4, 30), generator=generator)
+    whole = assign(scores, boxes, points, truth, category, counts)
+    compared: list[int] = []
+
+    def counted(one: Tensor, other: Tensor) -> Tensor:
+        found = pairwise_iou(one, other)
+        compared.append(found.numel())
+        return found
+
+    monkeypatch.setattr(assignment, "_PAIRS", pairs)
+    monkeypatch.setattr(assignment, "pairwise_iou", counted)
+    parts = assign(scores, boxes, points, truth, category, counts)
+    assert max(compared) <= max(pairs, 4 * 64)  # at least one object of each image
+    torch.testing.assert_close(parts.scores, whole.scores)
+    torch.testing.assert_close(parts.weight, whole.weight)
+    learning = whole.weight > 0
+    assert torch.equal(parts.boxes[learning], whole.boxes[learning])
 
 
 def test_an_object_between_all_points_is_learnt_by_the_nearest() -> None:
@@ -176,15 +204,13 @@ def test_images_of_a_batch_are_assigned_each_by_itself() -> None:
     logits, boxes, points = (t.detach() for t in detector._dense(features(3)))
     truth = torch.zeros(3, 2, 4)
     truth[0], truth[1, 0] = some.boxes, one.boxes[0]
-    category, valid = torch.zeros(3, 2, dtype=torch.int64), torch.zeros(3, 2, dtype=torch.bool)
+    category = torch.zeros(3, 2, dtype=torch.int64)
     category[0], category[1, 0] = some.categories, 1
-    valid[0], valid[1, 0] = True, True
-    together = assign(logits.sigmoid(), boxes, points, truth, category, valid)
+    together = assign(logits.sigmoid(), boxes, points, truth, category, [2, 1, 0])
     for row, target in ((0, some), (1, one), (2, NOTHING)):
-        count = len(target.boxes)
         single = assign(
             logits[row : row + 1].sigmoid(), boxes[row : row + 1], points, target.boxes[None],
-            target.categories[None], torch.ones(1, count, dtype=torch.bool),
+            target.categories[None], [len(target.boxes)],
         )  # fmt: skip
         torch.testing.assert_close(single.scores[0], together.scores[row])
         learning = single.weight[0] > 0

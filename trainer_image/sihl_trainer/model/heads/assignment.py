@@ -8,6 +8,7 @@ scaled, for each object, to the largest IoU among them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,8 @@ ALPHA = 1.0
 BETA = 6.0
 TOP_K = 13
 _EPSILON = 1e-9
+_PAIRS = 2**24
+"""Pairs of object and point that are looked at together; each takes some 60 bytes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +39,12 @@ class Assignment:
 
 @torch.no_grad()
 def assign(
-    scores: Tensor, boxes: Tensor, points: Tensor, truth: Tensor, category: Tensor, valid: Tensor
+    scores: Tensor,
+    boxes: Tensor,
+    points: Tensor,
+    truth: Tensor,
+    category: Tensor,
+    counts: Sequence[int],
 ) -> Assignment:
     """Assign points to objects.
 
@@ -46,30 +54,84 @@ def assign(
         points: float [P, 2], in pixels.
         truth: float [B, M, 4], objects in pixels, padded.
         category: int64 [B, M].
-        valid: bool [B, M]: which objects are no padding.
+        counts: How many of each image's M objects are no padding.
     """
-    batch, objects = valid.shape
-    count = scores.shape[1]
+    batch, count = scores.shape[:2]
+    objects = truth.shape[1]
     if objects == 0:
         zeros = scores.new_zeros
         return Assignment(zeros(scores.shape), zeros(batch, count, 4), zeros(batch, count))
-    inside = _inside(points, truth) & valid[..., None]  # [B, M, P]
-    overlap = pairwise_iou(truth, boxes)  # [B, M, P]
-    score = scores.transpose(1, 2).gather(1, category[..., None].expand(-1, -1, count))
-    alignment = (score.pow(ALPHA) * overlap.pow(BETA) + _EPSILON) * inside
-    best = alignment.topk(min(TOP_K, count), dim=2).indices
-    positive = torch.zeros_like(inside).scatter_(2, best, True) & inside
-    # A point between several objects learns the one that its box fits best.
-    owner = torch.where(positive, overlap, overlap.new_tensor(-1.0)).argmax(dim=1)  # [B, P]
-    positive &= torch.arange(objects, device=owner.device)[None, :, None] == owner[:, None]
-    alignment, overlap = alignment * positive, overlap * positive
+    found = _candidates(scores, boxes, points, truth, category, counts)
+    at = found.point.flatten(1)  # [B, M * K]
+    overlap = torch.where(found.positive, found.overlap, -1.0).flatten(1)
+    # A point between several objects learns the one that its box fits best, of equals the first.
+    nothing = overlap.new_full((batch, count), -1.0)
+    best = nothing.scatter_reduce(1, at, overlap, "amax")
+    theirs = found.positive & (overlap == best.gather(1, at)).view_as(found.positive)
+    number = torch.arange(objects, device=at.device)[:, None].expand_as(found.point)
+    offered = torch.where(theirs, number, objects).flatten(1)
+    owner = offered.new_full((batch, count), objects).scatter_reduce(1, at, offered, "amin")
+    theirs &= number == owner.gather(1, at).view_as(number)
+    alignment, overlap = found.alignment * theirs, found.overlap * theirs
     scale = overlap.amax(2, keepdim=True) / alignment.amax(2, keepdim=True).clamp(min=_EPSILON)
-    soft = alignment * scale  # [B, M, P]
-    weight = soft.gather(1, owner[:, None]).squeeze(1)  # [B, P]
+    soft = (alignment * scale).flatten(1)
+    weight = nothing.zero_().scatter_reduce(1, at, soft, "amax")  # [B, P]
+    owner = owner.where(owner < objects, 0)
     own_category = category.gather(1, owner)
     target = torch.zeros_like(scores).scatter_(2, own_category[..., None], weight[..., None])
     own_box = truth.gather(1, owner[..., None].expand(-1, -1, 4))
     return Assignment(target, own_box, weight)
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidates:
+    """The best K points of each of M objects, [B, M, K] each; none is positive for padding."""
+
+    point: Tensor
+    alignment: Tensor
+    overlap: Tensor
+    positive: Tensor
+
+
+def _candidates(
+    scores: Tensor,
+    boxes: Tensor,
+    points: Tensor,
+    truth: Tensor,
+    category: Tensor,
+    counts: Sequence[int],
+) -> _Candidates:
+    """Every object beside every point, some objects at a time: one image may have thousands."""
+    batch, count = scores.shape[:2]
+    shape = (batch, truth.shape[1], min(TOP_K, count))
+    found = _Candidates(
+        torch.zeros(shape, dtype=torch.int64, device=scores.device),
+        scores.new_zeros(shape),
+        scores.new_zeros(shape),
+        torch.zeros(shape, dtype=torch.bool, device=scores.device),
+    )
+    start = 0
+    while start < max(counts):
+        rows = [row for row, own in enumerate(counts) if own > start]
+        stop = min(max(counts), start + max(1, _PAIRS // (len(rows) * count)))
+        part = (slice(None) if len(rows) == batch else rows), slice(start, stop)
+        real = torch.tensor(
+            [[number < counts[row] for number in range(start, stop)] for row in rows]
+        )
+        real = real.to(scores.device, non_blocking=True)
+        own_scores, own_boxes = scores[part[0]], boxes[part[0]]
+        inside = _inside(points, truth[part]) & real[..., None]  # [b, m, P]
+        overlap = pairwise_iou(truth[part], own_boxes)
+        index = category[part][..., None].expand(-1, -1, count)
+        score = own_scores.transpose(1, 2).gather(1, index)
+        alignment = (score.pow(ALPHA) * overlap.pow(BETA) + _EPSILON) * inside
+        best = alignment.topk(shape[2], dim=2)
+        found.point[part] = best.indices
+        found.alignment[part] = best.values
+        found.overlap[part] = overlap.gather(2, best.indices)
+        found.positive[part] = inside.gather(2, best.indices)
+        start = stop
+    return found
 
 
 def pairwise_iou(one: Tensor, other: Tensor) -> Tensor:

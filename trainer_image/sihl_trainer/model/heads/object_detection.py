@@ -105,8 +105,9 @@ class ObjectDetection(Head):
         if len(rows) < len(targets):
             logits, boxes = logits[rows], boxes[rows]
         known = [t for t in targets if isinstance(t, BoxesTarget)]
-        truth, category, valid = _padded(known, logits.device)
-        found = assign(logits.detach().sigmoid(), boxes.detach(), points, truth, category, valid)
+        truth, category = _padded(known, logits.device)
+        counts = [len(target.boxes) for target in known]
+        found = assign(logits.detach().sigmoid(), boxes.detach(), points, truth, category, counts)
         amount = found.weight.sum().clamp(min=1)
         error = (found.scores - logits.sigmoid()).detach().square()
         entropy = F.binary_cross_entropy_with_logits(logits, found.scores, reduction="none")
@@ -166,22 +167,16 @@ def _grid(size: torch.Size, stride: int, device: torch.device) -> Tensor:
     return (torch.stack((x, y), dim=-1).reshape(-1, 2) + 0.5) * stride
 
 
-def _padded(targets: Sequence[BoxesTarget], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Boxes [B, M, 4], categories [B, M] and which are real [B, M]."""
+def _padded(targets: Sequence[BoxesTarget], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Boxes [B, M, 4] and categories [B, M], zeros beyond each image's own."""
     most = max(len(target.boxes) for target in targets)
     boxes = torch.zeros(len(targets), most, 4)
     categories = torch.zeros(len(targets), most, dtype=torch.int64)
-    valid = torch.zeros(len(targets), most, dtype=torch.bool)
     for row, target in enumerate(targets):
         count = len(target.boxes)
         boxes[row, :count], categories[row, :count] = target.boxes, target.categories
-        valid[row, :count] = True
     # From the host: where targets lay on the device, each would be waited for by itself.
-    return (
-        boxes.to(device, non_blocking=True),
-        categories.to(device, non_blocking=True),
-        valid.to(device, non_blocking=True),
-    )
+    return boxes.to(device, non_blocking=True), categories.to(device, non_blocking=True)
 
 
 def _suppressed(scores: Tensor, boxes: Tensor) -> BoxesPrediction:
