@@ -178,7 +178,7 @@ def test_at_first_nearly_everything_is_background() -> None:
 
 def test_an_image_without_objects_teaches_background_only() -> None:
     detector = head()
-    losses = detector.loss(features(2), [NOTHING, NOTHING])
+    losses = {k: v.mean for k, v in detector.loss(features(2), [NOTHING, NOTHING]).items()}
     assert float(losses["classification"]) > 0
     assert float(losses["box"]) == 0
     sum(losses.values()).backward()  # type: ignore[union-attr]
@@ -193,7 +193,8 @@ def test_predicted_boxes_that_are_huge_or_tiny_leave_gradients_finite() -> None:
         with torch.no_grad():
             bias(detector.box).fill_(value)
         detector.zero_grad()
-        sum(detector.loss(features(2), [target, NOTHING]).values()).backward()  # type: ignore[union-attr]
+        losses = detector.loss(features(2), [target, NOTHING])
+        sum(loss.mean for loss in losses.values()).backward()  # type: ignore[union-attr]
         assert all(p.grad is not None and p.grad.isfinite().all() for p in detector.parameters())
 
 
@@ -265,7 +266,7 @@ def test_the_head_learns_to_find_what_it_is_shown() -> None:
     ]
     optimizer = torch.optim.AdamW(detector.parameters(), lr=5e-3)
     for _ in range(150):
-        total = sum(detector.loss(shown, targets).values())
+        total = sum(loss.mean for loss in detector.loss(shown, targets).values())
         optimizer.zero_grad()
         total.backward()  # type: ignore[union-attr]
         optimizer.step()

@@ -171,8 +171,8 @@ def test_a_head_that_no_image_of_a_batch_feeds_still_takes_part_in_the_backward_
     features = model(torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8))
     for name in INFO:
         losses = model.head(name).loss(features, [None, None])
-        assert all(float(loss.detach()) == 0 for loss in losses.values())
-        sum(losses.values()).backward(retain_graph=True)  # type: ignore[union-attr]
+        assert all(float(loss.mean.detach()) == loss.amount == 0 for loss in losses.values())
+        sum(loss.mean for loss in losses.values()).backward(retain_graph=True)  # type: ignore[union-attr]
         assert all(p.grad is not None and not p.grad.any() for p in model.head(name).parameters())
 
 
@@ -187,6 +187,6 @@ def test_images_that_are_not_annotated_for_a_head_count_for_nothing() -> None:
         with torch.no_grad():
             masked = model.head(name).loss(model(images), [None, target, None])
             alone = model.head(name).loss(model(images[1:2]), [target])
-        assert {k: float(v) for k, v in masked.items()} == pytest.approx(
-            {k: float(v) for k, v in alone.items()}, rel=1e-4
+        assert {k: float(v.mean) for k, v in masked.items()} == pytest.approx(
+            {k: float(v.mean) for k, v in alone.items()}, rel=1e-4
         )

@@ -54,6 +54,15 @@ class Batch:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def annotated(self) -> set[str]:
+        """Heads that at least one of the images is annotated for."""
+        return {
+            head
+            for head, column in self.targets.items()
+            if any(target is not None for target in column)
+        }
+
     def pin_memory(self) -> Batch:
         """The batch with its images in page-locked memory, for copies that do not block."""
         return replace(self, images=self.images.pin_memory())

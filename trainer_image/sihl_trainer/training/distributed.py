@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 
 from sihl_trainer.errors import BadConfig
 
@@ -36,6 +36,14 @@ class Ranks:
         value = torch.tensor([decision])
         distributed.broadcast(value, 0, group=self.control)
         return int(value.item())
+
+    def sum(self, mine: Tensor) -> Tensor:
+        """Of a tensor of each rank, on its device."""
+        if self.size == 1:
+            return mine
+        everybodys = mine.clone()
+        distributed.all_reduce(everybodys)
+        return everybodys
 
     def share_buffers(self, module: nn.Module) -> None:
         """Rank 0's buffers, running means and variances, for all: each rank has its own."""

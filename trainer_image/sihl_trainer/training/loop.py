@@ -18,6 +18,7 @@ from sihl_trainer.model.weights import save_model
 from sihl_trainer.training.channel import CheckpointWritten, ModelWritten
 from sihl_trainer.training.checkpoint import snapshot
 from sihl_trainer.training.disk import writing
+from sihl_trainer.training.distributed import Ranks
 from sihl_trainer.training.evaluation import validate
 from sihl_trainer.training.optimizer import set_rate
 from sihl_trainer.training.pace import Order, Pace
@@ -29,25 +30,34 @@ log = logging.getLogger(__name__)
 
 
 class LossModule(nn.Module):
-    """The model and its losses as one module, so that ranks share gradients by its forward."""
+    """The model and its losses as one module, so that ranks share gradients by its forward.
 
-    def __init__(self, model: VisionModel, weights: dict[str, float]) -> None:
+    Ranks take the mean of their gradients. That is the gradient of the whole batch if each divides
+    its losses by what all have, annotated images say, and not by what happens to be its own.
+    """
+
+    def __init__(self, model: VisionModel, weights: dict[str, float], ranks: Ranks) -> None:
         super().__init__()
         self.model = model
         self.weights = weights
+        self.ranks = ranks
 
     def forward(
         self, images: Tensor, targets: dict[str, list[Target | None]]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum, and each loss as `head/loss`."""
+        """The weighted sum to learn from, and each of this rank's losses as `head/loss`."""
         features = self.model(images)
-        losses: dict[str, Tensor] = {}
+        losses = {
+            (name, kind): loss
+            for name in self.weights
+            for kind, loss in self.model.head(name).loss(features, targets[name]).items()
+        }
+        amounts = self.ranks.sum(torch.stack([loss.amount for loss in losses.values()]))
+        divisors = amounts.clamp(min=1) / self.ranks.size
         total = images.new_zeros((), dtype=torch.float32)
-        for name, weight in self.weights.items():
-            for kind, value in self.model.head(name).loss(features, targets[name]).items():
-                losses[f"{name}/{kind}"] = value
-                total = total + weight * value
-        return total, losses
+        for ((name, _), loss), divisor in zip(losses.items(), divisors, strict=True):
+            total = total + self.weights[name] * (loss.total / divisor)
+        return total, {f"{name}/{kind}": loss.mean for (name, kind), loss in losses.items()}
 
 
 def train(run: Run) -> bool:
@@ -82,9 +92,8 @@ def take_steps(run: Run) -> bool:
     settings, state = run.spec.training, run.state
     if state.step >= settings.max_steps:
         return True
-    module: nn.Module = LossModule(
-        run.model, {head.name: head.loss_weight for head in run.spec.model.heads}
-    )
+    weights = {head.name: head.loss_weight for head in run.spec.model.heads}
+    module: nn.Module = LossModule(run.model, weights, run.ranks)
     if run.ranks.size > 1:
         ids = [run.device.index] if run.device.type == "cuda" else None
         module = DistributedDataParallel(module, device_ids=ids, find_unused_parameters=True)
@@ -109,9 +118,10 @@ def take_steps(run: Run) -> bool:
             run.writer.check()
             if order is Order.CHECKPOINT:
                 save(run)
-            losses = step(run, module, next(source))
+            batch = next(source)
+            losses = step(run, module, batch)
             pace.stepped()
-            meter.add(losses)
+            meter.add(losses, batch.annotated)
             if validation_due(state.step, settings.max_steps, settings.validations):
                 meter.report()
                 if not validate(run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,7 +27,10 @@ class DivergedError(TrainerError):
 
 
 class Meter:
-    """Losses since the last report, summed on the device: reading each one would stall it."""
+    """Losses since the last report, summed on the device: reading each one would stall it.
+
+    A loss is reported as its mean over the steps that had annotated images of its head.
+    """
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -39,13 +43,15 @@ class Meter:
         self._sums: Tensor | None = None
         self._spoilt: Tensor | None = None
         self._steps = 0
+        self._annotated: Counter[str] = Counter()
         self._since = self._run.clock()
 
-    def add(self, losses: dict[str, Tensor]) -> None:
+    def add(self, losses: dict[str, Tensor], annotated: set[str]) -> None:
         """Count a step's losses; report if the last time is long enough ago.
 
         Args:
             losses: Scalars as `head/loss`, the same names in the same order at each step.
+            annotated: Heads that the batch had an annotated image for; others' losses are zero.
         """
         values = torch.stack(list(losses.values()))
         step = torch.where(values.isfinite(), _NEVER, self._run.state.step)
@@ -54,6 +60,7 @@ class Meter:
         else:
             self._sums, self._spoilt = self._sums + values, torch.minimum(self._spoilt, step)
         self._steps += 1
+        self._annotated.update(annotated)
         if self._run.clock() - self._since >= REPORT_SECONDS:
             self.report()
 
@@ -67,7 +74,7 @@ class Meter:
             return
         step, name = min(zip(self._spoilt.tolist(), self._names, strict=True))
         if step != _NEVER:
-            head, loss = name.split("/")
+            head, _, loss = name.partition("/")
             raise DivergedError(
                 "LossNotFinite",
                 f"the {loss} loss of head {head!r} is not a finite number at step {step}: lower "
@@ -87,13 +94,21 @@ class Meter:
         passed = max(run.clock() - self._since, 1e-9)
         self._rate = self._steps * run.spec.training.batch_size / passed
         if run.ranks.first:
-            means = (self._sums / self._steps).tolist()
-            values = dict(zip(self._names, means, strict=True))
+            values = {
+                name: total / self._annotated[head_of(name)]
+                for name, total in zip(self._names, self._sums.tolist(), strict=True)
+                if self._annotated[head_of(name)]
+            }
             weights = {head.name: head.loss_weight for head in run.spec.model.heads}
-            values["loss"] = sum(weights[n.split("/")[0]] * v for n, v in values.items())
+            values["loss"] = sum(weights[head_of(n)] * v for n, v in values.items())
             run.send(MetricsMessage(line=line(run.state.step, "train", values)))
             tell(run, "Training", self._rate, time_left(run, passed / self._steps))
         self.restart()
+
+
+def head_of(loss: str) -> str:
+    """The head of a loss that is named `head/loss`."""
+    return loss.split("/")[0]
 
 
 def time_left(run: Run, step_seconds: float) -> float:

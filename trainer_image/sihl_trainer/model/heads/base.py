@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -17,6 +18,24 @@ from sihl_trainer.data.targets import HeadInfo, Target
 
 Features = Mapping[int, Tensor]
 """By level, [B, C_i, H_i, W_i]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Loss:
+    """A loss whose mean is still to be taken: ranks divide theirs by what all of them have.
+
+    Attributes:
+        total: A scalar, the sum.
+        amount: A scalar without gradient, of what: images, say, or weights of points.
+    """
+
+    total: Tensor
+    amount: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        """A scalar; where there is nothing, the sum."""
+        return self.total / self.amount.clamp(min=1)
 
 
 class Head(nn.Module, ABC):
@@ -48,8 +67,8 @@ class Head(nn.Module, ABC):
         """First and last level for a head whose spec names none."""
 
     @abstractmethod
-    def loss(self, features: Features, targets: Sequence[Target | None]) -> dict[str, Tensor]:
-        """Losses by name, each a scalar.
+    def loss(self, features: Features, targets: Sequence[Target | None]) -> dict[str, Loss]:
+        """Losses by name.
 
         Images whose target is None are not annotated for this head and count for nothing; where
         none is annotated, the losses are zeros that still hang on the head's weights.

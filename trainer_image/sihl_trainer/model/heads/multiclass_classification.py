@@ -13,7 +13,7 @@ from torchmetrics.functional.classification import multiclass_accuracy, multicla
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
 from sihl_trainer.data.targets import CategoryTarget, Target
-from sihl_trainer.model.heads.base import Features, Head
+from sihl_trainer.model.heads.base import Features, Head, Loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,17 +48,18 @@ class MulticlassClassification(Head):
         logits: Tensor = self.linear(features[self.level].mean(dim=(2, 3)))  # [B, C]
         return logits
 
-    def loss(self, features: Features, targets: Sequence[Target | None]) -> dict[str, Tensor]:
-        """Cross-entropy, the mean over annotated images."""
+    def loss(self, features: Features, targets: Sequence[Target | None]) -> dict[str, Loss]:
+        """Cross-entropy over annotated images."""
         logits = self._logits(features).float()
         rows = [i for i, target in enumerate(targets) if isinstance(target, CategoryTarget)]
+        amount = logits.new_full((), float(len(rows)))
         if not rows:
-            return {"cross_entropy": logits.sum() * 0}
+            return {"cross_entropy": Loss(logits.sum() * 0, amount)}
         wanted = [t.category for t in targets if isinstance(t, CategoryTarget)]
         truth = torch.tensor(wanted).to(logits.device, non_blocking=True)
         if len(rows) < len(targets):
             logits = logits[rows]
-        return {"cross_entropy": F.cross_entropy(logits, truth)}
+        return {"cross_entropy": Loss(F.cross_entropy(logits, truth, reduction="sum"), amount)}
 
     def predict(self, features: Features) -> list[CategoryPrediction]:
         """Probabilities for each image."""

@@ -21,7 +21,7 @@ from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
 from sihl_trainer.data.targets import BoxesTarget, Target
 from sihl_trainer.model.heads.assignment import assign
-from sihl_trainer.model.heads.base import Features, Head
+from sihl_trainer.model.heads.base import Features, Head, Loss
 
 CONVOLUTIONS = 2
 GROUPS = 8
@@ -96,27 +96,34 @@ class ObjectDetection(Head):
             points.append(grid)
         return torch.cat(logits, 1), torch.cat(boxes, 1), torch.cat(points)
 
-    def loss(self, features: Features, targets: Sequence[Target | None]) -> dict[str, Tensor]:
-        """Quality focal loss of the scores, GIoU loss of the boxes, over annotated images."""
+    def loss(self, features: Features, targets: Sequence[Target | None]) -> dict[str, Loss]:
+        """Quality focal loss of the scores, GIoU loss of the boxes, by the weight of points.
+
+        Over annotated images.
+        """
         logits, boxes, points = self._dense(features)
         rows = [i for i, target in enumerate(targets) if isinstance(target, BoxesTarget)]
         if not rows:
-            return {"classification": logits.sum() * 0, "box": boxes.sum() * 0}
+            none = logits.new_zeros(())
+            return {
+                "classification": Loss(logits.sum() * 0, none),
+                "box": Loss(boxes.sum() * 0, none),
+            }
         if len(rows) < len(targets):
             logits, boxes = logits[rows], boxes[rows]
         known = [t for t in targets if isinstance(t, BoxesTarget)]
         truth, category = _padded(known, logits.device)
         counts = [len(target.boxes) for target in known]
         found = assign(logits.detach().sigmoid(), boxes.detach(), points, truth, category, counts)
-        amount = found.weight.sum().clamp(min=1)
+        amount = found.weight.sum()
         error = (found.scores - logits.sigmoid()).detach().square()
         entropy = F.binary_cross_entropy_with_logits(logits, found.scores, reduction="none")
         overlap = generalized_box_iou_loss(boxes, found.boxes, eps=1e-7)  # [B, P]
         # Background points have no box: whatever their loss, even NaN, it counts for nothing.
         overlap = torch.where(found.weight > 0, overlap * found.weight, 0.0)
         return {
-            "classification": (error * entropy).sum() / amount,
-            "box": BOX_WEIGHT * overlap.sum() / amount,
+            "classification": Loss((error * entropy).sum(), amount),
+            "box": Loss(BOX_WEIGHT * overlap.sum(), amount),
         }
 
     def predict(self, features: Features) -> list[BoxesPrediction]:
