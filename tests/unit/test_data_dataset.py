@@ -13,7 +13,7 @@ from PIL import Image
 
 from sihl_api.trainingjob import Augmentation
 from sihl_trainer.data.augment import draw, uniform
-from sihl_trainer.data.dataset import VisionDataset, open_datasets, split
+from sihl_trainer.data.dataset import VisionDataset, open_datasets
 from sihl_trainer.data.letterbox import PADDING
 from sihl_trainer.data.targets import BoxesTarget
 from sihl_trainer.errors import BadData
@@ -168,31 +168,3 @@ def test_an_image_that_cannot_be_decoded_is_told_by_name(tmp_path: Path) -> None
     part = dataset.train if "3.jpg" in dataset.train.names else dataset.validation
     with pytest.raises(BadData, match=r"images/3\.jpg is not a JPEG"):
         part.sample(0, part.names.index("3.jpg"))
-
-
-# --- split -----------------------------------------------------------------------------------
-
-NAMES = st.lists(st.text("abc0123", min_size=1), unique=True, min_size=2, max_size=50)
-
-
-@given(NAMES, st.floats(0.01, 0.99), st.integers(0, 2**31 - 1), st.randoms())
-def test_a_split_follows_from_seed_and_names_whatever_their_order(
-    names: list[str], fraction: float, seed: int, random: object
-) -> None:
-    train, validation = split(names, fraction, seed)
-    assert sorted(train + validation) == sorted(names)
-    assert train
-    assert validation
-    assert abs(len(validation) - fraction * len(names)) <= 1
-    random.shuffle(names)  # type: ignore[attr-defined]
-    assert split(names, fraction, seed) == (train, validation)
-
-
-def test_another_seed_makes_another_split() -> None:
-    names = [str(number) for number in range(100)]
-    assert split(names, 0.5, 0) != split(names, 0.5, 1)
-
-
-def test_one_image_cannot_be_split() -> None:
-    with pytest.raises(BadData, match=r"give spec\.dataset\.validation"):
-        split(["a"], 0.5, 0)

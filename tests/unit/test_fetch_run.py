@@ -123,7 +123,7 @@ def test_only_the_annotations_that_a_head_needs_are_fetched(
         b"tasks:\n  a: {task: object detection, categories: [cat], annotations: deep/er/a.yaml}\n"
         b"  b: {task: multiclass classification, categories: [cat], annotations: b.yaml}\n"
     )
-    files = detection(3) | {"metadata.yaml": metadata, "deep/er/a.yaml": b"0.jpg: []\n"}
+    files = detection(3) | {"metadata.yaml": metadata, "deep/er/a.yaml": b"0.jpg: []\n1.jpg: []\n"}
     fetch(s3, tmp_path, upload(files), BOX_HEAD | {"annotations": "a"})
     found = files_below(tmp_path / "train")
     assert "deep/er/a.yaml" in found
@@ -285,7 +285,7 @@ def test_a_prefix_with_dots_is_refused(s3: S3Server, tmp_path: Path) -> None:
         ({"images/2.jpg": b"not an image"}, "images/2.jpg is not a JPEG, PNG or TIFF"),
         ({"images/2.jpg": b""},
          "images/2.jpg is not a JPEG, PNG or TIFF image that can be read: replace the file"),
-        ({"annotations.yaml": b"2.jpg: [{category: cat, bbox: [1, 1, 99, 9]}]\n"},
+        ({"annotations.yaml": b"1.jpg: []\n2.jpg: [{category: cat, bbox: [1, 1, 99, 9]}]\n"},
          'annotations.yaml, "2.jpg", box 1: [1, 1, 99, 9] lies outside the image, which is 24'),
     ],
 )  # fmt: skip

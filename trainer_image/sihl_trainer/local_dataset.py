@@ -10,10 +10,9 @@ from botocore.exceptions import BotoCoreError
 
 from sihl_api.runtime import DATASET_KEYS, Env
 from sihl_api.trainingjob import S3Location, TrainingJobSpec
-from sihl_trainer.data.feeds import open_split
 from sihl_trainer.data.names import TRAIN, VALIDATION
 from sihl_trainer.errors import BadConfig
-from sihl_trainer.fetch.check import check_images
+from sihl_trainer.fetch.check import check_images, open_to_check
 from sihl_trainer.fetch.main import fetch_split
 from sihl_trainer.fetch.progress import FetchProgress
 from sihl_trainer.terminal import ProgressLine
@@ -56,9 +55,7 @@ def local_dataset(
 
 def _check_split(spec: TrainingJobSpec, split: str, root: Path, progress: FetchProgress) -> None:
     """Hold a dataset that is there already to what a fetched one is held to."""
-    heads = spec.model.heads
-    trained = open_split(root / TRAIN, heads).feeds if split != TRAIN else None
-    check_images(open_split(root / split, heads, trained), progress)
+    check_images(open_to_check(spec, split, root), progress)
 
 
 def _with_keys(location: S3Location, environ: Mapping[str, str]) -> Mapping[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -15,12 +14,12 @@ from sihl_api.trainingjob import Augmentation, TrainingJobSpec
 from sihl_trainer.data import images
 from sihl_trainer.data.augment import Change, draw
 from sihl_trainer.data.feeds import Feed, open_split
+from sihl_trainer.data.holdout import hold_out
 from sihl_trainer.data.letterbox import PADDING, Placement, letterboxing
 from sihl_trainer.data.metadata import IMAGES
 from sihl_trainer.data.names import TRAIN, VALIDATION
 from sihl_trainer.data.samples import Sample
 from sihl_trainer.data.targets import HeadInfo, Target
-from sihl_trainer.errors import BadData
 
 log = logging.getLogger(__name__)
 
@@ -133,8 +132,8 @@ def open_datasets(spec: TrainingJobSpec, root: Path) -> Datasets:
         validation = open_split(root / VALIDATION, spec.model.heads, train.feeds)
         train_names, validation_names = train.annotated, validation.annotated
     else:
-        train_names, validation_names = split(
-            train.annotated, spec.dataset.validation_fraction, training.seed
+        train_names, validation_names = hold_out(
+            train, spec.dataset.validation_fraction, training.seed
         )
     log.info("%d training images, %d validation images", len(train_names), len(validation_names))
     return Datasets(
@@ -155,23 +154,3 @@ def open_datasets(spec: TrainingJobSpec, root: Path) -> Datasets:
         ),
         head_info=train.head_info,
     )
-
-
-def split(names: Sequence[str], fraction: float, seed: int) -> tuple[list[str], list[str]]:
-    """Names for training and names for validation, each sorted, at least one of either.
-
-    Which is which follows from the seed and each name alone, by hash, so that it does not depend
-    on the order in which a store lists them.
-
-    Raises:
-        BadData: Fewer than two names.
-    """
-    if len(names) < 2:
-        raise BadData(
-            "DatasetTooSmall",
-            f"{len(names)} annotated image cannot be split into training and validation: add "
-            "images, or give spec.dataset.validation",
-        )
-    count = min(len(names) - 1, max(1, round(len(names) * fraction)))
-    shuffled = sorted(names, key=lambda name: sha256(f"{seed}/{name}".encode()).digest())
-    return sorted(shuffled[count:]), sorted(shuffled[:count])

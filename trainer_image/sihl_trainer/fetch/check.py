@@ -1,14 +1,19 @@
-"""Decodes every image and holds its annotations against its size, before a GPU waits for them."""
+"""Reads all annotations, decodes all images, holds them together, before a GPU waits for them."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+from sihl_api.trainingjob import TrainingJobSpec
 from sihl_trainer.cpus import available_cpus
-from sihl_trainer.data.feeds import Split
+from sihl_trainer.data.feeds import Split, open_split
+from sihl_trainer.data.holdout import hold_out
 from sihl_trainer.data.images import decode_fully
 from sihl_trainer.data.metadata import IMAGES
+from sihl_trainer.data.names import TRAIN, VALIDATION
 from sihl_trainer.errors import BadData
 from sihl_trainer.fetch.progress import FetchProgress
 
@@ -18,6 +23,30 @@ ENOUGH_FAULTS = 50
 """After these no more are looked for: the dataset needs a person already."""
 _CHUNK = 1024
 _MOST_THREADS = 8
+
+
+def open_to_check(
+    spec: TrainingJobSpec, split: str, root: Path, names: Sequence[str] | None = None
+) -> Split:
+    """A split's annotations, read and checked against its images' names.
+
+    Args:
+        spec: The job's.
+        split: train or validation.
+        root: The dataset's folder, with train/ beside it or in it.
+        names: Of the images, where these have yet to be fetched.
+
+    Raises:
+        BadData: They are at odds with the format or with the images, or too few.
+        BadConfig: A head asks for annotations that the dataset does not have.
+    """
+    heads = spec.model.heads
+    if split == VALIDATION:
+        return open_split(root / split, heads, open_split(root / TRAIN, heads).feeds, names)
+    opened = open_split(root / split, heads, names=names)
+    if spec.dataset.validation is None:
+        hold_out(opened, spec.dataset.validation_fraction, spec.training.seed)
+    return opened
 
 
 def check_images(split: Split, progress: FetchProgress) -> None:

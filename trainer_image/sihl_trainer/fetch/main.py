@@ -12,12 +12,12 @@ from sihl_api.runtime import DATASET_DIRECTORY, HTTP_PORT, Env, ExitCode, JobRef
 from sihl_api.trainingjob import Head, S3Location, TrainingJobSpec
 from sihl_api.units import human_bytes
 from sihl_trainer.data.documents import METADATA_LIMIT
-from sihl_trainer.data.feeds import Split, choose_set, open_split
+from sihl_trainer.data.feeds import choose_set
 from sihl_trainer.data.metadata import IMAGES, METADATA_NAMES, read_metadata
 from sihl_trainer.data.names import TRAIN, VALIDATION
 from sihl_trainer.errors import BadConfig, TrainerError
 from sihl_trainer.fetch.bucket import PATIENCE, Bucket, keys_from_environment
-from sihl_trainer.fetch.check import check_images
+from sihl_trainer.fetch.check import check_images, open_to_check
 from sihl_trainer.fetch.download import download, is_complete
 from sihl_trainer.fetch.plan import (
     PlannedFile,
@@ -108,7 +108,7 @@ def fetch_split(
     log.info("Fetching %s from %s: %s in %d files", split, place, human_bytes(total), len(files))
     with ProgressLog(progress):
         download(bucket, folder, annotations, progress.advance)
-        opened = _open(spec, split, root, [file.path.name for file in images])
+        opened = open_to_check(spec, split, root, [file.path.name for file in images])
         download(bucket, folder, images, progress.advance)
     with ProgressLog(progress):
         check_images(opened, progress)
@@ -126,13 +126,6 @@ def _plan_annotations(
             {file.path: file for file in plan_annotations(source, beside, inside, place)}
         )
     return [planned[path] for path in sorted(planned)]
-
-
-def _open(spec: TrainingJobSpec, split: str, root: Path, names: Sequence[str]) -> Split:
-    """The split's annotations, read and checked against its images' names."""
-    heads = spec.model.heads
-    train = open_split(root / TRAIN, heads) if split == VALIDATION else None
-    return open_split(root / split, heads, train.feeds if train else None, names)
 
 
 def _room(spec: TrainingJobSpec, root: Path, folder: Path, files: Sequence[PlannedFile]) -> Room:
