@@ -67,10 +67,10 @@ def test_null_is_null_unless_it_is_quoted(tmp_path: Path, word: str) -> None:
         ("a: !!python/object/apply:os.system [ls]\n", "line 1, column 4: a tag"),
         ("a: 1\nb: 2\na: 3\n", 'line 3, "a": given twice'),
         ("a: {b: 1, b: 2}\n", '"b" is given twice; keep one'),
-        ("a: 1\n---\nb: 2\n", "second document"),
-        ("- a\n", "must be a mapping"),
-        ("", "must be a mapping"),
-        ("[a, b]: 1\n", "a key must be a plain name"),
+        ("a: 1\n---\nb: 2\n", "line 2, column 1: a second document; join it to the first"),
+        ("- a\n", "is no mapping: write it as `key: value`"),
+        ("", "is no mapping: write it as `key: value`"),
+        ("[a, b]: 1\n", "line 1, column 1: a list or mapping as a key; write a plain name"),
         ("a: " + "[" * 40 + "]" * 40, "deep; write it flatter"),
         ("a: \x01", "not valid YAML (unacceptable character"),
     ],
@@ -93,7 +93,7 @@ def test_what_is_wrong_with_yaml_is_told_with_its_place(
         ),
         ('{"a": 1, "a": 2}', '"a": given twice'),
         ('{"a": {"b": 1, "b": 2}}', "the key 'b' twice: keep one"),
-        ("[1]", "must be a mapping"),
+        ("[1]", 'is no mapping: write it as `{"key": value}`'),
         ("[" * 100_000, "deep; write it flatter"),
     ],
 )
@@ -112,7 +112,7 @@ def test_text_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_over_the_limit_is_not_read(tmp_path: Path) -> None:
-    with pytest.raises(BadData, match=r"annotations\.yaml has 2\.0 KiB; at most 1\.0 KiB"):
+    with pytest.raises(BadData, match=r"has 2\.0 KiB; at most 1\.0 KiB are read: leave out"):
         read(tmp_path, "#" * 2048, limit=1024)
 
 

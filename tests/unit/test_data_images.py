@@ -72,6 +72,27 @@ def test_16_bit_values_are_scaled_over_their_whole_range(tmp_path: Path, kind: s
     assert read(tmp_path / "a")[0].tolist() == [[0] * 3, [1] * 3, [128] * 3, [255] * 3]
 
 
+@pytest.mark.parametrize("values", [(-1000, 1000), (0, 65536)])
+def test_values_beyond_16_bits_or_with_a_sign_are_refused_and_not_cut_off(
+    tmp_path: Path, values: tuple[int, int]
+) -> None:
+    found = np.linspace(*values, 48).astype(np.int32).reshape(6, 8)
+    Image.fromarray(found).save(tmp_path / "a.tif")
+    told = (
+        rf"a\.tif cannot be decoded \(its values go from {values[0]} to {values[1]}; 8 or 16 bits"
+    )
+    with pytest.raises(BadData, match=told):
+        decode_fully(tmp_path / "a.tif")
+
+
+def test_numbers_of_32_bits_that_fit_into_16_are_read_as_these(tmp_path: Path) -> None:
+    found = np.linspace(0, 65535, 48).round().astype(np.int32).reshape(6, 8)
+    Image.fromarray(found).save(tmp_path / "32.tif")
+    Image.fromarray(found.astype(np.uint16)).save(tmp_path / "16.tif")
+    with opened(tmp_path / "32.tif") as one, opened(tmp_path / "16.tif") as other:
+        assert pixels(one).equal(pixels(other))
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK"])
 def test_any_mode_becomes_three_channels(tmp_path: Path, mode: str) -> None:
     image = Image.fromarray(corners()).convert(mode)

@@ -73,12 +73,13 @@ def test_a_folder_that_leads_out_of_images_is_refused(folder: str) -> None:
 
 
 def test_no_images_are_told_with_the_place_and_the_suffixes() -> None:
-    with pytest.raises(BadData, match=r"s3://data/cells/images/; it has 1 other files: \.jpg"):
+    told = r"s3://data/cells/images/, which has 1 other files: add some \(\.jpg, .*\), or correct"
+    with pytest.raises(BadData, match=told):
         plan_images(listing("a.gif"), PLACE)
 
 
-def test_an_empty_prefix_asks_whether_it_is_right() -> None:
-    with pytest.raises(BadData, match="nothing in s3://data/cells/: is the dataset's prefix"):
+def test_an_empty_prefix_is_told_with_the_place() -> None:
+    with pytest.raises(BadData, match="nothing in s3://data/cells/: upload the dataset there, or"):
         plan_metadata(listing(), PLACE, 100)
 
 
@@ -89,7 +90,8 @@ def test_missing_metadata_is_told_with_what_was_looked_for() -> None:
 
 
 def test_metadata_of_an_absurd_size_is_not_fetched() -> None:
-    with pytest.raises(BadData, match="at most 100 B"):
+    told = r"metadata\.yaml has 101 B; at most 100 B are read: move annotations to a file"
+    with pytest.raises(BadData, match=told):
         plan_metadata(listing("metadata.yaml", size=101), PLACE, 100)
 
 

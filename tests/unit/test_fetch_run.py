@@ -13,11 +13,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
+from botocore.stub import Stubber
 from botocore.utils import parse_timestamp
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -266,13 +268,23 @@ def test_a_dataset_larger_than_dataset_size_is_found_before_an_image_is_fetched(
 
 
 def test_an_empty_prefix_is_told(s3: S3Server, tmp_path: Path) -> None:
-    with pytest.raises(BadData, match=r"nothing in s3://data/no/such/folder/"):
+    with pytest.raises(
+        BadData, match="nothing in s3://data/no/such/folder/: upload the dataset there, or correct"
+    ):
         fetch(s3, tmp_path, "no/such/folder")
 
 
 def test_a_prefix_with_dots_is_refused(s3: S3Server, tmp_path: Path) -> None:
-    with pytest.raises(BadConfig, match=r"prefix 'a/\.\./b'"):
+    with pytest.raises(
+        BadConfig,
+        match=r"prefix 'a/\.\./b' has the part '\.\.', .*: correct it to the path of a folder",
+    ):
         fetch(s3, tmp_path, "a/../b")
+
+
+def test_a_split_that_the_job_has_not_is_told(s3: S3Server, tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match=r"no validation dataset: give spec\.dataset\.validation"):
+        fetch_split(job(endpoint=s3.endpoint), "validation", tmp_path, environment(s3.reader))
 
 
 # --- what is found in the images -------------------------------------------------------------
@@ -351,7 +363,7 @@ def test_a_missing_bucket_is_told(s3: S3Server, tmp_path: Path) -> None:
 
 
 def test_a_secret_without_a_key_is_told(s3: S3Server, tmp_path: Path) -> None:
-    with pytest.raises(BadConfig, match="Secret cells-s3 lacks secretAccessKey"):
+    with pytest.raises(BadConfig, match=r"Secret cells-s3 lacks secretAccessKey, .*: add it"):
         fetch_split(job(), "train", tmp_path, {Env.dataset("accessKeyId"): "a"})
 
 
@@ -359,6 +371,32 @@ def test_a_store_that_stays_away_is_unavailable_and_named(tmp_path: Path) -> Non
     spec = job(endpoint="http://127.0.0.1:1")
     with pytest.raises(Unavailable, match=r"bucket data at http://127\.0\.0\.1:1 did not answer"):
         fetch_split(spec, "train", tmp_path, environment(("a", "b")), patience=0.5)
+
+
+@pytest.mark.parametrize("code", ["SlowDown", "PermanentRedirect"])
+def test_a_store_that_answers_with_trouble_is_told_with_what_to_check(code: str) -> None:
+    bucket = Bucket(job().dataset.train, None, patience=0)
+    with Stubber(bucket._client) as store, pytest.raises(Unavailable) as caught:
+        store.add_client_error("list_objects_v2", code)
+        bucket.list("images/")
+    assert str(caught.value) == (
+        f"bucket data at http://127.0.0.1:1 answered {code} when asked to list images/: check the "
+        "dataset's endpoint and region, and that the store is well"
+    )
+
+
+def test_a_store_that_sends_too_little_is_told_with_how_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bucket = Bucket(job().dataset.train, None, patience=0)
+    monkeypatch.setattr(bucket, "_stream", lambda *_: iter([b"half"]))
+    remote = RemoteObject("images/a.jpg", 2000, "", datetime.now(UTC))
+    with pytest.raises(Unavailable) as caught:
+        bucket.read(remote, 0, 2000, lambda *_: None)
+    assert str(caught.value) == (
+        "bucket data at http://127.0.0.1:1 sent 4 of 2,000 bytes of images/a.jpg: check the store "
+        "and the network to it"
+    )
 
 
 def test_a_store_that_comes_back_is_waited_for(
@@ -462,6 +500,37 @@ def test_a_file_damaged_on_its_way_is_fetched_again(
     assert sum(arrived) == len(body)
 
 
+@pytest.mark.parametrize(
+    ("encryption", "fetches"),
+    [
+        ({"ServerSideEncryption": "aws:kms"}, 1),
+        ({"ServerSideEncryption": "aws:kms:dsse"}, 1),
+        ({"SSECustomerAlgorithm": "AES256"}, 1),
+        ({"ServerSideEncryption": "AES256"}, 2),
+        ({}, 2),
+    ],
+)
+def test_an_object_whose_etag_is_no_md5_since_it_is_encrypted_is_fetched_once(
+    s3: S3Server, tmp_path: Path, upload: Upload, encryption: dict[str, str], fetches: int
+) -> None:
+    prefix = upload({"a": b"0123456789"})
+    bucket = bucket_of(s3)
+    file = planned(bucket, prefix, "a")
+    listed = replace(file.remote, etag='"0123456789abcdef0123456789abcdef"')
+    whole, read = bucket._stream, []
+
+    def counted(remote: RemoteObject, start: int, end: int) -> Iterator[Any]:
+        read.append(remote.key)
+        return whole(file.remote, start, end)  # by the ETag that this server has for it
+
+    bucket._stream = counted  # type: ignore[method-assign]
+    with Stubber(bucket._client) as store:
+        store.add_response("head_object", encryption, {"Bucket": BUCKET, "Key": file.remote.key})
+        download(bucket, tmp_path, [replace(file, remote=listed)], lambda _: None)
+    assert len(read) == fetches
+    assert (tmp_path / "a").read_bytes() == b"0123456789"
+
+
 def test_a_file_whose_answer_breaks_off_midway_is_held_against_its_checksum_from_its_start(
     s3: S3Server, tmp_path: Path, upload: Upload, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -534,7 +603,8 @@ def test_an_object_that_changed_since_it_was_listed_is_not_taken(
         s3.client.delete_object(Bucket=BUCKET, Key=f"{prefix}/a")
     else:
         s3.put(BUCKET, {f"{prefix}/a": b"two"})
-    with pytest.raises(Changed, match="changed while it was fetched") as caught:
+    told = r"changed while it was fetched \(asked to read .*/a\): .* leave it as it is meanwhile"
+    with pytest.raises(Changed, match=told) as caught:
         download(bucket, tmp_path, [file], lambda _: None)
     assert caught.value.exit_code == ExitCode.UNAVAILABLE
     assert not (tmp_path / "a").exists()
@@ -614,6 +684,20 @@ def test_a_container_without_its_job_says_so(
     result = read_result((tmp_path / "log").read_text())
     assert result is not None
     assert result.reason == "JobUnreadable"
+    assert "take one of the operator's release, in runner.image or the chart's" in result.message
+
+
+def test_a_container_that_crashes_says_where_to_look(
+    s3: S3Server, tmp_path: Path, upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dataset").write_bytes(b"in the way")
+    spec = job(endpoint=s3.endpoint, prefix=upload(classification()))
+    code, result = container(s3, spec, tmp_path, monkeypatch)
+    assert code == ExitCode.CRASHED
+    assert result is not None
+    assert result.reason == "FetchCrashed"
+    assert result.message.startswith("the fetch of the train dataset failed unexpectedly (")
+    assert result.message.endswith("report it, with the log of container fetch-train")
 
 
 @pytest.mark.slow

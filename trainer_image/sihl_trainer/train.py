@@ -14,9 +14,9 @@ from sihl_api.runtime import (
     SCRATCH_DIRECTORY,
     Env,
     ExitCode,
-    JobReference,
     Result,
 )
+from sihl_trainer.environment import job_of
 from sihl_trainer.errors import BadConfig, TrainerError
 from sihl_trainer.http import ProgressServer
 from sihl_trainer.record.s3 import S3Settings, S3Store
@@ -43,7 +43,7 @@ def train_main(
     try:
         store = S3Settings.from_environment(environ)
         settings = Settings(
-            job=_job(environ),
+            job=job_of(environ),
             attempt=_attempt(environ),
             dataset=dataset,
             scratch=scratch,
@@ -78,15 +78,6 @@ def _served(supervisor: Supervisor, port: int) -> Iterator[None]:
         return
     with server:
         yield
-
-
-def _job(environ: Mapping[str, str]) -> JobReference:
-    try:
-        return JobReference.model_validate_json(environ.get(Env.JOB, ""))
-    except ValueError as error:
-        raise BadConfig(
-            "JobUnreadable", f"the variable {Env.JOB} does not hold the job: {error}"
-        ) from None
 
 
 def _attempt(environ: Mapping[str, str]) -> int:

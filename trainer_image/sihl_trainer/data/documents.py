@@ -58,7 +58,8 @@ def read_entries(path: Path, limit: int = ANNOTATIONS_LIMIT) -> Iterator[Entry]:
     if size > limit:
         raise BadData(
             "DatasetFileTooLarge",
-            f"{path.name} has {human_bytes(size)}; at most {human_bytes(limit)} are read",
+            f"{path.name} has {human_bytes(size)}; at most {human_bytes(limit)} are read: leave "
+            "out what no head needs",
         )
     read = _read_json if path.suffix.lower() == ".json" else _read_yaml
     seen: set[str] = set()
@@ -164,11 +165,11 @@ class _YamlEvents:
             yield Entry(self.key(event), self.value(self.next(), depth=1), line)
         self.next()  # end of the document
         if not isinstance(event := self.next(), yaml.StreamEndEvent):
-            raise self.refused(event, "a second document; one file is one mapping")
+            raise self.refused(event, "a second document; join it to the first")
 
     def key(self, event: Any) -> str:
         if not isinstance(event, yaml.ScalarEvent):
-            raise self.refused(event, "a key must be a plain name")
+            raise self.refused(event, "a list or mapping as a key; write a plain name")
         self.refuse_references(event)
         return event.value
 
@@ -215,4 +216,5 @@ def _too_deep(path: Path) -> BadData:
 
 
 def _not_a_mapping(path: Path) -> BadData:
-    return BadData("DatasetMalformed", f"{path.name} must be a mapping (`key: value`), and is not")
+    example = '{"key": value}' if path.suffix.lower() == ".json" else "key: value"
+    return BadData("DatasetMalformed", f"{path.name} is no mapping: write it as `{example}`")

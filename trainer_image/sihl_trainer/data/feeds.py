@@ -144,7 +144,7 @@ def image_names(folder: Path) -> list[str]:
         return found
     raise BadData(
         "DatasetEmpty",
-        f"no images in {images}: {', '.join(IMAGE_SUFFIXES)} directly in it are read",
+        f"no images in {images}: add some ({', '.join(IMAGE_SUFFIXES)}), directly in it",
     )
 
 

@@ -124,10 +124,16 @@ def _orientation(image: Image.Image) -> int:
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise ValueError("its values are floating-point numbers; 8 or 16 bits are read")
-    if image.mode.startswith("I"):  # 16 bits, in whatever byte order, or 32 as older versions say
-        values = np.asarray(image).clip(0, 65535)
+    if image.mode.startswith("I"):  # 16 bits, in whatever byte order, or "I" for more, or signed
+        values = np.asarray(image)
+        least, most = int(values.min()), int(values.max())
+        if least < 0 or most > 65535:
+            raise ValueError(
+                f"its values go from {least} to {most}; 8 or 16 bits without sign are read"
+            )
         return Image.fromarray((values / 257).round().astype(np.uint8)).convert("RGB")
-    return image.convert("RGB")
+    image.load()
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _unreadable(path: Path, what: str) -> BadData:

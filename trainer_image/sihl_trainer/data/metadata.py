@@ -106,10 +106,16 @@ def _source(place: str, value: Value) -> PurePosixPath:
     for part in parts:
         if fault := fault_in_name(part):
             raise _fault(
-                place, f"`annotations: {value!r}` cannot be a path in the dataset: {fault}"
+                place,
+                f"`annotations: {value!r}` cannot be a path in the dataset: {fault}; write one "
+                "such as annotations.yaml",
             )
     if parts[0] == IMAGES or value in METADATA_NAMES:
-        raise _fault(place, f"`annotations: {value}` cannot be the metadata or lie in {IMAGES}/")
+        raise _fault(
+            place,
+            f"`annotations: {value}` cannot be the metadata or lie in {IMAGES}/: move them to a "
+            "file beside it",
+        )
     return PurePosixPath(*parts)
 
 

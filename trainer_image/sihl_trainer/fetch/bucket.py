@@ -92,7 +92,7 @@ def keys_from_environment(location: S3Location, environ: Mapping[str, str]) -> K
         raise BadConfig(
             "DatasetCredentialsMissing",
             f"Secret {location.credentials.secret_name} lacks {' and '.join(missing)}, which "
-            f"reading bucket {location.bucket} takes",
+            f"reading bucket {location.bucket} takes: add it",
         )
     refuse_impossible(values, location.credentials.secret_name, "DatasetCredentialsInvalid")
     return Keys(values["accessKeyId"], values["secretAccessKey"])
@@ -162,9 +162,29 @@ class Bucket:
                 sink(offset, memoryview(chunk))
                 offset += len(chunk)
             if offset != end:
-                raise Unavailable("DatasetUnavailable", f"{remote.key}: {self._where} cut it short")
+                raise Unavailable(
+                    "DatasetUnavailable",
+                    f"{self._where} sent {offset - start:,} of {end - start:,} bytes of "
+                    f"{remote.key}: check the store and the network to it",
+                )
 
         self._ask(f"read {remote.key}", read)
+
+    def lists_md5(self, remote: RemoteObject) -> bool:
+        """Whether an ETag that looks like an MD5 is the content's.
+
+        It is not where the bucket, or the object, is encrypted with keys of a key service or of
+        the caller's.
+
+        Raises:
+            BadConfig: Access is denied.
+            Changed: The object is gone.
+            Unavailable: The store did not answer.
+        """
+        query = {"Bucket": self.location.bucket, "Key": remote.key}
+        found = self._ask(f"read {remote.key}", lambda: self._client.head_object(**query))
+        by_the_store = found.get("ServerSideEncryption", "AES256") == "AES256"
+        return by_the_store and "SSECustomerAlgorithm" not in found
 
     def _stream(self, remote: RemoteObject, start: int, end: int) -> Iterator[Any]:
         if end == 0:
@@ -201,7 +221,11 @@ class Bucket:
                     "DatasetBucketNotFound",
                     f"there is no {self._where}: correct the dataset's bucket or endpoint",
                 )
-            return Unavailable("DatasetUnavailable", f"{self._where} answered {code} to {what}")
+            return Unavailable(
+                "DatasetUnavailable",
+                f"{self._where} answered {code} when asked to {what}: check the dataset's "
+                "endpoint and region, and that the store is well",
+            )
         if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
             return self._denied(what, type(error).__name__.removesuffix("Error"))
         if isinstance(error, exceptions.PreconditionError | FileNotFoundError):
@@ -230,17 +254,20 @@ class Bucket:
 def _changed(what: str) -> Changed:
     return Changed(
         "DatasetChanged",
-        f"the dataset changed while it was fetched (asked to {what}): it is fetched anew",
+        f"the dataset changed while it was fetched (asked to {what}): it is fetched anew; leave it "
+        "as it is meanwhile",
     )
 
 
 def _folder(prefix: str) -> str:
     path = prefix.strip("/")
-    if any(part in ("", ".", "..") for part in path.split("/")) and path:
-        raise BadConfig(
-            "DatasetPrefixInvalid",
-            f"the dataset's prefix {prefix!r} has a part that no folder can be called by",
-        )
+    for part in path.split("/") if path else ():
+        if part in ("", ".", ".."):
+            raise BadConfig(
+                "DatasetPrefixInvalid",
+                f"the dataset's prefix {prefix!r} has the part {part!r}, which no folder can be "
+                "called by: correct it to the path of a folder",
+            )
     return f"{path}/" if path else ""
 
 

@@ -8,13 +8,14 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sihl_api.runtime import DATASET_DIRECTORY, HTTP_PORT, Env, ExitCode, JobReference, Result
+from sihl_api.runtime import DATASET_DIRECTORY, HTTP_PORT, ExitCode, Result
 from sihl_api.trainingjob import Head, S3Location, TrainingJobSpec
 from sihl_api.units import human_bytes
 from sihl_trainer.data.documents import METADATA_LIMIT
 from sihl_trainer.data.feeds import choose_set
 from sihl_trainer.data.metadata import IMAGES, METADATA_NAMES, read_metadata
 from sihl_trainer.data.names import TRAIN, VALIDATION
+from sihl_trainer.environment import job_of
 from sihl_trainer.errors import BadConfig, TrainerError
 from sihl_trainer.fetch.bucket import PATIENCE, Bucket, keys_from_environment
 from sihl_trainer.fetch.check import check_images, open_to_check
@@ -50,7 +51,7 @@ def fetch_main(
     (signals or StopSignals()).hand_to(_stopped)
     progress = FetchProgress(split)
     try:
-        job = _job(os.environ)
+        job = job_of(os.environ)
         with ProgressServer(progress.report, progress.registry, port):
             fetch_split(job.spec, split, root, os.environ, progress, patience)
     except TrainerError as error:
@@ -59,7 +60,11 @@ def fetch_main(
         return int(error.exit_code)
     except Exception as error:
         log.exception("The fetch failed unexpectedly")
-        write_result(Result(reason="FetchCrashed", message=f"{type(error).__name__}: {error}"))
+        text = (
+            f"the fetch of the {split} dataset failed unexpectedly ({type(error).__name__}: "
+            f"{error}): report it, with the log of container fetch-{split}"
+        )
+        write_result(Result(reason="FetchCrashed", message=text))
         return int(ExitCode.CRASHED)
     write_result(Result(reason="DatasetFetched", message=progress.line()))
     return int(ExitCode.SUCCEEDED)
@@ -154,17 +159,10 @@ def _remove_stale(
 def _location(spec: TrainingJobSpec, split: str) -> S3Location:
     location = {TRAIN: spec.dataset.train, VALIDATION: spec.dataset.validation}.get(split)
     if location is None:
-        raise BadConfig("DatasetSplitUnknown", f"the job has no {split} dataset")
-    return location
-
-
-def _job(environ: Mapping[str, str]) -> JobReference:
-    try:
-        return JobReference.model_validate_json(environ.get(Env.JOB, ""))
-    except ValueError as error:
         raise BadConfig(
-            "JobUnreadable", f"the variable {Env.JOB} does not hold the job: {error}"
-        ) from None
+            "DatasetSplitUnknown", f"the job has no {split} dataset: give spec.dataset.{split}"
+        )
+    return location
 
 
 def _stopped(_: int) -> None:

@@ -51,14 +51,15 @@ def plan_metadata(top: Listing, place: str, limit: int) -> PlannedFile:
     """
     if not top.objects and not top.folders:
         raise BadData(
-            "DatasetEmpty", f"there is nothing in {place}: is the dataset's prefix right?"
+            "DatasetEmpty",
+            f"there is nothing in {place}: upload the dataset there, or correct its prefix",
         )
     name = metadata_name(top.objects, place)
     if top.objects[name].size > limit:
         raise BadData(
             "DatasetFileTooLarge",
             f"{place}{name} has {human_bytes(top.objects[name].size)}; at most "
-            f"{human_bytes(limit)} are read: are these annotations, not metadata?",
+            f"{human_bytes(limit)} are read: move annotations to a file of their own",
         )
     return _planned(top.objects[name], PurePosixPath(), name)
 
@@ -74,11 +75,11 @@ def plan_images(listing: Listing, place: str) -> list[PlannedFile]:
             raise _unwritable(f"{place}{IMAGES}/{name}/", f"{name!r} is no folder's name")
     images = {name: remote for name, remote in listing.objects.items() if is_image(name)}
     if not images:
-        others = f"; it has {len(listing.objects)} other files" if listing.objects else ""
+        others = f", which has {len(listing.objects)} other files" if listing.objects else ""
         raise BadData(
             "DatasetEmpty",
-            f"no images directly in {place}{IMAGES}/{others}: {', '.join(IMAGE_SUFFIXES)} are "
-            "read. Is the dataset's prefix right?",
+            f"no images directly in {place}{IMAGES}/{others}: add some "
+            f"({', '.join(IMAGE_SUFFIXES)}), or correct the dataset's prefix",
         )
     return [
         _planned(remote, PurePosixPath(IMAGES), name) for name, remote in sorted(images.items())
