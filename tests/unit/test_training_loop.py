@@ -22,7 +22,7 @@ from sihl_trainer.model.weights import sha256
 from sihl_trainer.training.channel import MetricsMessage, ProgressMessage
 from sihl_trainer.training.distributed import choose_device
 from sihl_trainer.training.loop import train
-from sihl_trainer.training.report import DivergedError, Meter
+from sihl_trainer.training.report import DivergedError, Meter, time_left
 from sihl_trainer.training.run import Run
 from tests.support.training import Times, multitask, multitask_job, prepared, same
 
@@ -261,6 +261,26 @@ def test_a_loss_is_told_as_its_mean_over_the_steps_that_had_annotated_images(
     told = [message.line.values for message in heard.of(MetricsMessage)]
     assert told[0] == pytest.approx({"boxes/box": 3, "pet/cross_entropy": 0.6, "loss": 3.6})
     assert told[1] == {"boxes/box": 2, "loss": 2}  # nothing was learnt of the other
+
+
+@pytest.mark.parametrize(
+    ("training", "done", "elapsed", "left"),
+    [
+        ({"maxSteps": 100, "validations": 10}, 55, 55, 45 * 2 + 5 * 60),
+        ({"maxSteps": 100, "validations": 10}, 60, 60, 40 * 2 + 4 * 60),
+        ({"maxSteps": 100, "validations": 1}, 99, 99, 2 + 60),
+        ({"maxSteps": 100, "validations": 10}, 100, 100, 0),
+        ({"maxSteps": 100, "validations": 1, "maxDuration": "60s"}, 10, 20, 40 + 60),
+        ({"maxSteps": 100, "validations": 1, "maxDuration": "60s"}, 10, 61, 0),
+    ],
+)
+def test_the_time_that_is_left_is_that_of_steps_and_validations(
+    monkeypatch: pytest.MonkeyPatch, dataset: Path, tmp_path: Path,
+    training: Any, done: int, elapsed: float, left: float,
+) -> None:  # fmt: skip
+    run, _ = prepared(monkeypatch, multitask_job(training), dataset, tmp_path)
+    run.state.step, run.state.elapsed = done, elapsed
+    assert time_left(run, step_seconds=2, validation_seconds=60) == left
 
 
 def test_when_max_duration_is_over_the_run_ends_well_and_validates(

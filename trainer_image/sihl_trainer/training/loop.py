@@ -127,7 +127,7 @@ def take_steps(run: Run) -> bool:
                 if not validate(run):
                     return stop(run)
                 pace.resume()
-                meter.restart()
+                meter.validated()
         meter.report()
     return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,7 @@ from sihl_api.units import seconds
 from sihl_trainer.errors import TrainerError
 from sihl_trainer.training.channel import MetricsMessage, ProgressMessage
 from sihl_trainer.training.run import Run
+from sihl_trainer.training.schedule import validations_due
 
 REPORT_SECONDS = 1.0
 _NEVER = 2**62
@@ -36,6 +38,7 @@ class Meter:
         self._run = run
         self._names: list[str] = []
         self._rate: float | None = None
+        self._validation = 0.0  # what one takes, once it is known
         self.restart()
 
     def restart(self) -> None:
@@ -45,6 +48,11 @@ class Meter:
         self._steps = 0
         self._annotated: Counter[str] = Counter()
         self._since = self._run.clock()
+
+    def validated(self) -> None:
+        """Go on after a validation, before which there was a report."""
+        self._validation = self._run.clock() - self._since
+        self.restart()
 
     def add(self, losses: dict[str, Tensor], annotated: set[str]) -> None:
         """Count a step's losses; report if the last time is long enough ago.
@@ -102,7 +110,9 @@ class Meter:
             weights = {head.name: head.loss_weight for head in run.spec.model.heads}
             values["loss"] = sum(weights[head_of(n)] * v for n, v in values.items())
             run.send(MetricsMessage(line=line(run.state.step, "train", values)))
-            tell(run, "Training", self._rate, time_left(run, passed / self._steps))
+            tell(
+                run, "Training", self._rate, time_left(run, passed / self._steps, self._validation)
+            )
         self.restart()
 
 
@@ -111,13 +121,17 @@ def head_of(loss: str) -> str:
     return loss.split("/")[0]
 
 
-def time_left(run: Run, step_seconds: float) -> float:
-    """Seconds of learning to the end, at the pace of so many a step."""
+def time_left(run: Run, step_seconds: float, validation_seconds: float) -> float:
+    """Seconds to the end, at the pace of so many a step and so many a validation."""
     settings, state = run.spec.training, run.state
-    left = (settings.max_steps - state.step) * step_seconds
-    if settings.max_duration:
-        left = min(left, seconds(settings.max_duration) - state.elapsed)
-    return max(0.0, left)
+    steps: float = settings.max_steps - state.step
+    if settings.max_duration:  # of learning: validations come on top
+        steps = min(steps, (seconds(settings.max_duration) - state.elapsed) / step_seconds)
+    if steps <= 0:
+        return 0.0
+    end = state.step + math.ceil(steps)
+    due = validations_due(state.step, end, settings.max_steps, settings.validations)
+    return steps * step_seconds + max(1, due) * validation_seconds  # the end has one in any case
 
 
 def tell(run: Run, stage: Any, rate: float | None = None, remaining: float | None = None) -> None:

@@ -39,7 +39,9 @@ def _cosine(start: float, end: float, part: float) -> float:
 
 def validation_due(step: int, max_steps: int, validations: int) -> bool:
     """Whether a validation follows that many done steps: evenly spread, the last at the end."""
-    if step <= 0:
-        return False
-    done = step * validations // max_steps
-    return done > (step - 1) * validations // max_steps
+    return step > 0 and validations_due(step - 1, step, max_steps, validations) > 0
+
+
+def validations_due(start: int, end: int, max_steps: int, validations: int) -> int:
+    """How many follow the steps after `start`, up to and with `end`."""
+    return end * validations // max_steps - start * validations // max_steps
