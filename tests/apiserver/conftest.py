@@ -53,3 +53,9 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield path
     finally:
         local_cluster("down", "--state", str(state))
+
+
+@pytest.fixture(scope="session")
+def api(kubeconfig: Path) -> client.ApiClient:
+    """An administrator's client."""
+    return config.new_client_from_config(str(kubeconfig))

@@ -11,24 +11,19 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kubernetes import client, config
+from kubernetes import client
 from prometheus_client.parser import text_string_to_metric_families
 
 from sihl_api.runtime import ExitCode, Result
 from sihl_api.trainingjob import CheckpointStatus
 from sihl_operator.views import rfc3339
-from tests.apiserver.test_operator import Process, Team
 from tests.support.kubelet import HandKubelet
+from tests.support.operators import Process, Team, leading, new_team
 from tests.support.proxy import Faults, proxied
 from tests.support.waiting import eventually
 
 QUEUE = "measured"
 Samples = dict[tuple[str, ...], float]
-
-
-@pytest.fixture(scope="module")
-def api(kubeconfig: Path) -> client.ApiClient:
-    return config.new_client_from_config(str(kubeconfig))
 
 
 @pytest.fixture(scope="module")
@@ -39,24 +34,14 @@ def kubelet(api: client.ApiClient) -> Iterator[HandKubelet]:
 
 @pytest.fixture
 def team(api: client.ApiClient) -> Iterator[Team]:
-    core = client.CoreV1Api(api)
-    team = Team(
-        api, core.create_namespace({"metadata": {"generateName": "metrics-"}}).metadata.name
-    )
-    eventually(lambda: core.list_namespaced_service_account(team.namespace).items, 60, 0.1)
-    yield team
-    team.clear()
+    with new_team(api, "metrics") as team:
+        yield team
 
 
 @pytest.fixture
 def operator(kubeconfig: Path, tmp_path: Path) -> Iterator[Process]:
-    process = Process("measured", kubeconfig, tmp_path / "log")
-    try:
-        process.wait_until_it_leads()
+    with leading("measured", kubeconfig, tmp_path / "log") as process:
         yield process
-    finally:
-        code = process.end()
-    assert code == 0, process.log.read_text()[-3000:]
 
 
 def samples(operator: Process) -> Samples:

@@ -5,13 +5,8 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-import os
-import re
 import signal
-import subprocess
-import sys
 import threading
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -25,7 +20,7 @@ from kubernetes.client.exceptions import ApiException
 
 from local_cluster.control_plane import free_port
 from sihl_api.runtime import ExitCode, Result
-from sihl_api.trainingjob import GROUP, PLURAL, VERSION, CheckpointStatus, ModelStatus
+from sihl_api.trainingjob import CheckpointStatus
 from sihl_operator.kube import (
     AlreadyExistsError,
     ApiError,
@@ -37,83 +32,11 @@ from sihl_operator.kube import (
 from tests.support import mortal
 from tests.support.kubelet import HandKubelet
 from tests.support.objects import SPEC
+from tests.support.operators import MODEL, Process, Team, leading, new_team
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
-MODEL = ModelStatus(uri="s3://b/model", checksum="0" * 64)
 SAVED = CheckpointStatus(step=7, uri="s3://b/c/7", saved_at="2027-01-15T08:00:00Z")
-
-
-class Process:
-    """One replica of the operator."""
-
-    def __init__(
-        self, identity: str, kubeconfig: Path, log: Path, module: str = "sihl_operator.main",
-        **environ: str,
-    ) -> None:  # fmt: skip
-        self.metrics_port, self.liveness_port = free_port(), free_port()
-        self.log = log
-        given = {
-            "KUBECONFIG": str(kubeconfig),
-            "SIHL_OPERATOR_IDENTITY": identity,
-            "SIHL_OPERATOR_METRICS_PORT": str(self.metrics_port),
-            "SIHL_OPERATOR_LIVENESS_PORT": str(self.liveness_port),
-            "SIHL_OPERATOR_LEASE_DURATION": "4s",
-            "SIHL_OPERATOR_LEASE_RENEWAL": "1s",
-            "SIHL_OPERATOR_RETRY_BACKOFF": "1s",
-            "SIHL_OPERATOR_LOST_NODE_TIMEOUT": "2s",
-        }
-        with log.open("ab") as file:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", module],
-                env={**os.environ, **given, **environ}, stdout=file, stderr=file, cwd=ROOT,
-            )  # fmt: skip
-
-    def get(self, port: int, path: str) -> str:
-        """The body of an answer; empty where there is none, or a bad one."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
-                body: bytes = answer.read()
-                return body.decode()
-        except OSError:
-            return ""
-
-    def wait_until_it_leads(self) -> None:
-        eventually(self.leads, 60, 0.1)
-
-    def leads(self) -> bool:
-        assert self._process.poll() is None, self.log.read_text()
-        return "sihl_operator_leader 1.0" in self.get(self.metrics_port, "/metrics")
-
-    def ready(self) -> bool:
-        return self.get(self.metrics_port, "/readyz") == "ok"
-
-    def alive(self) -> bool:
-        return "ok" in self.get(self.liveness_port, "/healthz")
-
-    def writes(self) -> int:
-        """Writes that it tried, without those of the lease."""
-        text = self.get(self.metrics_port, "/metrics")
-        found = re.findall(r"^sihl_operator_api_writes_total\{(.*)\} (\S+)$", text, re.M)
-        return sum(int(float(count)) for labels, count in found if "leases" not in labels)
-
-    def signal(self, number: int) -> None:
-        self._process.send_signal(number)
-
-    def ended(self) -> int | None:
-        """Its exit status, if it has one."""
-        return self._process.poll()
-
-    def end(self) -> int:
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGCONT)
-            self._process.terminate()
-        return self._process.wait(60)
-
-
-@pytest.fixture(scope="module")
-def api(kubeconfig: Path) -> client.ApiClient:
-    return config.new_client_from_config(str(kubeconfig))
 
 
 @pytest.fixture(scope="module")
@@ -122,146 +45,16 @@ def kubelet(api: client.ApiClient) -> Iterator[HandKubelet]:
         yield kubelet
 
 
-class Team:
-    """A namespace, and what its users and the test see and do in it."""
-
-    def __init__(self, api: client.ApiClient, namespace: str) -> None:
-        self.namespace = namespace
-        self.patience = 60.0
-        self.core = client.CoreV1Api(api)
-        self._custom = client.CustomObjectsApi(api)
-        self._where = (GROUP, VERSION, namespace, PLURAL)
-
-    def submit(
-        self, name: str, annotations: dict[str, str] | None = None, **spec: Any
-    ) -> dict[str, Any]:
-        job = {
-            "apiVersion": f"{GROUP}/{VERSION}",
-            "kind": "TrainingJob",
-            "metadata": {"name": name, "annotations": annotations or {}},
-            "spec": {**SPEC, **spec},
-        }
-        created: dict[str, Any] = self._custom.create_namespaced_custom_object(*self._where, job)
-        return created
-
-    def probe(self, spec: dict[str, Any]) -> str:
-        """Whether the API server would take a job of this spec."""
-        job = {
-            "apiVersion": f"{GROUP}/{VERSION}",
-            "kind": "TrainingJob",
-            "metadata": {"name": "probe"},
-            "spec": spec,
-        }
-        try:
-            self._custom.create_namespaced_custom_object(*self._where, job, dry_run="All")
-        except ApiException as error:
-            if error.status != 422:
-                raise
-            return "refused"
-        return "accepted"
-
-    def change(self, name: str, **spec: Any) -> None:
-        self._custom.patch_namespaced_custom_object(*self._where, name, {"spec": spec})
-
-    def set_status(self, name: str, status: dict[str, Any]) -> None:
-        self._custom.patch_namespaced_custom_object_status(*self._where, name, {"status": status})
-
-    def delete(self, name: str) -> None:
-        self._custom.delete_namespaced_custom_object(*self._where, name)
-
-    def job(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = self._custom.get_namespaced_custom_object(*self._where, name)
-        return found
-
-    def status(self, name: str) -> dict[str, Any]:
-        return self.job(name).get("status") or {}
-
-    def phase(self, name: str, *phases: str) -> dict[str, Any]:
-        """The job's status as soon as it is in one of the phases."""
-
-        def there() -> dict[str, Any] | None:
-            status = self.status(name)
-            return status if status.get("phase") in phases else None
-
-        try:
-            return eventually(there, self.patience, 0.05)
-        except AssertionError:
-            raise AssertionError(
-                f"{name} is not {phases}: {json.dumps(self.status(name))}"
-            ) from None
-
-    def told(self, name: str, kind: str, reason: str) -> dict[str, Any]:
-        """A condition of a job as soon as it has the reason."""
-
-        def there() -> dict[str, Any] | None:
-            conditions = self.status(name).get("conditions", [])
-            found = [c for c in conditions if (c["type"], c["reason"]) == (kind, reason)]
-            return found[0] if found else None
-
-        return eventually(there, 60, 0.05)
-
-    def pod(self, queue: str = "cells", job: str = "", attempt: int | None = 1) -> Any:
-        """A queue's pod, scheduled, as soon as it serves the job; attempt None: any."""
-
-        def there() -> Any:
-            pod = self.pod_now(queue)
-            if pod is None or not pod.spec.node_name:
-                return None
-            labels = pod.metadata.labels
-            serves = not job or labels["sihl.ai/job"] == job
-            right = attempt in (None, int(labels["sihl.ai/attempt"]))
-            return pod if serves and right else None
-
-        try:
-            return eventually(there, self.patience, 0.05)
-        except AssertionError:
-            found = self.pod_now(queue)
-            raise AssertionError(f"no such pod, but {found and found.metadata.labels}") from None
-
-    def pod_now(self, queue: str = "cells") -> Any:
-        try:
-            return self.core.read_namespaced_pod(f"{queue}-runner", self.namespace)
-        except ApiException as error:
-            if error.status == 404:
-                return None
-            raise
-
-    def leaving(self, queue: str = "cells") -> Any:
-        """A queue's pod as soon as it is asked to end."""
-
-        def there() -> Any:
-            pod = self.pod_now(queue)
-            return pod if pod is not None and pod.metadata.deletion_timestamp else None
-
-        return eventually(there, self.patience, 0.05)
-
-    def clear(self) -> None:
-        for job in self._custom.list_namespaced_custom_object(*self._where)["items"]:
-            self.delete(job["metadata"]["name"])
-        self.core.delete_collection_namespaced_pod(self.namespace, grace_period_seconds=0)
-
-
 @pytest.fixture
-def team(
-    api: client.ApiClient, kubelet: HandKubelet, request: pytest.FixtureRequest
-) -> Iterator[Team]:
-    core = client.CoreV1Api(api)
-    namespace = core.create_namespace({"metadata": {"generateName": "team-"}}).metadata.name
-    team = Team(api, namespace)
-    eventually(lambda: core.list_namespaced_service_account(namespace).items, 60, 0.1)
-    yield team
-    team.clear()
+def team(api: client.ApiClient, kubelet: HandKubelet) -> Iterator[Team]:
+    with new_team(api, "team") as team:
+        yield team
 
 
 @pytest.fixture(scope="module")
 def operator(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    process = Process("operator", kubeconfig, tmp_path_factory.mktemp("operator") / "log")
-    try:
-        process.wait_until_it_leads()
+    with leading("operator", kubeconfig, tmp_path_factory.mktemp("operator") / "log") as process:
         yield process
-    finally:
-        code = process.end()
-    assert code == 0, process.log.read_text()[-3000:]
 
 
 # --- one operator ----------------------------------------------------------------------------

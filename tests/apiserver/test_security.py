@@ -25,9 +25,9 @@ from sihl_operator.pod import render_pod
 from sihl_operator.settings import Settings
 from sihl_operator.views import JobView
 from sihl_operator.world import World
-from tests.apiserver.test_operator import Process
 from tests.support.chart import render
 from tests.support.kubelet import HandKubelet
+from tests.support.operators import Process
 from tests.support.waiting import eventually
 
 SYSTEM, TEAM, OTHERS = "security-system", "security-team", "security-others"

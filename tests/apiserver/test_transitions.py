@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kubernetes import client, config
+from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from sihl_api.trainingjob import API_VERSION, GROUP, KIND, PLURAL, VERSION, TrainingJobSpec
 from sihl_api.units import seconds
-from tests.apiserver.test_operator import Process
 from tests.support.kubelet import HandKubelet
+from tests.support.operators import Process
 from tests.support.specs import Spec, Specs
 from tests.support.waiting import eventually
 
@@ -115,11 +115,6 @@ class Namespace:
     def clear(self) -> None:
         self._custom.delete_collection_namespaced_custom_object(*self._where)
         self._core.delete_collection_namespaced_pod(self.name, grace_period_seconds=0)
-
-
-@pytest.fixture(scope="module")
-def api(kubeconfig: Path) -> client.ApiClient:
-    return config.new_client_from_config(str(kubeconfig))
 
 
 @pytest.fixture(scope="module")

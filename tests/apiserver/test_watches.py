@@ -16,8 +16,8 @@ from sihl_api.runtime import Result
 from sihl_operator.kube import GoneError, KubeApi
 from sihl_operator.reflector import Reflector
 from sihl_operator.world import World
-from tests.apiserver.test_operator import MODEL, Process, Team
 from tests.support.kubelet import HandKubelet
+from tests.support.operators import MODEL, Process, Team
 from tests.support.proxy import Faults, proxied
 from tests.support.waiting import eventually
 
