@@ -38,6 +38,8 @@ class Room:
 
     nodes: Mapping[str, NodeView]
     used: dict[str, Resources]
+    others: Decimal = _NONE
+    """GPUs that other people's pods hold: nobody here knows for how long."""
 
     def place(self, demand: Demand) -> str | None:
         """Take room on a node, the one that is left with the least; None where there is none."""
@@ -63,12 +65,17 @@ class Room:
         for name, amount in requests.items():
             used[name] = used.get(name, _NONE) + amount
 
-    def reserve(self, demand: Demand) -> None:
-        """Give away no room, this round, of one node that a demand without room waits for."""
+    def reserve(self, demand: Demand) -> bool:
+        """Give away no room, this round, of one node that a demand without room waits for.
+
+        Returns:
+            Whether there is such a node.
+        """
         suitable = [n for n in could_hold(self.nodes.values(), demand) if admits(n, demand)]
         if suitable:
             emptiest = max(suitable, key=lambda node: (self._left(node, demand), node.name))
             self.take(emptiest.name, demand.requests)
+        return bool(suitable)
 
     def lacking(self, nodes: Iterable[NodeView], demand: Demand) -> list[set[str]]:
         """What each of these nodes has too little left of; one that takes no pods is left out."""

@@ -11,6 +11,7 @@ import heapq
 import logging
 import math
 from collections.abc import Callable, Collection, Coroutine
+from decimal import Decimal
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -227,14 +228,17 @@ class Controller:
     def _verdicts(self, heads: Collection[JobView], now: float) -> dict[Key, Verdict]:
         if not heads:
             return {}
-        room = Room(self.world.nodes, self.world.used())
+        settings, others = self._settings, Decimal(0)
+        if settings.autoscaler_max_gpus:
+            others = self.world.held_by_others(settings.gpu_resource)
+        room = Room(self.world.nodes, self.world.used(), others)
         for key in sorted({*self.world.queues.active(), *self._starting}):
             job = self.world.jobs.get(key)
             if job and self.world.pod_of(job) is None:
-                room.promise(demand(job, self._settings))  # promised room is taken room
+                room.promise(demand(job, settings))  # promised room is taken room
         for key in sorted(self.world.unbound):
             room.promise(self.world.unbound[key])
-        verdicts = admit(heads, room, lambda job: demand(job, self._settings), now, self._settings)
+        verdicts = admit(heads, room, lambda job: demand(job, settings), now, settings)
         for verdict in verdicts:
             job = verdict.job
             if not verdict.admitted or job.phase is not Phase.QUEUED:

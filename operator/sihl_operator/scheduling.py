@@ -34,15 +34,31 @@ def admit(
 ) -> list[Verdict]:
     """Which of the free queues' heads start now; those who wait longest are asked first."""
     verdicts = []
+    kept = Decimal(0)  # of the autoscaler's maximum, for who waited long and needs a node to come
     for job in sorted(heads, key=lambda job: (-job.priority, job.created, job.key)):
         wanted = demand(job)
-        if room.place(wanted) is not None or _autoscaled(wanted, room, settings):
+        asked = wanted.requests.get(settings.gpu_resource, Decimal(0))
+        if asked and kept and not _within(kept + asked, room, settings):
+            verdicts.append(Verdict(job, False, *_overtaking(kept, settings)))
+        elif room.place(wanted) is not None or _autoscaled(wanted, room, settings):
             verdicts.append(Verdict(job, True))
         else:
             verdicts.append(Verdict(job, False, *_why(wanted, room, settings)))
-            if now - job.created >= settings.reserve_after:
-                room.reserve(wanted)
+            waited = now - job.created >= settings.reserve_after
+            # Who has to wait for other people's pods may wait for ever: nobody waits with it.
+            if waited and not room.reserve(wanted) and asked:
+                possible = room.others + asked <= settings.autoscaler_max_gpus
+                kept += asked if possible else 0
     return verdicts
+
+
+def _overtaking(kept: Decimal, settings: Settings) -> tuple[str, str]:
+    """Reason and message of why a demand that has room is kept waiting."""
+    limit, name = settings.autoscaler_max_gpus, settings.gpu_resource
+    return "WaitingForGPUs", (
+        f"An earlier job waits for {kept} of the {limit} {name} that nodes are added for "
+        f"({_SETTING}): the job starts when there is room for both."
+    )
 
 
 def _why(wanted: Demand, room: Room, settings: Settings) -> tuple[str, str]:
@@ -73,12 +89,16 @@ def _why(wanted: Demand, room: Room, settings: Settings) -> tuple[str, str]:
 
 def _autoscaled(wanted: Demand, room: Room, settings: Settings) -> bool:
     """Whether an autoscaler may add a node for the demand, within the configured maximum."""
-    limit, name = settings.autoscaler_max_gpus, settings.gpu_resource
-    asked = wanted.requests.get(name, Decimal(0))
-    if not limit or not asked or _taken(room.used, name) + asked > limit:
+    asked = wanted.requests.get(settings.gpu_resource, Decimal(0))
+    if not asked or not _within(asked, room, settings):
         return False
     room.take(TO_COME, wanted.requests)
     return True
+
+
+def _within(asked: Decimal, room: Room, settings: Settings) -> bool:
+    """Whether all GPUs together, these among them, are no more than the autoscaler may add."""
+    return _taken(room.used, settings.gpu_resource) + asked <= settings.autoscaler_max_gpus
 
 
 def _taken(used: Mapping[str, Mapping[str, Decimal]], name: str) -> Decimal:

@@ -96,6 +96,11 @@ class World:
         elif key[1].endswith("-runner"):
             (self._free_name if deleted else self.foreign.add)(key)
 
+    def held_by_others(self, resource: str) -> Decimal:
+        """How much of a resource pods hold that are not ours."""
+        theirs = (use.requests for key, use in self.usage.items() if key not in self.pods)
+        return sum((requests.get(resource, _NONE) for requests in theirs), _NONE)
+
     def _set_usage(self, key: Key, use: Usage | None) -> None:
         before = self.usage.get(key)
         if before == use:

@@ -86,6 +86,23 @@ def test_a_job_that_waited_long_for_a_whole_node_is_not_overtaken_for_ever() -> 
     assert [verdict.admitted for verdict in verdicts] == [False, False]
 
 
+def test_a_job_that_waited_long_for_a_node_to_come_is_not_overtaken_for_ever() -> None:
+    settings = Settings(autoscaler_max_gpus=8)
+    large, small = gpu_job("large", 8, created=0), gpu_job("small", 1, created=60)
+    nodes = {each.name: each for each in (node("a", 1), node("b", 1))}
+    taken = {"a": {GPU: Decimal(1)}}
+    waits, behind = admit([large, small], Room(nodes, dict(taken)), needs, NOW, settings)
+    assert (waits.admitted, behind.admitted) == (False, False)
+    assert behind.reason == "WaitingForGPUs"
+    assert "An earlier job waits for 8 of the 8 nvidia.com/gpu" in behind.message
+    # Without GPUs nobody is overtaken; and what never ends is not waited for by all.
+    without = gpu_job("none", 0, created=60)
+    assert admit([large, without], Room(nodes, dict(taken)), needs, NOW, settings)[1].admitted
+    for_ever = Room(nodes, dict(taken), others=Decimal(1))
+    assert admit([large, small], for_ever, needs, NOW, settings)[1].admitted
+    assert admit([large, small], Room(nodes, {}), needs, NOW, settings)[0].admitted
+
+
 def test_what_a_long_waiting_job_will_not_need_of_its_node_is_given_to_others() -> None:
     half_used = Room({"n": node("n", 2)}, {"n": {GPU: Decimal(1)}})
     large, none = gpu_job("large", 2, created=0), gpu_job("none", 0, created=60)

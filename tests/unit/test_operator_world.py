@@ -65,9 +65,11 @@ def test_every_pod_of_the_cluster_counts_until_it_has_ended() -> None:
     other["metadata"] |= {"name": "other", "labels": {}}
     seen.saw_pod(other)
     assert seen.used()["node-1"]["cpu"] == 2
+    assert seen.held_by_others("cpu") == 1
     other["status"]["phase"], other["metadata"]["resourceVersion"] = "Succeeded", "4"
     seen.saw_pod(other)
     assert seen.used()["node-1"]["cpu"] == 1
+    assert seen.held_by_others("cpu") == 0
 
 
 def test_a_waiting_job_follows_its_annotation_and_an_active_one_does_not() -> None:
