@@ -43,7 +43,7 @@ BUGS = (
     Bug("queue-free-while-admitting", "controller",
         "if queue.active or key in self._starting.values():", "if queue.active:"),
     Bug("capacity-counted-late", "controller",
-        "room.promise(demand(job, self._settings))  # promised room is taken room", "pass"),
+        "room.promise(demand(job, settings))  # promised room is taken room", "pass"),
     Bug("write-without-compare-and-swap", "controller",
         "job.namespace, job.name, job.resource_version, patch",
         "job.namespace, job.name, (await self._api.get_job(*job.key))['metadata']"
