@@ -24,7 +24,8 @@ DETECT: Job = {
 class Case:
     """One fault, and what its condition must say: the thing at fault, then the remedy.
 
-    `IMAGE` stands for the name of the first image, in files' names and contents too.
+    `IMAGE` stands for the name of the first image, in files' names and contents too; `OTHER`, in
+    contents, for that of the second.
     """
 
     reason: str
@@ -98,7 +99,7 @@ CASES: dict[str, Case] = {
         files={
             "metadata.yaml": b"task: object detection\ncategories: [one]\n"
             b"annotations: boxes.yaml\n",
-            "boxes.yaml": b"IMAGE: [{category: one, bbox: [1, 1, 900, 10]}]\n",
+            "boxes.yaml": b"IMAGE: [{category: one, bbox: [1, 1, 900, 10]}]\nOTHER: []\n",
         },
     ),
     "truncated-jpeg": Case(
@@ -145,10 +146,10 @@ CASES: dict[str, Case] = {
 }  # fmt: skip
 
 
-def first_image(harness: Harness) -> str:
-    """The name of the small dataset's first image."""
+def first_images(harness: Harness) -> list[str]:
+    """The names of the small dataset's first two images."""
     folder = "datasets/few/images/"
-    return min(harness.store.keys(folder)).removeprefix(folder)
+    return [key.removeprefix(folder) for key in sorted(harness.store.keys(folder))[:2]]
 
 
 def prepared(harness: Harness, name: str, case: Case) -> str:
@@ -158,9 +159,10 @@ def prepared(harness: Harness, name: str, case: Case) -> str:
     store, prefix = harness.store, f"datasets/{name}"
     keys = [key for key in store.keys("datasets/few/") if key.count("/") <= 3]
     files = {key.removeprefix("datasets/few/"): key for key in keys}
-    image = first_image(harness)
+    image, other = first_images(harness)
     changes = {
-        path.replace("IMAGE", image): data and data.replace(b"IMAGE", image.encode())
+        path.replace("IMAGE", image): data
+        and data.replace(b"IMAGE", image.encode()).replace(b"OTHER", other.encode())
         for path, data in case.files.items()
     }
     for path, key in files.items():
@@ -202,7 +204,7 @@ def submitted(harness: Harness, elsewhere: str) -> dict[str, Case]:
 def test_the_condition_names_what_is_wrong_and_what_to_do_and_no_retry_is_wasted(
     harness: Harness, submitted: dict[str, Case], name: str
 ) -> None:
-    case, image = submitted[name], first_image(harness)
+    case, image = submitted[name], first_images(harness)[0]
 
     def told() -> dict[str, Any] | None:
         status = harness.status(name)
