@@ -312,10 +312,12 @@ class Controller:
             return
         if job.retry_after > now:
             reason = _as_told(job) or reason
-        creating = (job.uid, job.attempt) in self._creating
-        moment = Moment(now, self._settings, position, reason, creating)
+        attempt, pod = (job.uid, job.attempt), self.world.pod_of(job)
+        if pod is not None:  # created, whatever the answer was: never again under this number
+            self._creating.discard(attempt)
+        moment = Moment(now, self._settings, position, reason, attempt in self._creating)
         try:
-            decision = decide(job, self.world.pod_of(job), moment)
+            decision = decide(job, pod, moment)
         except Exception:  # one user's job must not hold up all others
             log.exception("%s/%s: cannot be decided on; trying again", *job.key)
             self._spawn(job, self._rest(job.key))
@@ -484,7 +486,8 @@ class Controller:
         try:
             job = await self._write(job, say.starting(job, self._clock()))
         finally:
-            self._starting.pop(job.key, None)
+            # Asked whatever became of the job: one that was deleted meanwhile asks for nobody.
+            self.world.dirty_queues.add(self._starting.pop(job.key))
         self._creating.add((job.uid, job.attempt))
         await self._create(job)
 
