@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -37,7 +37,7 @@ def admit(
     kept = Decimal(0)  # of the autoscaler's maximum, for who waited long and needs a node to come
     for job in sorted(heads, key=lambda job: (-job.priority, job.created, job.key)):
         wanted = demand(job)
-        asked = wanted.requests.get(settings.gpu_resource, Decimal(0))
+        asked = _asked(wanted, settings)
         if asked and kept and not _within(kept + asked, room, settings):
             verdicts.append(Verdict(job, False, *_overtaking(kept, settings)))
         elif room.place(wanted) is not None or _autoscaled(wanted, room, settings):
@@ -65,7 +65,7 @@ def _why(wanted: Demand, room: Room, settings: Settings) -> tuple[str, str]:
     """Reason and message of why a demand has no room."""
     nodes, name = room.nodes.values(), settings.gpu_resource
     holding, limit = could_hold(nodes, wanted), settings.autoscaler_max_gpus
-    asked = wanted.requests.get(name, Decimal(0))
+    asked = _asked(wanted, settings)
     most = f"nodes are added for at most {limit} {name} in all ({_SETTING})"
     if not holding and not 0 < asked <= limit:
         text = shortage(nodes, wanted)
@@ -89,7 +89,7 @@ def _why(wanted: Demand, room: Room, settings: Settings) -> tuple[str, str]:
 
 def _autoscaled(wanted: Demand, room: Room, settings: Settings) -> bool:
     """Whether an autoscaler may add a node for the demand, within the configured maximum."""
-    asked = wanted.requests.get(settings.gpu_resource, Decimal(0))
+    asked = _asked(wanted, settings)
     if not asked or not _within(asked, room, settings):
         return False
     room.take(TO_COME, wanted.requests)
@@ -98,8 +98,10 @@ def _autoscaled(wanted: Demand, room: Room, settings: Settings) -> bool:
 
 def _within(asked: Decimal, room: Room, settings: Settings) -> bool:
     """Whether all GPUs together, these among them, are no more than the autoscaler may add."""
-    return _taken(room.used, settings.gpu_resource) + asked <= settings.autoscaler_max_gpus
+    taken = (node.get(settings.gpu_resource, Decimal(0)) for node in room.used.values())
+    return sum(taken, asked) <= settings.autoscaler_max_gpus
 
 
-def _taken(used: Mapping[str, Mapping[str, Decimal]], name: str) -> Decimal:
-    return sum((node.get(name, Decimal(0)) for node in used.values()), Decimal(0))
+def _asked(wanted: Demand, settings: Settings) -> Decimal:
+    """GPUs that a demand needs."""
+    return wanted.requests.get(settings.gpu_resource, Decimal(0))

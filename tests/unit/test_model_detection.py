@@ -12,7 +12,13 @@ from torchvision.ops import box_iou
 from sihl_api.record import HeadConfig
 from sihl_trainer.data.targets import BoxesTarget
 from sihl_trainer.model.heads import assignment
-from sihl_trainer.model.heads.assignment import TOP_K, Assignment, assign, pairwise_iou
+from sihl_trainer.model.heads.assignment import (
+    TOP_K,
+    Assignment,
+    Objects,
+    assign,
+    pairwise_iou,
+)
 from sihl_trainer.model.heads.object_detection import BoxesPrediction, ObjectDetection, _suppressed
 
 NOTHING = BoxesTarget(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
@@ -45,7 +51,7 @@ def assigned(truth: Tensor, seed: int, padding: int = 0, categories: int = 3) ->
     count = len(truth)
     category = torch.randint(0, categories, (1, count + padding), generator=generator)
     padded = torch.cat((truth, torch.zeros(padding, 4)))[None]
-    return assign(scores, boxes, points, padded, category, [count])
+    return assign(scores, boxes, points, Objects(padded, category, [count]))
 
 
 @given(boxes_strategy(5), boxes_strategy(5))
@@ -88,7 +94,7 @@ def test_the_best_aligned_point_learns_its_overlap_and_others_less() -> None:
     boxes = truth[0].expand(16, 4).clone()
     boxes[:, 2] += torch.arange(16.0)  # the further on, the worse
     scores = torch.full((1, 16, 2), 0.5)
-    result = assign(scores, boxes[None], points, truth, torch.tensor([[1]]), [1])
+    result = assign(scores, boxes[None], points, Objects(truth, torch.tensor([[1]]), [1]))
     learning = result.weight[0].nonzero().flatten().tolist()
     # Points at 12 and 20 pixels lie inside; 4 and 28 are its very border.
     assert learning == [5, 6, 9, 10]
@@ -111,7 +117,8 @@ def test_a_dense_image_is_assigned_some_objects_at_a_time_and_as_if_all_at_once(
     corner = 60 * torch.rand(4, 30, 2, generator=generator)
     truth = torch.cat((corner, corner + 1 + 30 * torch.rand(4, 30, 2, generator=generator)), 2)
     category = torch.randint(0, 3, (4, 30), generator=generator)
-    whole = assign(scores, boxes, points, truth, category, counts)
+    shown = Objects(truth, category, counts)
+    whole = assign(scores, boxes, points, shown)
     compared: list[int] = []
 
     def counted(one: Tensor, other: Tensor) -> Tensor:
@@ -121,7 +128,7 @@ def test_a_dense_image_is_assigned_some_objects_at_a_time_and_as_if_all_at_once(
 
     monkeypatch.setattr(assignment, "_PAIRS", pairs)
     monkeypatch.setattr(assignment, "pairwise_iou", counted)
-    parts = assign(scores, boxes, points, truth, category, counts)
+    parts = assign(scores, boxes, points, shown)
     assert max(compared) <= max(pairs, 4 * 64)  # at least one object of each image
     torch.testing.assert_close(parts.scores, whole.scores)
     torch.testing.assert_close(parts.weight, whole.weight)
@@ -207,11 +214,11 @@ def test_images_of_a_batch_are_assigned_each_by_itself() -> None:
     truth[0], truth[1, 0] = some.boxes, one.boxes[0]
     category = torch.zeros(3, 2, dtype=torch.int64)
     category[0], category[1, 0] = some.categories, 1
-    together = assign(logits.sigmoid(), boxes, points, truth, category, [2, 1, 0])
+    together = assign(logits.sigmoid(), boxes, points, Objects(truth, category, [2, 1, 0]))
     for row, target in ((0, some), (1, one), (2, NOTHING)):
         single = assign(
-            logits[row : row + 1].sigmoid(), boxes[row : row + 1], points, target.boxes[None],
-            target.categories[None], [len(target.boxes)],
+            logits[row : row + 1].sigmoid(), boxes[row : row + 1], points,
+            Objects(target.boxes[None], target.categories[None], [len(target.boxes)]),
         )  # fmt: skip
         torch.testing.assert_close(single.scores[0], together.scores[row])
         learning = single.weight[0] > 0

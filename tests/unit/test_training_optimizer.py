@@ -109,8 +109,7 @@ def moved(
 
 def one_step(run: Run) -> dict[str, Tensor]:
     """The losses of the first step."""
-    weights = {head.name: head.loss_weight for head in run.spec.model.heads}
-    module = LossModule(run.model, weights, run.ranks)
+    module = LossModule(run.model, run.loss_weights, run.ranks)
     with closing(batches(run.data.train, run.spec, 0, 0, 1, 0)) as source:  # type: ignore[type-var]  # a generator, which can be closed
         return step(run, module.train(), next(source))
 

@@ -46,16 +46,12 @@ def local_dataset(
         progress = FetchProgress(split)
         with line.watching(progress.report):
             if given is not None:
-                _check_split(spec, split, given, progress)
+                # What is there already is held to the same as what is fetched.
+                check_images(open_to_check(spec, split, given), progress)
             else:
                 into.mkdir(parents=True, exist_ok=True)
                 fetch_split(spec, split, into, _with_keys(location, environ), progress)
     return given or into
-
-
-def _check_split(spec: TrainingJobSpec, split: str, root: Path, progress: FetchProgress) -> None:
-    """Hold a dataset that is there already to what a fetched one is held to."""
-    check_images(open_to_check(spec, split, root), progress)
 
 
 def _with_keys(location: S3Location, environ: Mapping[str, str]) -> Mapping[str, str]:

@@ -101,7 +101,7 @@ def _read_json(path: Path) -> Iterator[Entry]:
             "DatasetMalformed", f"{path.name} is not valid JSON ({error}): save it as UTF-8 text"
         ) from None
     if not isinstance(document, _Pairs):
-        raise _not_a_mapping(path)
+        raise _not_a_mapping(path, '{"key": value}')
     for key, value in document:
         yield Entry(key, _unpaired(path, value))
 
@@ -159,7 +159,7 @@ class _YamlEvents:
         if not isinstance(self.next(), yaml.DocumentStartEvent) or not isinstance(
             self.next(), yaml.MappingStartEvent
         ):
-            raise _not_a_mapping(self.path)
+            raise _not_a_mapping(self.path, "key: value")
         while not isinstance(event := self.next(), yaml.MappingEndEvent):
             line = event.start_mark.line + 1
             yield Entry(self.key(event), self.value(self.next(), depth=1), line)
@@ -215,6 +215,5 @@ def _too_deep(path: Path) -> BadData:
     return BadData("DatasetMalformed", f"{path.name}: {_TOO_DEEP}")
 
 
-def _not_a_mapping(path: Path) -> BadData:
-    example = '{"key": value}' if path.suffix.lower() == ".json" else "key: value"
+def _not_a_mapping(path: Path, example: str) -> BadData:
     return BadData("DatasetMalformed", f"{path.name} is no mapping: write it as `{example}`")

@@ -33,7 +33,7 @@ def open_to_check(
     Args:
         spec: The job's.
         split: train or validation.
-        root: The dataset's folder, with train/ beside it or in it.
+        root: The folder that holds train/ and, where the job has one, validation/.
         names: Of the images, where these have yet to be fetched.
 
     Raises:

@@ -92,8 +92,7 @@ def take_steps(run: Run) -> bool:
     settings, state = run.spec.training, run.state
     if state.step >= settings.max_steps:
         return True
-    weights = {head.name: head.loss_weight for head in run.spec.model.heads}
-    module: nn.Module = LossModule(run.model, weights, run.ranks)
+    module: nn.Module = LossModule(run.model, run.loss_weights, run.ranks)
     if run.ranks.size > 1:
         ids = [run.device.index] if run.device.type == "cuda" else None
         module = DistributedDataParallel(module, device_ids=ids, find_unused_parameters=True)

@@ -39,9 +39,9 @@ class Meter:
         self._names: list[str] = []
         self._rate: float | None = None
         self._validation = 0.0  # what one takes, once it is known
-        self.restart()
+        self._restart()
 
-    def restart(self) -> None:
+    def _restart(self) -> None:
         """Forget what was counted, and the time since."""
         self._sums: Tensor | None = None
         self._spoilt: Tensor | None = None
@@ -52,7 +52,7 @@ class Meter:
     def validated(self) -> None:
         """Go on after a validation, before which there was a report."""
         self._validation = self._run.clock() - self._since
-        self.restart()
+        self._restart()
 
     def add(self, losses: dict[str, Tensor], annotated: set[str]) -> None:
         """Count a step's losses; report if the last time is long enough ago.
@@ -82,7 +82,7 @@ class Meter:
             return
         step, name = min(zip(self._spoilt.tolist(), self._names, strict=True))
         if step != _NEVER:
-            head, _, loss = name.partition("/")
+            head, loss = name.split("/")
             raise DivergedError(
                 "LossNotFinite",
                 f"the {loss} loss of head {head!r} is not a finite number at step {step}: lower "
@@ -107,13 +107,12 @@ class Meter:
                 for name, total in zip(self._names, self._sums.tolist(), strict=True)
                 if self._annotated[head_of(name)]
             }
-            weights = {head.name: head.loss_weight for head in run.spec.model.heads}
+            weights = run.loss_weights
             values["loss"] = sum(weights[head_of(n)] * v for n, v in values.items())
             run.send(MetricsMessage(line=line(run.state.step, "train", values)))
-            tell(
-                run, "Training", self._rate, time_left(run, passed / self._steps, self._validation)
-            )
-        self.restart()
+            left = time_left(run, passed / self._steps, self._validation)
+            tell(run, "Training", self._rate, left)
+        self._restart()
 
 
 def head_of(loss: str) -> str:

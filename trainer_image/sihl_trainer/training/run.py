@@ -53,6 +53,11 @@ class Run:
     clock: Callable[[], float] = time.monotonic
     writer: BackgroundWriter = field(default_factory=BackgroundWriter)
 
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """Of each head, by name."""
+        return {head.name: head.loss_weight for head in self.spec.model.heads}
+
     def precision(self) -> AbstractContextManager[object]:
         """The number format of forward passes."""
         if self.spec.training.precision is Precision.BFLOAT16:

@@ -37,31 +37,37 @@ class Assignment:
     weight: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class Objects:
+    """The objects of a batch of B images, padded to the M of the image that has most.
+
+    Attributes:
+        boxes: float [B, M, 4], in pixels.
+        categories: int64 [B, M].
+        counts: How many of each image's are no padding.
+    """
+
+    boxes: Tensor
+    categories: Tensor
+    counts: Sequence[int]
+
+
 @torch.no_grad()
-def assign(
-    scores: Tensor,
-    boxes: Tensor,
-    points: Tensor,
-    truth: Tensor,
-    category: Tensor,
-    counts: Sequence[int],
-) -> Assignment:
+def assign(scores: Tensor, boxes: Tensor, points: Tensor, truth: Objects) -> Assignment:
     """Assign points to objects.
 
     Args:
         scores: float [B, P, C], predicted probabilities.
         boxes: float [B, P, 4], predicted boxes in pixels.
         points: float [P, 2], in pixels.
-        truth: float [B, M, 4], objects in pixels, padded.
-        category: int64 [B, M].
-        counts: How many of each image's M objects are no padding.
+        truth: What the images show.
     """
     batch, count = scores.shape[:2]
-    objects = truth.shape[1]
+    objects = truth.boxes.shape[1]
     if objects == 0:
         zeros = scores.new_zeros
         return Assignment(zeros(scores.shape), zeros(batch, count, 4), zeros(batch, count))
-    found = _candidates(scores, boxes, points, truth, category, counts)
+    found = _candidates(scores, boxes, points, truth)
     at = found.point.flatten(1)  # [B, M * K]
     overlap = torch.where(found.positive, found.overlap, -1.0).flatten(1)
     # A point between several objects learns the one that its box fits best, of equals the first.
@@ -77,9 +83,9 @@ def assign(
     soft = (alignment * scale).flatten(1)
     weight = nothing.zero_().scatter_reduce(1, at, soft, "amax")  # [B, P]
     owner = owner.where(owner < objects, 0)
-    own_category = category.gather(1, owner)
+    own_category = truth.categories.gather(1, owner)
     target = torch.zeros_like(scores).scatter_(2, own_category[..., None], weight[..., None])
-    own_box = truth.gather(1, owner[..., None].expand(-1, -1, 4))
+    own_box = truth.boxes.gather(1, owner[..., None].expand(-1, -1, 4))
     return Assignment(target, own_box, weight)
 
 
@@ -93,17 +99,11 @@ class _Candidates:
     positive: Tensor
 
 
-def _candidates(
-    scores: Tensor,
-    boxes: Tensor,
-    points: Tensor,
-    truth: Tensor,
-    category: Tensor,
-    counts: Sequence[int],
-) -> _Candidates:
+def _candidates(scores: Tensor, boxes: Tensor, points: Tensor, truth: Objects) -> _Candidates:
     """Every object beside every point, some objects at a time: one image may have thousands."""
     batch, count = scores.shape[:2]
-    shape = (batch, truth.shape[1], min(TOP_K, count))
+    most = max(truth.counts)
+    shape = (batch, truth.boxes.shape[1], min(TOP_K, count))
     found = _Candidates(
         torch.zeros(shape, dtype=torch.int64, device=scores.device),
         scores.new_zeros(shape),
@@ -111,19 +111,17 @@ def _candidates(
         torch.zeros(shape, dtype=torch.bool, device=scores.device),
     )
     start = 0
-    while start < max(counts):
-        rows = [row for row, own in enumerate(counts) if own > start]
-        stop = min(max(counts), start + max(1, _PAIRS // (len(rows) * count)))
-        part = (slice(None) if len(rows) == batch else rows), slice(start, stop)
-        real = torch.tensor(
-            [[number < counts[row] for number in range(start, stop)] for row in rows]
-        )
+    while start < most:
+        left = [row for row, own in enumerate(truth.counts) if own > start]
+        stop = min(most, start + max(1, _PAIRS // (len(left) * count)))
+        real = torch.arange(start, stop) < torch.tensor([[truth.counts[row]] for row in left])
         real = real.to(scores.device, non_blocking=True)
-        own_scores, own_boxes = scores[part[0]], boxes[part[0]]
-        inside = _inside(points, truth[part]) & real[..., None]  # [b, m, P]
-        overlap = pairwise_iou(truth[part], own_boxes)
-        index = category[part][..., None].expand(-1, -1, count)
-        score = own_scores.transpose(1, 2).gather(1, index)
+        rows = slice(None) if len(left) == batch else left  # all of them are not copied
+        part = rows, slice(start, stop)
+        inside = _inside(points, truth.boxes[part]) & real[..., None]  # [b, m, P]
+        overlap = pairwise_iou(truth.boxes[part], boxes[rows])
+        index = truth.categories[part][..., None].expand(-1, -1, count)
+        score = scores[rows].transpose(1, 2).gather(1, index)
         alignment = (score.pow(ALPHA) * overlap.pow(BETA) + _EPSILON) * inside
         best = alignment.topk(shape[2], dim=2)
         found.point[part] = best.indices

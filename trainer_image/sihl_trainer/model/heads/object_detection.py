@@ -20,7 +20,7 @@ from torchvision.ops import batched_nms, generalized_box_iou_loss
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
 from sihl_trainer.data.targets import BoxesTarget, Target
-from sihl_trainer.model.heads.assignment import assign
+from sihl_trainer.model.heads.assignment import Objects, assign
 from sihl_trainer.model.heads.base import Features, Head, Loss
 
 CONVOLUTIONS = 2
@@ -112,9 +112,8 @@ class ObjectDetection(Head):
         if len(rows) < len(targets):
             logits, boxes = logits[rows], boxes[rows]
         known = [t for t in targets if isinstance(t, BoxesTarget)]
-        truth, category = _padded(known, logits.device)
-        counts = [len(target.boxes) for target in known]
-        found = assign(logits.detach().sigmoid(), boxes.detach(), points, truth, category, counts)
+        truth = _padded(known, logits.device)
+        found = assign(logits.detach().sigmoid(), boxes.detach(), points, truth)
         amount = found.weight.sum()
         error = (found.scores - logits.sigmoid()).detach().square()
         entropy = F.binary_cross_entropy_with_logits(logits, found.scores, reduction="none")
@@ -174,16 +173,17 @@ def _grid(size: torch.Size, stride: int, device: torch.device) -> Tensor:
     return (torch.stack((x, y), dim=-1).reshape(-1, 2) + 0.5) * stride
 
 
-def _padded(targets: Sequence[BoxesTarget], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Boxes [B, M, 4] and categories [B, M], zeros beyond each image's own."""
-    most = max(len(target.boxes) for target in targets)
-    boxes = torch.zeros(len(targets), most, 4)
-    categories = torch.zeros(len(targets), most, dtype=torch.int64)
-    for row, target in enumerate(targets):
-        count = len(target.boxes)
+def _padded(targets: Sequence[BoxesTarget], device: torch.device) -> Objects:
+    """The objects of all targets, on the device."""
+    counts = [len(target.boxes) for target in targets]
+    boxes = torch.zeros(len(targets), max(counts), 4)
+    categories = torch.zeros(len(targets), max(counts), dtype=torch.int64)
+    for row, (target, count) in enumerate(zip(targets, counts, strict=True)):
         boxes[row, :count], categories[row, :count] = target.boxes, target.categories
     # From the host: where targets lay on the device, each would be waited for by itself.
-    return boxes.to(device, non_blocking=True), categories.to(device, non_blocking=True)
+    return Objects(
+        boxes.to(device, non_blocking=True), categories.to(device, non_blocking=True), counts
+    )
 
 
 def _suppressed(scores: Tensor, boxes: Tensor) -> BoxesPrediction:
