@@ -27,7 +27,7 @@ from sihl_operator.views import JobView
 from sihl_operator.world import World
 from tests.support.chart import render
 from tests.support.kubelet import HandKubelet
-from tests.support.operators import Process
+from tests.support.operators import Process, leading
 from tests.support.waiting import eventually
 
 SYSTEM, TEAM, OTHERS = "security-system", "security-team", "security-others"
@@ -99,14 +99,9 @@ FORBIDDEN: list[tuple[str, str, tuple[str, ...]]] = [
 
 
 @pytest.fixture(scope="module")
-def admin(kubeconfig: Path) -> client.ApiClient:
-    return config.new_client_from_config(str(kubeconfig))
-
-
-@pytest.fixture(scope="module")
-def namespaces(admin: client.ApiClient) -> Iterator[None]:
+def namespaces(api: client.ApiClient) -> Iterator[None]:
     """The operator's, and two that submit jobs and hold pods to the restricted standard."""
-    core = client.CoreV1Api(admin)
+    core = client.CoreV1Api(api)
     enforced = {"pod-security.kubernetes.io/enforce": "restricted"}
     for name, labels in ((SYSTEM, {}), (TEAM, enforced), (OTHERS, enforced)):
         core.create_namespace({"metadata": {"name": name, "labels": labels}})
@@ -123,19 +118,19 @@ def has_account(core: client.CoreV1Api, namespace: str) -> bool:
     return any(each.metadata.name == "default" for each in found)
 
 
-def client_of(admin: client.ApiClient, account: str) -> client.ApiClient:
+def client_of(api: client.ApiClient, account: str) -> client.ApiClient:
     """A client with the token of one of the system namespace's accounts."""
-    review = client.CoreV1Api(admin).create_namespaced_service_account_token(
+    review = client.CoreV1Api(api).create_namespaced_service_account_token(
         account, SYSTEM, {"spec": {"audiences": []}}
     )
     own = client.Configuration()
-    own.host, own.ssl_ca_cert = admin.configuration.host, admin.configuration.ssl_ca_cert
+    own.host, own.ssl_ca_cert = api.configuration.host, api.configuration.ssl_ca_cert
     return client.ApiClient(own, "Authorization", f"Bearer {review.status.token}")
 
 
 @contextmanager
 def account_of_the_chart(
-    admin: client.ApiClient, name: str, values: Any = None
+    api: client.ApiClient, name: str, values: Any = None
 ) -> Iterator[client.ApiClient]:
     """A client with the operator's own token, and all that the chart grants it."""
     kinds = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
@@ -143,9 +138,9 @@ def account_of_the_chart(
     # Another name, for those that a cluster has once, where two accounts are there at once.
     made = json.loads(json.dumps(made).replace('"sihl-operator', f'"{name}'))
     for each in made:
-        utils.create_from_dict(admin, each)
-    yield client_of(admin, name)
-    rbac = client.RbacAuthorizationV1Api(admin)
+        utils.create_from_dict(api, each)
+    yield client_of(api, name)
+    rbac = client.RbacAuthorizationV1Api(api)
     for each in made:
         if each["kind"] == "ClusterRole":
             rbac.delete_cluster_role(each["metadata"]["name"])
@@ -154,8 +149,8 @@ def account_of_the_chart(
 
 
 @pytest.fixture(scope="module")
-def operator(admin: client.ApiClient, namespaces: None) -> Iterator[client.ApiClient]:
-    with account_of_the_chart(admin, "sihl-operator") as own:
+def operator(api: client.ApiClient, namespaces: None) -> Iterator[client.ApiClient]:
+    with account_of_the_chart(api, "sihl-operator") as own:
         yield own
 
 
@@ -175,19 +170,19 @@ def granted(api: client.ApiClient, namespace: str) -> set[tuple[str, str, str, s
 
 
 def test_the_operator_is_granted_what_it_does_and_nothing_more(
-    admin: client.ApiClient, operator: client.ApiClient
+    api: client.ApiClient, operator: client.ApiClient
 ) -> None:
-    anyone = granted(client_of(admin, "default"), SYSTEM)
+    anyone = granted(client_of(api, "default"), SYSTEM)
     assert granted(operator, SYSTEM) - anyone == WHERE_SERVED | AT_HOME
     assert granted(operator, TEAM) - anyone == WHERE_SERVED
 
 
 def test_an_operator_of_some_namespaces_may_write_in_no_other(
-    admin: client.ApiClient, namespaces: None
+    api: client.ApiClient, namespaces: None
 ) -> None:
-    anyone = granted(client_of(admin, "default"), SYSTEM)
+    anyone = granted(client_of(api, "default"), SYSTEM)
     values = {"operator": {"settings": {"watchNamespaces": f"{TEAM}, kube-public"}}}
-    with account_of_the_chart(admin, "sihl-narrow", values) as narrow:
+    with account_of_the_chart(api, "sihl-narrow", values) as narrow:
         assert granted(narrow, TEAM) - anyone == WHERE_SERVED
         assert granted(narrow, "kube-public") - anyone == WHERE_SERVED
         assert granted(narrow, OTHERS) - anyone == OF_THE_CLUSTER
@@ -306,10 +301,10 @@ class Users:
 
 
 @pytest.fixture(scope="module")
-def users(admin: client.ApiClient, namespaces: None, kubeconfig: Path) -> Iterator[Users]:
+def users(api: client.ApiClient, namespaces: None, kubeconfig: Path) -> Iterator[Users]:
     with pytest.MonkeyPatch.context() as patch:  # read when the client was imported
         patch.setattr(config.kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
-        yield Users(admin)
+        yield Users(api)
 
 
 def changed(change: Change) -> Job:
@@ -527,27 +522,28 @@ NONSENSE: dict[str, Any] = {
 
 
 @contextmanager
-def serving(admin: client.ApiClient, kubeconfig: Path, log: Path) -> Iterator[Process]:
+def serving(api: client.ApiClient, kubeconfig: Path, log: Path) -> Iterator[Process]:
     """The operator and a node; the jobs of both namespaces are gone afterwards."""
-    process = Process("security", kubeconfig, log)
     try:
-        with HandKubelet(admin, {"security-node": 4}):
+        with (
+            leading("security", kubeconfig, log) as process,
+            HandKubelet(api, {"security-node": 4}),
+        ):
             yield process
     finally:
-        process.end()
-        custom = client.CustomObjectsApi(admin)
+        custom = client.CustomObjectsApi(api)
         for namespace in (TEAM, OTHERS):
             custom.delete_collection_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL)
 
 
 def submit(
-    admin: client.ApiClient, namespace: str, name: str, queue: str, runner: dict[str, Any]
+    api: client.ApiClient, namespace: str, name: str, queue: str, runner: dict[str, Any]
 ) -> None:
     """Submit a job; one that is refused does no harm."""
     job = with_runner(**runner)
     job["metadata"] = {"name": name, "annotations": {f"{GROUP}/queue": queue}}
     try:
-        client.CustomObjectsApi(admin).create_namespaced_custom_object(
+        client.CustomObjectsApi(api).create_namespaced_custom_object(
             GROUP, VERSION, namespace, PLURAL, job
         )
     except ApiException as error:
@@ -555,16 +551,15 @@ def submit(
 
 
 def test_whatever_one_user_submits_the_jobs_of_the_others_start(
-    admin: client.ApiClient, kubeconfig: Path, namespaces: None, tmp_path: Path
+    api: client.ApiClient, kubeconfig: Path, namespaces: None, tmp_path: Path
 ) -> None:
     for name, runner in NONSENSE.items():
-        submit(admin, TEAM, name, name, runner)
+        submit(api, TEAM, name, name, runner)
     for number, queue in enumerate(HOSTILE):
-        submit(admin, TEAM, f"queue-{number}", queue, {"gpus": 0})
-    with serving(admin, kubeconfig, tmp_path / "log") as process:
-        process.wait_until_it_leads()
-        submit(admin, OTHERS, "good", "good", {"gpus": 1})
-        eventually(lambda: client.CoreV1Api(admin).list_namespaced_pod(OTHERS).items, 30, 0.1)
+        submit(api, TEAM, f"queue-{number}", queue, {"gpus": 0})
+    with serving(api, kubeconfig, tmp_path / "log") as process:
+        submit(api, OTHERS, "good", "good", {"gpus": 1})
+        eventually(lambda: client.CoreV1Api(api).list_namespaced_pod(OTHERS).items, 30, 0.1)
         assert process.ready()
 
 
@@ -585,16 +580,15 @@ def test_whatever_is_stored_as_a_time_metrics_are_told(users: Users, time: str) 
 
 
 def test_a_pod_that_bears_our_labels_wrongly_is_passed_over(
-    admin: client.ApiClient, kubeconfig: Path, users: Users, tmp_path: Path
+    api: client.ApiClient, kubeconfig: Path, users: Users, tmp_path: Path
 ) -> None:
-    core = client.CoreV1Api(admin)
+    core = client.CoreV1Api(api)
     forged = render_pod(users.submit(GOOD), 1, "forged", Settings())
     labels = {**forged["metadata"]["labels"], "sihl.ai/attempt": "first"}
     forged["metadata"] = {"name": "forged", "labels": labels}
     core.create_namespaced_pod(TEAM, forged)
     try:
-        with serving(admin, kubeconfig, tmp_path / "log") as process:
-            process.wait_until_it_leads()
+        with serving(api, kubeconfig, tmp_path / "log") as process:
             eventually(process.ready, 30, 0.1)
             eventually(process.alive, 60, 0.1)
     finally:

@@ -19,7 +19,7 @@ from kubernetes.client.exceptions import ApiException
 from sihl_api.trainingjob import API_VERSION, GROUP, KIND, PLURAL, VERSION, TrainingJobSpec
 from sihl_api.units import seconds
 from tests.support.kubelet import HandKubelet
-from tests.support.operators import Process
+from tests.support.operators import leading
 from tests.support.specs import Spec, Specs
 from tests.support.waiting import eventually
 
@@ -122,14 +122,11 @@ def _operator(
     kubeconfig: Path, api: client.ApiClient, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[None]:
     log = tmp_path_factory.mktemp("operator") / "log"
-    with HandKubelet(api, {"vast-a": 100_000, "vast-b": 100_000}, PLENTY):
-        process = Process("drawn", kubeconfig, log, SIHL_OPERATOR_RETRY_BACKOFF="1h")
-        try:
-            process.wait_until_it_leads()
-            yield
-        finally:
-            code = process.end()
-    assert code == 0, log.read_text()[-3000:]
+    with (
+        HandKubelet(api, {"vast-a": 100_000, "vast-b": 100_000}, PLENTY),
+        leading("drawn", kubeconfig, log, SIHL_OPERATOR_RETRY_BACKOFF="1h"),
+    ):
+        yield
     assert "Traceback" not in log.read_text(), log.read_text()[-3000:]
 
 

@@ -213,9 +213,9 @@ class Team:
 
 
 @contextmanager
-def leading(identity: str, kubeconfig: Path, log: Path) -> Iterator[Process]:
+def leading(identity: str, kubeconfig: Path, log: Path, **environ: str) -> Iterator[Process]:
     """A replica that leads, and that ends well when it is asked to."""
-    process = Process(identity, kubeconfig, log)
+    process = Process(identity, kubeconfig, log, **environ)
     try:
         process.wait_until_it_leads()
         yield process
