@@ -51,8 +51,8 @@ _EVALUATE = """
 import pickle, sys, torch
 from pathlib import Path
 from sihl_api.trainingjob import TrainingJobSpec
-from sihl_trainer.data.dataset import open_datasets
-from sihl_trainer.data.loading import validation_batches
+from sihl_trainer.dataset.dataset import open_datasets
+from sihl_trainer.dataset.loading import validation_batches
 from sihl_trainer.model.weights import load_model
 spec, model, data = sys.argv[1:]
 spec = TrainingJobSpec.model_validate(pickle.loads(Path(spec).read_bytes()))

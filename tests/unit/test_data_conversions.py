@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sihl_api.tasks import CONVERSIONS, Task
-from sihl_trainer.data.conversions import CONVERTERS, Converter, conversion
-from sihl_trainer.data.targets import CategoryTarget, HeadInfo, Target
+from sihl_trainer.tasks.conversions import CONVERTERS, Converter, conversion
+from sihl_trainer.tasks.multiclass_classification.target import CategoryTarget
+from sihl_trainer.tasks.target import HeadInfo, Target
 
 CLASSES, BOXES = Task.MULTICLASS_CLASSIFICATION, Task.OBJECT_DETECTION
 

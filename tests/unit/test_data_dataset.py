@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sihl_api.trainingjob import Augmentation
-from sihl_trainer.data.augment import draw, uniform
-from sihl_trainer.data.dataset import VisionDataset, open_datasets
 from sihl_trainer.data.letterbox import PADDING
-from sihl_trainer.data.targets import BoxesTarget
+from sihl_trainer.dataset.augment import draw, uniform
+from sihl_trainer.dataset.dataset import VisionDataset, open_datasets
 from sihl_trainer.errors import BadData
+from sihl_trainer.tasks.object_detection.target import BoxesTarget
 from tests.support.datasets import (
     BOX_HEAD,
     BOXES,

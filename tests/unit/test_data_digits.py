@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from examples.digits import KINDS, handwritten, make, upload
-from sihl_trainer.data.dataset import open_datasets
-from sihl_trainer.data.feeds import open_split
 from sihl_trainer.data.images import decode_fully
-from sihl_trainer.data.targets import BoxesTarget
+from sihl_trainer.dataset.dataset import open_datasets
+from sihl_trainer.dataset.feeds import open_split
 from sihl_trainer.fetch.main import fetch_split
+from sihl_trainer.tasks.object_detection.target import BoxesTarget
 from tests.support.datasets import BOX_HEAD, CLASS_HEAD, job
 from tests.support.s3 import S3Server
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sihl_api.trainingjob import Head
-from sihl_trainer.data.feeds import Split, open_split
-from sihl_trainer.data.holdout import hold_out, split
+from sihl_trainer.dataset.feeds import Split, open_split
+from sihl_trainer.dataset.holdout import hold_out, split
 from sihl_trainer.errors import BadData
 from tests.support.datasets import BOX_HEAD, CLASS_HEAD, write
 from tests.support.training import METADATA

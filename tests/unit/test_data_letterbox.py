@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sihl_trainer.data.letterbox import letterboxing
-from sihl_trainer.data.targets import BoxesTarget
+from sihl_trainer.tasks.object_detection.target import BoxesTarget
 
 SIDES = st.integers(1, 5000)
 SIZES = st.tuples(SIDES, SIDES)

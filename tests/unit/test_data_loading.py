@@ -12,9 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sihl_trainer.data.dataset import Datasets, open_datasets
-from sihl_trainer.data.loading import batches, permutation, places, validation_batches
-from sihl_trainer.data.samples import Batch
+from sihl_trainer.dataset.dataset import Datasets, open_datasets
+from sihl_trainer.dataset.loading import batches, permutation, places, validation_batches
+from sihl_trainer.dataset.samples import Batch
 from sihl_trainer.errors import BadConfig, BadData, TrainerError
 from tests.support.datasets import classification, job, write
 

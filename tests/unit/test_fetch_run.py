@@ -25,7 +25,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from sihl_api.runtime import Env, ExitCode, ProgressReport, Result, read_result, reference_json
 from sihl_api.trainingjob import TrainingJobSpec
-from sihl_trainer.data.dataset import open_datasets
+from sihl_trainer.dataset.dataset import open_datasets
 from sihl_trainer.errors import BadConfig, BadData, DiskFull, TrainerError, Unavailable
 from sihl_trainer.fetch import download as download_module
 from sihl_trainer.fetch.bucket import (

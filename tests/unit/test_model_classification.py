@@ -5,11 +5,11 @@ import torch
 from torch.nn import functional as F
 
 from sihl_api.record import HeadConfig
-from sihl_trainer.data.targets import CategoryTarget
-from sihl_trainer.model.heads.multiclass_classification import (
+from sihl_trainer.tasks.multiclass_classification.head import (
     CategoryPrediction,
     MulticlassClassification,
 )
+from sihl_trainer.tasks.multiclass_classification.target import CategoryTarget
 
 
 def head(categories: int = 3) -> MulticlassClassification:

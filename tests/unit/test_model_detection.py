@@ -10,16 +10,16 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from sihl_api.record import HeadConfig
-from sihl_trainer.data.targets import BoxesTarget
-from sihl_trainer.model.heads import assignment
-from sihl_trainer.model.heads.assignment import (
+from sihl_trainer.tasks.dense import assignment
+from sihl_trainer.tasks.dense.assignment import (
     TOP_K,
     Assignment,
     Objects,
     assign,
     pairwise_iou,
 )
-from sihl_trainer.model.heads.object_detection import BoxesPrediction, ObjectDetection, _suppressed
+from sihl_trainer.tasks.object_detection.head import BoxesPrediction, ObjectDetection, _suppressed
+from sihl_trainer.tasks.object_detection.target import BoxesTarget
 
 NOTHING = BoxesTarget(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
 

@@ -12,7 +12,7 @@ import yaml
 from demo import chart, datasets, jobs
 from sihl_api.runtime import ExitCode
 from sihl_api.trainingjob import KIND, TrainingJobSpec
-from sihl_trainer.data.metadata import read_metadata
+from sihl_trainer.dataset.metadata import read_metadata
 from sihl_trainer.jobfile import read_job
 from tests.support.chart import render
 

@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import load_file
 
 from sihl_api.record import Manifest
-from sihl_trainer.data.loading import batches
+from sihl_trainer.dataset.loading import batches
 from sihl_trainer.errors import BadConfig
-from sihl_trainer.model.heads.multiclass_classification import MulticlassClassification
 from sihl_trainer.model.weights import sha256
+from sihl_trainer.tasks.multiclass_classification.head import MulticlassClassification
 from sihl_trainer.training.channel import MetricsMessage, ProgressMessage
 from sihl_trainer.training.distributed import choose_device
 from sihl_trainer.training.loop import train

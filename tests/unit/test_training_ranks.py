@@ -12,8 +12,10 @@ from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from sihl_api.tasks import Task
-from sihl_trainer.data.targets import BoxesTarget, CategoryTarget, HeadInfo, Target
 from sihl_trainer.model.model import build_model
+from sihl_trainer.tasks.multiclass_classification.target import CategoryTarget
+from sihl_trainer.tasks.object_detection.target import BoxesTarget
+from sihl_trainer.tasks.target import HeadInfo, Target
 from sihl_trainer.training.distributed import Ranks
 from sihl_trainer.training.loop import LossModule
 from tests.support.training import multitask_job

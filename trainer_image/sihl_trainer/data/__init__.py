@@ -1,1 +1,1 @@
-"""Datasets: metadata, annotations, conversions between tasks, images, order, batches."""
+"""Bytes and geometry, and no task: documents, images, letterbox, names."""

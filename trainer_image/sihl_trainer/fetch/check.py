@@ -9,11 +9,11 @@ from pathlib import Path
 
 from sihl_api.trainingjob import TrainingJobSpec
 from sihl_trainer.cpus import available_cpus
-from sihl_trainer.data.feeds import Split, open_split
-from sihl_trainer.data.holdout import hold_out
 from sihl_trainer.data.images import decode_fully
-from sihl_trainer.data.metadata import IMAGES
 from sihl_trainer.data.names import TRAIN, VALIDATION
+from sihl_trainer.dataset.feeds import Split, open_split
+from sihl_trainer.dataset.holdout import hold_out
+from sihl_trainer.dataset.metadata import IMAGES
 from sihl_trainer.errors import BadData
 from sihl_trainer.fetch.progress import FetchProgress
 

@@ -12,9 +12,9 @@ from sihl_api.runtime import DATASET_DIRECTORY, HTTP_PORT, ExitCode, Result
 from sihl_api.trainingjob import Head, S3Location, TrainingJobSpec
 from sihl_api.units import human_bytes
 from sihl_trainer.data.documents import METADATA_LIMIT
-from sihl_trainer.data.feeds import choose_set
-from sihl_trainer.data.metadata import IMAGES, METADATA_NAMES, read_metadata
 from sihl_trainer.data.names import TRAIN, VALIDATION
+from sihl_trainer.dataset.feeds import choose_set
+from sihl_trainer.dataset.metadata import IMAGES, METADATA_NAMES, read_metadata
 from sihl_trainer.environment import job_of
 from sihl_trainer.errors import BadConfig, TrainerError
 from sihl_trainer.fetch.bucket import PATIENCE, Bucket, keys_from_environment

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from sihl_api.units import human_bytes, quantity
-from sihl_trainer.data.metadata import IMAGES, metadata_name
 from sihl_trainer.data.names import IMAGE_SUFFIXES, fault_in_name, is_image
+from sihl_trainer.dataset.metadata import IMAGES, metadata_name
 from sihl_trainer.errors import BadConfig, BadData, DiskFull
 from sihl_trainer.fetch.bucket import Listing, RemoteObject
 

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from sihl_api.record import HeadConfig, ModelConfig
 from sihl_api.tasks import Task
 from sihl_api.trainingjob import BACKBONE_TOP_LEVEL, TrainingJobSpec
-from sihl_trainer.data.targets import HeadInfo
 from sihl_trainer.errors import BadConfig
 from sihl_trainer.model.backbone import Backbone
-from sihl_trainer.model.heads import HEADS, Head
 from sihl_trainer.model.neck import FeaturePyramid
+from sihl_trainer.tasks.head import Head
+from sihl_trainer.tasks.rooms import head_of
+from sihl_trainer.tasks.target import HeadInfo
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -44,7 +45,7 @@ class VisionModel(nn.Module):
             self.neck = FeaturePyramid(channels, first, last, config.neck["channels"])
             channels = self.neck.channels
         self.heads = nn.ModuleDict(
-            {head.name: HEADS[Task(head.task)](head, channels) for head in config.heads}
+            {head.name: head_of(Task(head.task))(head, channels) for head in config.heads}
         )
         scale = 255.0
         self.register_buffer("mean", _column(MEAN) * scale, persistent=False)
@@ -82,7 +83,7 @@ def model_config(spec: TrainingJobSpec, info: Mapping[str, HeadInfo]) -> ModelCo
     channels = dict.fromkeys(range(first, last + 1), 0)
     heads = []
     for head in spec.model.heads:
-        kind = HEADS[head.task]
+        kind = head_of(head.task)
         levels = head.levels or kind.default_levels(channels, neck is not None)
         if not set(levels) <= set(channels):
             raise BadConfig(

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from sihl_trainer.data.loading import validation_batches
-from sihl_trainer.data.samples import Batch
+from sihl_trainer.dataset.loading import validation_batches
+from sihl_trainer.dataset.samples import Batch
 from sihl_trainer.training.channel import MetricsMessage
 from sihl_trainer.training.report import line, tell
 from sihl_trainer.training.run import Run

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from sihl_trainer.data.loading import batches
-from sihl_trainer.data.samples import Batch
-from sihl_trainer.data.targets import Target
+from sihl_trainer.dataset.loading import batches
+from sihl_trainer.dataset.samples import Batch
 from sihl_trainer.model.model import VisionModel
 from sihl_trainer.model.weights import save_model
+from sihl_trainer.tasks.target import Target
 from sihl_trainer.training.channel import CheckpointWritten, ModelWritten
 from sihl_trainer.training.checkpoint import snapshot
 from sihl_trainer.training.disk import writing

@@ -12,7 +12,7 @@ import torch
 
 from sihl_api.runtime import Message
 from sihl_api.trainingjob import Precision, TrainingJobSpec
-from sihl_trainer.data.dataset import Datasets
+from sihl_trainer.dataset.dataset import Datasets
 from sihl_trainer.model.model import VisionModel
 from sihl_trainer.training.checkpoint import BackgroundWriter, TrainingState
 from sihl_trainer.training.distributed import Ranks

@@ -130,7 +130,7 @@ def prepare(
     """
     import torch
 
-    from sihl_trainer.data.dataset import open_datasets
+    from sihl_trainer.dataset.dataset import open_datasets
     from sihl_trainer.model.model import build_model
     from sihl_trainer.training.checkpoint import TrainingState, restore
     from sihl_trainer.training.distributed import choose_device, join

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
-from sihl_trainer.data.targets import HeadInfo, Target
+from sihl_trainer.tasks.target import HeadInfo, Target
 
 Features = Mapping[int, Tensor]
 """By level, [B, C_i, H_i, W_i]."""

@@ -22,8 +22,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sihl_api.trainingjob import TrainingJobSpec
-from sihl_trainer.data.dataset import VisionDataset
-from sihl_trainer.data.samples import Batch, collate
+from sihl_trainer.dataset.dataset import VisionDataset
+from sihl_trainer.dataset.samples import Batch, collate
 from sihl_trainer.errors import BadConfig, TrainerError
 
 Places: TypeAlias = "list[tuple[int, int]]"

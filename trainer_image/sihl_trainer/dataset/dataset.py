@@ -12,14 +12,14 @@ from torch import Tensor
 
 from sihl_api.trainingjob import Augmentation, TrainingJobSpec
 from sihl_trainer.data import images
-from sihl_trainer.data.augment import Change, draw
-from sihl_trainer.data.feeds import Feed, open_split
-from sihl_trainer.data.holdout import hold_out
 from sihl_trainer.data.letterbox import PADDING, Placement, letterboxing
-from sihl_trainer.data.metadata import IMAGES
 from sihl_trainer.data.names import TRAIN, VALIDATION
-from sihl_trainer.data.samples import Sample
-from sihl_trainer.data.targets import HeadInfo, Target
+from sihl_trainer.dataset.augment import Change, draw
+from sihl_trainer.dataset.feeds import Feed, open_split
+from sihl_trainer.dataset.holdout import hold_out
+from sihl_trainer.dataset.metadata import IMAGES
+from sihl_trainer.dataset.samples import Sample
+from sihl_trainer.tasks.target import HeadInfo, Target
 
 log = logging.getLogger(__name__)
 

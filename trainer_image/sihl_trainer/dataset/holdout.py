@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from hashlib import sha256
 
-from sihl_trainer.data.feeds import Split
+from sihl_trainer.dataset.feeds import Split
 from sihl_trainer.errors import BadData
 
 

@@ -17,14 +17,16 @@ import numpy as np
 
 from sihl_api.tasks import Task
 from sihl_trainer.data.documents import Value, number
-from sihl_trainer.data.formats.base import (
+from sihl_trainer.tasks.annotations import (
     Annotations,
+    Format,
     annotation_entries,
     invalid,
     read_names,
     unknown_name,
 )
-from sihl_trainer.data.targets import BoxesTarget, HeadInfo, boxes_target
+from sihl_trainer.tasks.object_detection.target import BoxesTarget, boxes_target
+from sihl_trainer.tasks.target import HeadInfo
 
 TOLERANCE = 0.5
 """Pixels that a box may reach over its image's edge: tools round differently."""
@@ -137,3 +139,6 @@ def _box(item: Value) -> tuple[list[float], str] | str:
 
 def _shown(box: np.ndarray) -> str:
     return "[" + ", ".join(f"{value:g}" for value in box) + "]"
+
+
+FORMAT = Format(read_info, read)

@@ -19,12 +19,13 @@ from torchvision.ops import batched_nms, generalized_box_iou_loss
 
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
-from sihl_trainer.data.targets import BoxesTarget, Target
-from sihl_trainer.model.heads.assignment import Objects, assign
-from sihl_trainer.model.heads.base import Features, Head, Loss
+from sihl_trainer.tasks.dense.assignment import Objects, assign
+from sihl_trainer.tasks.dense.points import grid
+from sihl_trainer.tasks.dense.tower import tower
+from sihl_trainer.tasks.head import Features, Head, Loss
+from sihl_trainer.tasks.object_detection.target import BoxesTarget
+from sihl_trainer.tasks.target import Target
 
-CONVOLUTIONS = 2
-GROUPS = 8
 BOX_WEIGHT = 2.0
 SCORE_THRESHOLD = 0.05
 CANDIDATES = 1000
@@ -58,8 +59,8 @@ class ObjectDetection(Head):
         super().__init__(config, channels)
         self.categories = list(config.settings["categories"])
         width = channels[self.levels[0]]
-        self.score_tower = _tower(width)
-        self.box_tower = _tower(width)
+        self.score_tower = tower(width)
+        self.box_tower = tower(width)
         self.score = nn.Conv2d(width, len(self.categories), 3, padding=1)
         self.box = nn.Conv2d(width, 4, 3, padding=1)
         self.scale = nn.Parameter(torch.ones(len(self.levels)))
@@ -89,11 +90,11 @@ class ObjectDetection(Head):
             scores = self.score(self.score_tower(feature))
             exponent = self.box(self.box_tower(feature)) * self.scale[i]
             distances = exponent.float().clamp(max=_MAX_EXPONENT).exp() * stride
-            grid = _grid(feature.shape[-2:], stride, feature.device)
+            centres = grid(feature.shape[-2:], stride, feature.device)
             sides = distances.flatten(2).transpose(1, 2)  # [B, H * W, 4]: left, top, right, bottom
-            boxes.append(torch.cat((grid - sides[..., :2], grid + sides[..., 2:]), dim=-1))
+            boxes.append(torch.cat((centres - sides[..., :2], centres + sides[..., 2:]), dim=-1))
             logits.append(scores.float().flatten(2).transpose(1, 2))
-            points.append(grid)
+            points.append(centres)
         return torch.cat(logits, 1), torch.cat(boxes, 1), torch.cat(points)
 
     def loss(self, features: Features, targets: Sequence[Target | None]) -> dict[str, Loss]:
@@ -155,24 +156,6 @@ class ObjectDetection(Head):
         return {ours: max(0.0, float(found[theirs])) for ours, theirs in names.items()}
 
 
-def _tower(width: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for _ in range(CONVOLUTIONS):
-        convolution = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        groups = math.gcd(GROUPS, width)
-        layers += [convolution, nn.GroupNorm(groups, width), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers)
-
-
-def _grid(size: torch.Size, stride: int, device: torch.device) -> Tensor:
-    """float [H * W, 2]: x, y of each cell's centre, in pixels."""
-    height, width = size
-    y, x = torch.meshgrid(
-        torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
-    )
-    return (torch.stack((x, y), dim=-1).reshape(-1, 2) + 0.5) * stride
-
-
 def _padded(targets: Sequence[BoxesTarget], device: torch.device) -> Objects:
     """The objects of all targets, on the device."""
     counts = [len(target.boxes) for target in targets]
@@ -195,3 +178,6 @@ def _suppressed(scores: Tensor, boxes: Tensor) -> BoxesPrediction:
         point, category = point[order], category[order]
     chosen = batched_nms(boxes[point], kept, category, NMS_IOU)[:MAX_DETECTIONS]
     return BoxesPrediction(boxes[point[chosen]].cpu(), category[chosen].cpu(), kept[chosen].cpu())
+
+
+HEAD = ObjectDetection

@@ -13,10 +13,10 @@ from pathlib import Path, PurePosixPath
 
 from sihl_api.tasks import Task, task_from_words
 from sihl_trainer.data.documents import METADATA_LIMIT, Value, read_entries
-from sihl_trainer.data.formats import FORMATS
 from sihl_trainer.data.names import fault_in_name
-from sihl_trainer.data.targets import HeadInfo
 from sihl_trainer.errors import BadData
+from sihl_trainer.tasks.rooms import format_of
+from sihl_trainer.tasks.target import HeadInfo
 
 METADATA_NAMES = ("metadata.yaml", "metadata.yml", "metadata.json")
 IMAGES = "images"
@@ -96,7 +96,8 @@ def _annotation_set(file: str, name: str | None, fields: Value) -> AnnotationSet
     except ValueError as error:
         raise _fault(place, str(error)) from None
     source = _source(place, fields.get("annotations"))
-    return AnnotationSet(name or source.stem, task, source, FORMATS[task].read_info(fields, place))
+    info = format_of(task).read_info(fields, place)
+    return AnnotationSet(name or source.stem, task, source, info)
 
 
 def _source(place: str, value: Value) -> PurePosixPath:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sihl_api.trainingjob import Head
-from sihl_trainer.data.conversions import Conversion, conversion
-from sihl_trainer.data.formats import FORMATS, Annotations
-from sihl_trainer.data.metadata import IMAGES, AnnotationSet, Metadata, read_metadata
 from sihl_trainer.data.names import IMAGE_SUFFIXES, is_image
-from sihl_trainer.data.targets import HeadInfo, Target
+from sihl_trainer.dataset.metadata import IMAGES, AnnotationSet, Metadata, read_metadata
 from sihl_trainer.errors import BadConfig, BadData
+from sihl_trainer.tasks.annotations import Annotations
+from sihl_trainer.tasks.conversions import Conversion, conversion
+from sihl_trainer.tasks.rooms import format_of
+from sihl_trainer.tasks.target import HeadInfo, Target
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +165,7 @@ def _as_trained(found: AnnotationSet, trained: Feed | None, file: str) -> HeadIn
 def _read_set(
     folder: Path, annotation_set: AnnotationSet, info: HeadInfo, names: Sequence[str]
 ) -> Annotations:
-    annotations = FORMATS[annotation_set.task].read(folder / annotation_set.source, info)
+    annotations = format_of(annotation_set.task).read(folder / annotation_set.source, info)
     if not annotations.names:
         raise BadData(
             "DatasetNotAnnotated",

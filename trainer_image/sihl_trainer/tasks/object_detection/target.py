@@ -1,70 +1,19 @@
-"""What an image's annotation becomes for a head: one class a task.
-
-A target knows how to follow its image through letterboxing and mirroring, so that neither the
-dataset nor the training loop needs to know any task.
-
-Here and in what else the fetch imports, torch is imported where a tensor is made and not at the
-top: it takes more than a second, and a fetch makes no tensors.
-"""
+"""What an image's boxes become for the head."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sihl_api.tasks import Task
 from sihl_trainer.data.letterbox import Placement
+from sihl_trainer.tasks.target import Target
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-
-@dataclass(frozen=True)
-class HeadInfo:
-    """What the dataset tells a head about its targets before the first one."""
-
-    task: Task
-    categories: tuple[str, ...] = ()
-
-
-class Target(ABC):
-    """An annotation in the shape that a head learns from."""
-
-    @abstractmethod
-    def placed(self, placement: Placement) -> Self:
-        """The target of the image after `placement`."""
-
-    @abstractmethod
-    def mirrored(self, width: float) -> Self:
-        """The target of the image mirrored left to right; `width` in pixels."""
-
-    @abstractmethod
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
-        """The target on a device."""
-
-
-@dataclass(frozen=True)
-class CategoryTarget(Target):
-    """Multiclass classification: an index into the head's categories."""
-
-    category: int
-
-    def placed(self, placement: Placement) -> CategoryTarget:  # noqa: ARG002
-        """The same: a category has no place."""
-        return self
-
-    def mirrored(self, width: float) -> CategoryTarget:  # noqa: ARG002
-        """The same: a category has no direction."""
-        return self
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> CategoryTarget:  # noqa: ARG002
-        """The same: an integer lives on no device."""
-        return self
 
 
 @dataclass(frozen=True, eq=False)

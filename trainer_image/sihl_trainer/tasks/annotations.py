@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sihl_trainer.data.documents import Entry, Value, read_entries
-from sihl_trainer.data.targets import HeadInfo, Target
 from sihl_trainer.errors import BadData
+from sihl_trainer.tasks.target import HeadInfo, Target
 
 
 class Annotations(ABC):

@@ -12,8 +12,9 @@ from torchmetrics.functional.classification import multiclass_accuracy, multicla
 
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
-from sihl_trainer.data.targets import CategoryTarget, Target
-from sihl_trainer.model.heads.base import Features, Head, Loss
+from sihl_trainer.tasks.head import Features, Head, Loss
+from sihl_trainer.tasks.multiclass_classification.target import CategoryTarget
+from sihl_trainer.tasks.target import Target
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,3 +80,6 @@ class MulticlassClassification(Head):
             "accuracy": float(multiclass_accuracy(rows, truth, count, average="micro")),
             "f1": float(multiclass_f1_score(rows, truth, count, average="macro")),
         }
+
+
+HEAD = MulticlassClassification

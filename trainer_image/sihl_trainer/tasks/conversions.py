@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from sihl_api.tasks import Task, conversion_path
-from sihl_trainer.data.targets import HeadInfo, Target
+from sihl_trainer.tasks.target import HeadInfo, Target
 
 
 @dataclass(frozen=True)

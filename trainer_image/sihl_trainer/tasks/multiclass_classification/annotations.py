@@ -11,14 +11,16 @@ from pathlib import Path
 
 from sihl_api.tasks import Task
 from sihl_trainer.data.documents import Value
-from sihl_trainer.data.formats.base import (
+from sihl_trainer.tasks.annotations import (
     Annotations,
+    Format,
     annotation_entries,
     invalid,
     read_names,
     unknown_name,
 )
-from sihl_trainer.data.targets import CategoryTarget, HeadInfo
+from sihl_trainer.tasks.multiclass_classification.target import CategoryTarget
+from sihl_trainer.tasks.target import HeadInfo
 
 
 class CategoryAnnotations(Annotations):
@@ -64,3 +66,6 @@ def read(path: Path, info: HeadInfo) -> CategoryAnnotations:
             raise invalid(path, entry, unknown_name(entry.value, info.categories))
         found[entry.key] = indices[entry.value]
     return CategoryAnnotations(found)
+
+
+FORMAT = Format(read_info, read)

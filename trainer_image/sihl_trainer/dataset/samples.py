@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sihl_trainer.data.letterbox import Placement
-from sihl_trainer.data.targets import Target
+from sihl_trainer.tasks.target import Target
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,1 @@
+"""Datasets: metadata, what feeds each head, order, augmentation, samples, batches."""

@@ -1,0 +1,1 @@
+"""Multiclass classification: one category for an image."""
