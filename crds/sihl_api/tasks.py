@@ -2,13 +2,14 @@
 
 A dataset is annotated for some task; a head learns a task. The head can be fed when the two are
 the same or when the graph of conversions has a path between them. Adding a task is adding it
-here, a reader for its annotations, a conversion for each edge, and a head: nothing in between.
+here, a converter for each of its edges, and a folder of the trainer's `tasks`: nothing in between.
 """
 
 from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -16,38 +17,69 @@ class Task(StrEnum):
     """A vision task, as `spec.model.heads[].task` spells it."""
 
     MULTICLASS_CLASSIFICATION = "MulticlassClassification"
+    MULTILABEL_CLASSIFICATION = "MultilabelClassification"
+    METRIC_LEARNING = "MetricLearning"
+    REGRESSION = "Regression"
     OBJECT_DETECTION = "ObjectDetection"
+    KEYPOINT_DETECTION = "KeypointDetection"
+    QUADRILATERAL_DETECTION = "QuadrilateralDetection"
+    SEMANTIC_SEGMENTATION = "SemanticSegmentation"
+    INSTANCE_SEGMENTATION = "InstanceSegmentation"
+    PANOPTIC_SEGMENTATION = "PanopticSegmentation"
+    DEPTH_ESTIMATION = "DepthEstimation"
+    TEXT_RECOGNITION = "TextRecognition"
+    VIEW_INVARIANCE = "ViewInvariance"
+    AUTOENCODING = "Autoencoding"
+    ANOMALY_DETECTION = "AnomalyDetection"
 
     @property
     def words(self) -> str:
         """The task as a dataset's metadata spells it: 'object detection'."""
         return re.sub(r"(?<!^)([A-Z])", r" \1", self.value).lower()
 
+    @property
+    def self_supervised(self) -> bool:
+        """Whether it is learnt from images alone: any dataset feeds it, whatever is annotated."""
+        return self in SELF_SUPERVISED
+
+
+SELF_SUPERVISED = (Task.VIEW_INVARIANCE, Task.AUTOENCODING, Task.ANOMALY_DETECTION)
+
 
 def task_from_words(words: str) -> Task:
-    """The task that metadata names in words, in any case and spacing.
+    """The task that metadata names in words, in any case and spacing, with or without 'learning'.
 
     Raises:
         ValueError: no such task; the message lists those that exist.
     """
-    wanted = "".join(words.replace("-", " ").split()).lower()
+    wanted = "".join(words.replace("-", " ").replace("_", " ").split()).lower()
     for task in Task:
-        if task.value.lower() == wanted:
+        if wanted in (task.value.lower(), f"{task.value.lower()}learning"):
             return task
     known = ", ".join(repr(task.words) for task in Task)
     raise ValueError(f"unknown task {words!r}: this release knows {known}")
 
 
+_SUPERVISED: dict[Task, tuple[Task, ...]] = {
+    Task.PANOPTIC_SEGMENTATION: (Task.SEMANTIC_SEGMENTATION, Task.INSTANCE_SEGMENTATION),
+    Task.INSTANCE_SEGMENTATION: (Task.OBJECT_DETECTION,),
+    Task.QUADRILATERAL_DETECTION: (Task.OBJECT_DETECTION,),
+    Task.KEYPOINT_DETECTION: (Task.OBJECT_DETECTION,),
+    Task.OBJECT_DETECTION: (Task.QUADRILATERAL_DETECTION, Task.MULTILABEL_CLASSIFICATION),
+    Task.SEMANTIC_SEGMENTATION: (Task.MULTILABEL_CLASSIFICATION,),
+    Task.MULTICLASS_CLASSIFICATION: (Task.METRIC_LEARNING, Task.MULTILABEL_CLASSIFICATION),
+    Task.METRIC_LEARNING: (Task.MULTICLASS_CLASSIFICATION,),
+}
+
 CONVERSIONS: dict[Task, tuple[Task, ...]] = {
-    # None of the tasks that exist so far can be told from another one's annotations.
-    Task.MULTICLASS_CLASSIFICATION: (),
-    Task.OBJECT_DETECTION: (),
+    task: _SUPERVISED.get(task, ()) + tuple(to for to in SELF_SUPERVISED if to is not task)
+    for task in Task
 }
 """Edges of the graph: annotations for the key can become annotations for each of the values."""
 
 
 def conversion_path(
-    source: Task, target: Task, edges: dict[Task, tuple[Task, ...]] | None = None
+    source: Task, target: Task, edges: Mapping[Task, tuple[Task, ...]] | None = None
 ) -> list[Task] | None:
     """The shortest path of conversions, both ends included, or None where there is none."""
     edges = CONVERSIONS if edges is None else edges

@@ -312,12 +312,19 @@ class InputSize(Schema):
     height: int = Field(default=512, ge=8, le=8192)
 
 
+DEFAULT_SCALE = 0.1
+
+
 class Augmentation(Schema):
     """Random changes to training images, drawn from (seed, epoch, index)."""
 
     horizontal_flip: bool = Field(default=False, description="Mirror every second image.")
-    scale: float = Field(
-        default=0.1, ge=0, le=0.9, description="Shrink by up to this part, placed at random."
+    scale: float | None = Field(
+        default=None,
+        ge=0,
+        le=0.9,
+        description="Shrink by up to this part, placed at random; default 0.1, or 0 where a head "
+        "learns depth, which would change with it.",
     )
     brightness: float = Field(default=0.1, ge=0, le=1, description="Brighten or darken by up to.")
 
@@ -421,6 +428,18 @@ class TrainingJobSpec(Schema):
              "one image of at most 32 x 32 pixels a GPU is a single value a channel, which batch "
              "normalization cannot use: raise training.batchSize or training.inputSize",
              ".training.batchSize"),
+        Rule("!has(self.training.augmentation) || !has(self.training.augmentation.horizontalFlip) "
+             "|| !self.training.augmentation.horizontalFlip || "
+             "!self.model.heads.exists(h, h.task == 'TextRecognition')",
+             "mirrored images teach a text head to read backwards: leave "
+             "training.augmentation.horizontalFlip out",
+             ".training.augmentation.horizontalFlip"),
+        Rule("!has(self.training.augmentation) || !has(self.training.augmentation.scale) || "
+             "self.training.augmentation.scale == 0.0 || "
+             "!self.model.heads.exists(h, h.task == 'DepthEstimation')",
+             "what is shrunk looks further away than its annotated depth: set "
+             "training.augmentation.scale to 0, or leave it out",
+             ".training.augmentation.scale"),
     )  # fmt: skip
 
     project: Name = Field(
@@ -443,6 +462,15 @@ class TrainingJobSpec(Schema):
     model: Model
     training: Training = Training()
     runner: Runner = Runner()
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """The job's, with what it leaves out."""
+        given = self.training.augmentation
+        if given.scale is not None:
+            return given
+        depth = any(head.task is Task.DEPTH_ESTIMATION for head in self.model.heads)
+        return given.model_copy(update={"scale": 0.0 if depth else DEFAULT_SCALE})
 
     @property
     def stop_grace_seconds(self) -> int:

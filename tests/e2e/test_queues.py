@@ -54,19 +54,20 @@ from sihl_api.trainingjob import TrainingJobSpec
 from sihl_trainer.dataset.dataset import open_datasets
 from sihl_trainer.dataset.loading import validation_batches
 from sihl_trainer.model.weights import load_model
+from sihl_trainer.tasks.passes import Keys, Pass
 spec, model, data = sys.argv[1:]
 spec = TrainingJobSpec.model_validate(pickle.loads(Path(spec).read_bytes()))
 model = load_model(Path(model))
-found = {head.name: ([], []) for head in spec.model.heads}
+metrics = {head.name: model.head(head.name).metric() for head in spec.model.heads}
 with torch.inference_mode():
     for batch in validation_batches(open_datasets(spec, Path(data)).validation, spec):
-        features = model(batch.images)
-        for name, (predictions, targets) in found.items():
-            predictions += model.head(name).predict(features)
-            targets += batch.targets[name]
-for name, pairs in found.items():
-    for metric, value in model.head(name).evaluate(*pairs).items():
-        print(f"{name}/{metric}", value)
+        keys = Keys(spec.training.seed, batch.epochs, batch.indices)
+        views = model.views(batch.images, frozenset({Pass.PLAIN}), keys)
+        for name, metric in metrics.items():
+            metric.update(model.head(name).examine(views), batch.targets[name])
+for name, metric in metrics.items():
+    for kind, value in metric.compute().items():
+        print(f"{name}/{kind}", value)
 """
 
 

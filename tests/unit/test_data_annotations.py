@@ -43,7 +43,7 @@ def opened(folder: Path, *heads: Mapping[str, Any]) -> Split:
 
 
 def test_every_task_has_a_format() -> None:
-    assert all(format_of(task).read for task in Task)
+    assert all(format_of(task).read for task in Task if not task.self_supervised)
 
 
 # --- metadata --------------------------------------------------------------------------------

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from sihl_api.tasks import CONVERSIONS, Task
 from sihl_trainer.tasks.conversions import CONVERTERS, Converter, conversion
+from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.multiclass_classification.target import CategoryTarget
-from sihl_trainer.tasks.target import HeadInfo, Target
+from sihl_trainer.tasks.target import Target
 
 CLASSES, BOXES = Task.MULTICLASS_CLASSIFICATION, Task.OBJECT_DETECTION
 

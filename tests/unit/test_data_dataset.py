@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sihl_api.trainingjob import Augmentation
+from sihl_trainer.data.draws import uniform
 from sihl_trainer.data.letterbox import PADDING
-from sihl_trainer.dataset.augment import draw, uniform
+from sihl_trainer.dataset.augment import draw
 from sihl_trainer.dataset.dataset import VisionDataset, open_datasets
 from sihl_trainer.errors import BadData
 from sihl_trainer.tasks.object_detection.target import BoxesTarget
@@ -108,8 +109,8 @@ def test_boxes_follow_their_image_wherever_it_goes(
             [[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]], dtype=torch.float32
         )
         assert (target.boxes - seen).abs().max() <= 1.5
-        mirrored.add(bool((target.boxes - sample.placement.apply(BOX)).abs().max() > 1e-3))
-        assert sample.size == (60, 90)
+        mirrored.add(bool((target.boxes - sample.fit.placement.apply(BOX)).abs().max() > 1e-3))
+        assert sample.size == (90, 60)
     assert mirrored == ({False} if augmentation is None else {True, False})
 
 
@@ -124,7 +125,7 @@ def test_a_predicted_box_of_a_validation_image_is_mapped_back_to_the_file(tmp_pa
     sample = open_datasets(spec, tmp_path).validation.sample(0, 0)
     target = sample.targets["boxes"]
     assert isinstance(target, BoxesTarget)
-    assert torch.allclose(sample.placement.invert(target.boxes), BOX, atol=1e-4)
+    assert torch.allclose(sample.fit.placement.invert(target.boxes), BOX, atol=1e-4)
 
 
 def test_validation_images_are_not_augmented_and_only_padded_where_asked(tmp_path: Path) -> None:
@@ -139,8 +140,8 @@ def test_validation_images_are_not_augmented_and_only_padded_where_asked(tmp_pat
         for scale in (True, False)
     )
     assert torch.equal(scaled.sample(0, 0).image, scaled.sample(7, 0).image)
-    assert scaled.sample(0, 0).placement.scale_x == 2
-    assert padded.sample(0, 0).placement.scale_x == 1
+    assert scaled.sample(0, 0).fit.placement.scale_x == 2
+    assert padded.sample(0, 0).fit.placement.scale_x == 1
 
 
 def test_a_head_that_an_image_is_not_annotated_for_gets_none(tmp_path: Path) -> None:

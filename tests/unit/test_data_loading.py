@@ -12,8 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sihl_trainer.data.draws import Stream, permutation
 from sihl_trainer.dataset.dataset import Datasets, open_datasets
-from sihl_trainer.dataset.loading import batches, permutation, places, validation_batches
+from sihl_trainer.dataset.loading import Order, batches, validation_batches
 from sihl_trainer.dataset.samples import Batch
 from sihl_trainer.errors import BadConfig, BadData, TrainerError
 from tests.support.datasets import classification, job, write
@@ -37,7 +38,8 @@ def same(one: Batch, other: Batch) -> bool:
 @given(st.integers(1, 40), st.integers(1, 64), st.integers(0, 2**31 - 1))
 def test_every_epoch_visits_every_image_once(size: int, batch_size: int, seed: int) -> None:
     steps = 3 * size  # whole epochs of batches, since 3 * size * batch_size is a multiple of size
-    row = [place for step in range(steps) for place in places(step, batch_size, size, seed)]
+    order = Order(size, seed)
+    row = [place for step in range(steps) for place in order.places(step, batch_size)]
     assert len(row) == steps * batch_size  # every batch is full
     assert Counter(row) == {
         (epoch, index): 1 for epoch in range(3 * batch_size) for index in range(size)
@@ -48,20 +50,42 @@ def test_every_epoch_visits_every_image_once(size: int, batch_size: int, seed: i
 def test_ranks_share_each_batch_without_overlap(
     size: int, share: int, world_size: int, step: int
 ) -> None:
-    whole = places(step, share * world_size, size, 0)
-    parts = [places(step, share * world_size, size, 0, r, world_size) for r in range(world_size)]
+    order = Order(size, 0)
+    whole = order.places(step, share * world_size)
+    parts = [order.places(step, share * world_size, r, world_size) for r in range(world_size)]
     assert [len(part) for part in parts] == [share] * world_size
     assert Counter(place for part in parts for place in part) == Counter(whole)
 
 
 def test_epochs_and_seeds_have_orders_of_their_own() -> None:
-    orders = {tuple(permutation(seed, epoch, 50)) for seed in range(5) for epoch in range(5)}
-    assert len(orders) == 25
+    orders = {
+        tuple(permutation(seed, epoch, 50, stream))
+        for seed in range(5)
+        for epoch in range(5)
+        for stream in (Stream.PERMUTATION, Stream.LABELLED_PERMUTATION)
+    }
+    assert len(orders) == 50
 
 
 def test_the_order_is_the_same_in_every_release() -> None:
     # Written down once: a checkpoint of one release is resumed by another.
-    assert permutation(7, 3, 10).tolist() == PINNED
+    assert permutation(7, 3, 10, Stream.PERMUTATION).tolist() == PINNED
+
+
+@given(st.integers(3, 60), st.integers(1, 33), st.integers(0, 99), st.data())
+def test_half_of_each_batch_is_labelled_where_few_images_are(
+    size: int, batch_size: int, step: int, data: st.DataObject
+) -> None:
+    few = data.draw(st.sets(st.integers(0, size - 1), min_size=1, max_size=(size - 1) // 2))
+    batch = Order(size, 7, sorted(few)).places(step, batch_size)
+    assert len(batch) == batch_size
+    assert sum(index in few for _, index in batch) == -(-batch_size // 2)
+
+
+def test_ranks_have_equal_parts_of_what_is_labelled() -> None:
+    order = Order(100, 0, [3, 5])
+    parts = [order.places(4, 16, rank, 4) for rank in range(4)]
+    assert [sum(index in (3, 5) for _, index in part) for part in parts] == [2, 2, 2, 2]
 
 
 PINNED = [9, 4, 0, 7, 5, 6, 1, 3, 2, 8]

@@ -145,7 +145,7 @@ def test_validation_is_fetched_beside_training_and_held_against_it(
     assert len(open_datasets(spec, tmp_path).validation) == 2
     changed = b"task: multiclass classification\ncategories: [cow]\nannotations: annotations.yaml\n"
     s3.put(BUCKET, {f"{prefix}/other/metadata.yaml": changed})
-    with pytest.raises(BadData, match="lists categories that the training dataset's does not: cow"):
+    with pytest.raises(BadData, match="lists names that the training dataset's does not: cow"):
         fetch_split(spec, "validation", tmp_path, environment(s3.reader))
 
 

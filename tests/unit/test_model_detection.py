@@ -18,8 +18,10 @@ from sihl_trainer.tasks.dense.assignment import (
     assign,
     pairwise_iou,
 )
-from sihl_trainer.tasks.object_detection.head import BoxesPrediction, ObjectDetection, _suppressed
+from sihl_trainer.tasks.object_detection.head import ObjectDetection, _suppressed
+from sihl_trainer.tasks.object_detection.metric import BoxesPrediction
 from sihl_trainer.tasks.object_detection.target import BoxesTarget
+from tests.support.heads import measured, plain, view
 
 NOTHING = BoxesTarget(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
 
@@ -185,7 +187,7 @@ def test_at_first_nearly_everything_is_background() -> None:
 
 def test_an_image_without_objects_teaches_background_only() -> None:
     detector = head()
-    losses = {k: v.mean for k, v in detector.loss(features(2), [NOTHING, NOTHING]).items()}
+    losses = {k: v.mean for k, v in detector.loss(plain(features(2)), [NOTHING, NOTHING]).items()}
     assert float(losses["classification"]) > 0
     assert float(losses["box"]) == 0
     sum(losses.values()).backward()  # type: ignore[union-attr]
@@ -200,7 +202,7 @@ def test_predicted_boxes_that_are_huge_or_tiny_leave_gradients_finite() -> None:
         with torch.no_grad():
             bias(detector.box).fill_(value)
         detector.zero_grad()
-        losses = detector.loss(features(2), [target, NOTHING])
+        losses = detector.loss(plain(features(2)), [target, NOTHING])
         sum(loss.mean for loss in losses.values()).backward()  # type: ignore[union-attr]
         assert all(p.grad is not None and p.grad.isfinite().all() for p in detector.parameters())
 
@@ -238,7 +240,7 @@ def test_detections_lie_within_the_input_the_best_first() -> None:
     detector = head()
     with torch.no_grad():
         bias(detector.score).fill_(3.0)
-    for found in detector.predict(features(2)):
+    for found in detector.predict(view(features(2))):
         assert 0 < len(found.boxes) <= 100
         assert found.boxes.min() >= 0
         assert found.boxes.max() <= 64
@@ -253,14 +255,14 @@ def test_the_metrics_are_those_of_coco() -> None:
     near.boxes[:, 3] -= 4
     none = BoxesPrediction(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0))
     detector = head()
-    assert detector.evaluate([perfect], [truth]) == pytest.approx(
+    assert measured(detector, [perfect], [truth]) == pytest.approx(
         {"map": 1, "map50": 1, "map75": 1, "mar100": 1}
     )
-    found = detector.evaluate([near], [truth])
+    found = measured(detector, [near], [truth])
     assert found["map50"] == pytest.approx(1)
     assert found["map"] == pytest.approx(0.7, abs=0.11)
-    assert set(detector.evaluate([none], [truth]).values()) == {0}
-    assert set(detector.evaluate([none], [NOTHING]).values()) == {0}
+    assert set(measured(detector, [none], [truth]).values()) == {0}
+    assert set(measured(detector, [none], [NOTHING]).values()) == {0}
 
 
 @pytest.mark.slow
@@ -273,12 +275,12 @@ def test_the_head_learns_to_find_what_it_is_shown() -> None:
     ]
     optimizer = torch.optim.AdamW(detector.parameters(), lr=5e-3)
     for _ in range(150):
-        total = sum(loss.mean for loss in detector.loss(shown, targets).values())
+        total = sum(loss.mean for loss in detector.loss(plain(shown), targets).values())
         optimizer.zero_grad()
         total.backward()  # type: ignore[union-attr]
         optimizer.step()
     with torch.inference_mode():
-        found = detector.evaluate(detector.predict(shown), targets)
+        found = measured(detector, detector.predict(view(shown)), targets)
     assert found["map50"] == pytest.approx(1)
     assert not math.isnan(found["map"])
     assert found["map"] > 0.7

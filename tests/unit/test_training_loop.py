@@ -18,7 +18,7 @@ from sihl_api.record import Manifest
 from sihl_trainer.dataset.loading import batches
 from sihl_trainer.errors import BadConfig
 from sihl_trainer.model.weights import sha256
-from sihl_trainer.tasks.multiclass_classification.head import MulticlassClassification
+from sihl_trainer.tasks.multiclass_classification.metric import Accuracy
 from sihl_trainer.training.channel import MetricsMessage, ProgressMessage
 from sihl_trainer.training.distributed import choose_device
 from sihl_trainer.training.loop import train
@@ -147,7 +147,7 @@ def test_a_stop_while_results_are_measured_does_not_wait_for_them(
         return {}
 
     with monkeypatch.context() as patch:
-        patch.setattr(MulticlassClassification, "evaluate", measured_for_ever)
+        patch.setattr(Accuracy, "compute", measured_for_ever)
         folder = stopped(patch, dataset, tmp_path, lambda _: began.is_set())
     never.set()
     state = json.loads((folder / "state.json").read_text())
@@ -163,7 +163,7 @@ def test_what_fails_while_results_are_measured_is_told(
     def fails(*_: Any) -> dict[str, float]:
         raise MemoryError("no room for the results")
 
-    monkeypatch.setattr(MulticlassClassification, "evaluate", fails)
+    monkeypatch.setattr(Accuracy, "compute", fails)
     run, _ = prepared(monkeypatch, SPEC, dataset, tmp_path)
     with pytest.raises(MemoryError, match="no room for the results"):
         train(run)

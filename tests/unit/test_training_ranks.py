@@ -13,9 +13,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from sihl_api.tasks import Task
 from sihl_trainer.model.model import build_model
+from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.multiclass_classification.target import CategoryTarget
 from sihl_trainer.tasks.object_detection.target import BoxesTarget
-from sihl_trainer.tasks.target import HeadInfo, Target
+from sihl_trainer.tasks.passes import Keys
+from sihl_trainer.tasks.target import Target
 from sihl_trainer.training.distributed import Ranks
 from sihl_trainer.training.loop import LossModule
 from tests.support.training import multitask_job
@@ -53,7 +55,8 @@ def images() -> Tensor:
 
 def gradients(model: torch.nn.Module, learnt: LossModule, batch: Tensor, to: Targets) -> Tensor:
     """All of them, one after the other."""
-    total, _ = model(batch, to)
+    keys = Keys(0, [0] * len(batch), list(range(len(batch))))
+    total, _ = model(batch, to, keys)
     total.backward()
     return torch.cat([p.grad.flatten() for p in learnt.parameters() if p.grad is not None])
 
@@ -65,7 +68,7 @@ def rank(number: int, folder: Path) -> None:
     distributed.init_process_group("gloo", init_method=meeting, rank=number, world_size=2)
     for case, targets in enumerate(PARTLY.values()):
         learnt = module(Ranks(number, 2, number))
-        model = DistributedDataParallel(learnt, find_unused_parameters=True)
+        model = DistributedDataParallel(learnt)
         own = {head: column[number::2] for head, column in copy.deepcopy(targets).items()}
         found = gradients(model, learnt, images()[number::2], own)
         if number == 0:

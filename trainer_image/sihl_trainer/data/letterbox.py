@@ -39,10 +39,11 @@ class Placement:
 
 @dataclass(frozen=True)
 class Letterboxing:
-    """An image's size (width, height) in the canvas, and its placement there."""
+    """Sizes (width, height) of an image in its canvas and of the canvas; its placement there."""
 
     size: tuple[int, int]
     placement: Placement
+    canvas: tuple[int, int]
 
 
 def letterboxing(
@@ -70,4 +71,5 @@ def letterboxing(
     )
     left = round((canvas[0] - width) * position[0])
     top = round((canvas[1] - height) * position[1])
-    return Letterboxing((width, height), Placement(width / image[0], height / image[1], left, top))
+    placement = Placement(width / image[0], height / image[1], left, top)
+    return Letterboxing((width, height), placement, canvas)

@@ -12,14 +12,15 @@ from torch import Tensor
 
 from sihl_api.trainingjob import Augmentation, TrainingJobSpec
 from sihl_trainer.data import images
-from sihl_trainer.data.letterbox import PADDING, Placement, letterboxing
+from sihl_trainer.data.letterbox import PADDING, Letterboxing, Placement, letterboxing
 from sihl_trainer.data.names import TRAIN, VALIDATION
 from sihl_trainer.dataset.augment import Change, draw
-from sihl_trainer.dataset.feeds import Feed, open_split
+from sihl_trainer.dataset.feeds import Feed, check_suited, open_split
 from sihl_trainer.dataset.holdout import hold_out
 from sihl_trainer.dataset.metadata import IMAGES
 from sihl_trainer.dataset.samples import Sample
-from sihl_trainer.tasks.target import HeadInfo, Target
+from sihl_trainer.tasks.info import HeadInfo
+from sihl_trainer.tasks.target import Target
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class Datasets:
 
 
 class VisionDataset:
-    """Images that are annotated for at least one of the job's heads.
+    """Images that feed at least one of the job's heads.
 
     Args:
         folder: That of the images.
@@ -88,10 +89,22 @@ class VisionDataset:
             pixels = images.pixels(image, fit.size, change.brightness)
         canvas = self._canvas(pixels, fit.placement, mirror=change.mirror)
         targets = {
-            head: self._target(feed.target(name), fit.placement, mirror=change.mirror)
+            head: self._target(feed.target(name), fit, mirror=change.mirror)
             for head, feed in self.feeds.items()
         }
-        return Sample(canvas, index, name, targets, (size[1], size[0]), fit.placement)
+        return Sample(canvas, epoch, index, name, targets, size, fit)
+
+    def labelled(self) -> list[int] | None:
+        """Indices of the images with a supervised annotation, where each batch needs its share.
+
+        None: no head is self-supervised, or none is supervised, or most images have one anyway.
+        """
+        supervised = [feed for feed in self.feeds.values() if not feed.self_supervised]
+        if not supervised or len(supervised) == len(self.feeds):
+            return None
+        annotated = set().union(*(feed.annotations.names for feed in supervised))
+        found = [index for index, name in enumerate(self.names) if name in annotated]
+        return found if 0 < 2 * len(found) < len(self.names) else None
 
     def _change(self, epoch: int, index: int) -> Change:
         if self.augmentation is None:
@@ -108,12 +121,10 @@ class VisionDataset:
         canvas[:, rows, columns] = pixels
         return canvas.flip(2) if mirror else canvas
 
-    def _target(
-        self, target: Target | None, placement: Placement, *, mirror: bool
-    ) -> Target | None:
+    def _target(self, target: Target | None, fit: Letterboxing, *, mirror: bool) -> Target | None:
         if target is None:
             return None
-        placed = target.placed(placement)
+        placed = target.placed(fit)
         return placed.mirrored(self.input_size[0]) if mirror else placed
 
 
@@ -122,11 +133,13 @@ def open_datasets(spec: TrainingJobSpec, root: Path) -> Datasets:
 
     Raises:
         BadData: What the folders hold is at odds with the dataset's format, or too little of it.
-        BadConfig: A head asks for annotations that the dataset does not have.
+        BadConfig: A head asks for annotations that the dataset does not have, or that it cannot
+            learn from with the job's settings.
     """
     training = spec.training
     input_size = (training.input_size.width, training.input_size.height)
     train = open_split(root / TRAIN, spec.model.heads)
+    check_suited(train, spec)
     validation = train
     if spec.dataset.validation:
         validation = open_split(root / VALIDATION, spec.model.heads, train.feeds)
@@ -142,7 +155,7 @@ def open_datasets(spec: TrainingJobSpec, root: Path) -> Datasets:
             train_names,
             train.feeds,
             input_size,
-            augmentation=training.augmentation,
+            augmentation=spec.augmentation,
             seed=training.seed,
         ),
         validation=VisionDataset(

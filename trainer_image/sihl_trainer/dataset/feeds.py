@@ -6,17 +6,23 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sihl_api.trainingjob import Head
+from sihl_api.trainingjob import Head, TrainingJobSpec
 from sihl_trainer.data.names import IMAGE_SUFFIXES, is_image
 from sihl_trainer.dataset.metadata import IMAGES, AnnotationSet, Metadata, read_metadata
 from sihl_trainer.errors import BadConfig, BadData
-from sihl_trainer.tasks.annotations import Annotations
+from sihl_trainer.tasks.annotations import Annotations, AnyImage
 from sihl_trainer.tasks.conversions import Conversion, conversion
+from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.rooms import format_of
-from sihl_trainer.tasks.target import HeadInfo, Target
+
+if TYPE_CHECKING:
+    from sihl_trainer.tasks.target import Target
 
 log = logging.getLogger(__name__)
+
+_EVERY_IMAGE = f"{IMAGES}/"  # no set that metadata names can be called so
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,7 @@ class Feed:
     annotations: Annotations
     info: HeadInfo
     conversion: Conversion
+    self_supervised: bool = False
 
     def target(self, name: str) -> Target | None:
         """What an image means for the head, in the image's own pixels; None: not annotated."""
@@ -40,7 +47,7 @@ class Split:
     Args:
         folder: The dataset's.
         names: Its images, sorted.
-        annotated: Those that are annotated for at least one head, sorted.
+        annotated: Those that feed at least one head, sorted.
         sets: The annotations that feed the heads, by set name.
         feeds: By head name.
         head_info: By head name.
@@ -73,32 +80,57 @@ def open_split(
         BadData: What the folder holds is at odds with the format; names file, entry and remedy.
         BadConfig: A head asks for annotations that the dataset does not have.
     """
-    metadata = read_metadata(folder)
+    metadata = read_metadata(folder) if needs_metadata(heads) else Metadata("", {})
     chosen = {head.name: choose_set(head, metadata) for head in heads}
-    infos = {
-        name: _as_trained(found, (train_feeds or {}).get(name), metadata.file)
-        for name, found in chosen.items()
-    }
     names = image_names(folder) if names is None else sorted(names)
     sets: dict[str, Annotations] = {}
     feeds = {}
     for head in heads:
         found = chosen[head.name]
+        if found is None:
+            sets.setdefault(_EVERY_IMAGE, AnyImage(names))
+            feeds[head.name] = Feed(sets[_EVERY_IMAGE], HeadInfo(head.task), Conversion(), True)
+            continue
+        info = _as_trained(head, found, (train_feeds or {}).get(head.name), metadata.file)
         if found.name not in sets:
-            sets[found.name] = _read_set(folder, found, infos[head.name], names)
-        feeds[head.name] = Feed(sets[found.name], infos[head.name], find_conversion(head, found))
+            sets[found.name] = _read_set(folder, found, info, names)
+        feeds[head.name] = Feed(sets[found.name], info, find_conversion(head, found))
     annotated = sorted(set().union(*(annotations.names for annotations in sets.values())))
-    info = {name: feed.conversion.info(feed.info) for name, feed in feeds.items()}
-    return Split(folder, list(names), annotated, sets, feeds, info)
+    told = {name: feed.conversion.info(feed.info) for name, feed in feeds.items()}
+    return Split(folder, list(names), annotated, sets, feeds, told)
 
 
-def choose_set(head: Head, metadata: Metadata) -> AnnotationSet:
-    """The annotation set that a head learns from.
+def needs_metadata(heads: Sequence[Head]) -> bool:
+    """Whether a dataset has to say what it is annotated with: not for images alone."""
+    return any(not head.task.self_supervised or head.annotations for head in heads)
+
+
+def check_suited(split: Split, spec: TrainingJobSpec) -> None:
+    """Whether the job's heads can learn from their annotations with the job's settings.
+
+    Raises:
+        BadConfig: One cannot; names the setting and the remedy.
+    """
+    for head in spec.model.heads:
+        if text := split.feeds[head.name].annotations.unsuited(head, spec):
+            raise BadConfig("SettingsUnsuitable", f"head {head.name!r}: {text}")
+
+
+def choose_set(head: Head, metadata: Metadata) -> AnnotationSet | None:
+    """The annotation set that a head learns from; None: a self-supervised one, from every image.
 
     Raises:
         BadConfig: No such set, more than one to choose from, or none that can become the task's.
     """
     sets = metadata.sets
+    if head.task.self_supervised and head.annotations is None:
+        return None
+    if not sets:
+        raise BadConfig(
+            "AnnotationsUnsuitable",
+            f"head {head.name!r} learns {head.task.words}, and the dataset is not annotated for "
+            "anything: change the head's task, or annotate the images",
+        )
     known = ", ".join(f"{name!r} ({found.task.words})" for name, found in sets.items())
     if head.annotations is None and len(sets) > 1:
         raise BadConfig(
@@ -113,7 +145,7 @@ def choose_set(head: Head, metadata: Metadata) -> AnnotationSet:
             "of them",
         )
     find_conversion(head, sets[name])
-    return sets[name]
+    return None if head.task.self_supervised else sets[name]
 
 
 def find_conversion(head: Head, annotation_set: AnnotationSet) -> Conversion:
@@ -149,17 +181,17 @@ def image_names(folder: Path) -> list[str]:
     )
 
 
-def _as_trained(found: AnnotationSet, trained: Feed | None, file: str) -> HeadInfo:
+def _as_trained(head: Head, found: AnnotationSet, trained: Feed | None, file: str) -> HeadInfo:
     if trained is None:
         return found.info
-    unknown = [name for name in found.info.categories if name not in trained.info.categories]
-    if unknown:
+    unknown = found.info.unknown_to(trained.info)
+    if unknown and not format_of(head.task).open_names:
         raise BadData(
             "DatasetMetadataInvalid",
-            f"the validation dataset's {file} lists categories that the training dataset's does "
+            f"the validation dataset's {file} lists names that the training dataset's does "
             f"not: {', '.join(unknown[:20])}; add them there, or take them out",
         )
-    return trained.info
+    return found.info.as_trained(trained.info)
 
 
 def _read_set(

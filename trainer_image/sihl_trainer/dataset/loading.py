@@ -2,7 +2,8 @@
 
 Images are visited in one endless row of epochs, each a permutation of its own; batch k takes the
 places k * batchSize up to (k + 1) * batchSize of that row, so every batch is full and a small
-dataset wraps into its next epoch. Of these, rank r takes each worldSize-th place from r on.
+dataset wraps into its next epoch. Of these, rank r takes each worldSize-th place from r on. Where
+few images are labelled, there are two such rows, and each batch takes half of either.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import count
 from typing import Any, TypeAlias
@@ -22,6 +23,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sihl_api.trainingjob import TrainingJobSpec
+from sihl_trainer.data.draws import Stream, permutation
 from sihl_trainer.dataset.dataset import VisionDataset
 from sihl_trainer.dataset.samples import Batch, collate
 from sihl_trainer.errors import BadConfig, TrainerError
@@ -31,28 +33,41 @@ Places: TypeAlias = "list[tuple[int, int]]"
 
 PREFETCH = 4
 """Batches that each loader process works ahead."""
-_PERMUTATION = 2**62
-"""Keeps the counters of permutations apart from those of augmentation."""
 
 
-@lru_cache(maxsize=2)
-def permutation(seed: int, epoch: int, size: int) -> np.ndarray:
-    """int64 [size]: the order in which an epoch visits the images."""
-    key = np.array((seed, _PERMUTATION), dtype=np.uint64)
-    position = np.array((0, 0, epoch, 0), dtype=np.uint64)
-    # Sorted by random keys: only the generator's raw stream is guaranteed across NumPy releases.
-    keys = np.random.Philox(key=key, counter=position).random_raw(size)
-    return np.argsort(keys, kind="stable")
+class Order:
+    """The order in which the images of a dataset are visited.
+
+    Args:
+        size: How many there are.
+        seed: The same seed makes the same order.
+        labelled: Indices of those of which each batch takes half, because a uniform draw would
+            hardly meet any (Zhai et al., "S4L", ICCV 2019); None: all are drawn alike.
+    """
+
+    def __init__(self, size: int, seed: int, labelled: Sequence[int] | None = None) -> None:
+        self._seed = seed
+        self._labelled = np.asarray(labelled or (), dtype=np.int64)
+        self._others = np.setdiff1d(np.arange(size), self._labelled)
+
+    def places(self, step: int, batch_size: int, rank: int = 0, world_size: int = 1) -> Places:
+        """What the batch of a step holds on one rank."""
+        half = -(-batch_size // 2) if len(self._labelled) else 0
+        batch = self._part(self._labelled, step, half, Stream.LABELLED_PERMUTATION)
+        batch += self._part(self._others, step, batch_size - half, Stream.PERMUTATION)
+        return batch[rank::world_size]
+
+    def _part(self, indices: np.ndarray, step: int, count: int, stream: Stream) -> Places:
+        """The step's part of an endless row of epochs, each in an order of its own."""
+        found = []
+        for place in range(step * count, (step + 1) * count):
+            epoch, at = divmod(place, len(indices))
+            index = indices[_permutation(self._seed, epoch, len(indices), stream)[at]]
+            found.append((epoch, int(index)))
+        return found
 
 
-def places(
-    step: int, batch_size: int, size: int, seed: int, rank: int = 0, world_size: int = 1
-) -> Places:
-    """What the batch of a step holds on one rank, of a dataset with `size` images."""
-    row = range(step * batch_size + rank, (step + 1) * batch_size, world_size)
-    return [
-        (place // size, int(permutation(seed, place // size, size)[place % size])) for place in row
-    ]
+_permutation = lru_cache(maxsize=4)(permutation)
 
 
 def batches(
@@ -84,9 +99,8 @@ def batches(
             "BatchSizeNotShareable",
             f"training.batchSize {batch_size} must be a multiple of runner.gpus, {world_size}",
         )
-    row = (
-        places(step, batch_size, len(dataset), seed, rank, world_size) for step in count(start_step)
-    )
+    order = Order(len(dataset), seed, dataset.labelled())
+    row = (order.places(step, batch_size, rank, world_size) for step in count(start_step))
     return _load(dataset, row, workers)
 
 

@@ -15,8 +15,8 @@ from sihl_api.tasks import Task, task_from_words
 from sihl_trainer.data.documents import METADATA_LIMIT, Value, read_entries
 from sihl_trainer.data.names import fault_in_name
 from sihl_trainer.errors import BadData
+from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.rooms import format_of
-from sihl_trainer.tasks.target import HeadInfo
 
 METADATA_NAMES = ("metadata.yaml", "metadata.yml", "metadata.json")
 IMAGES = "images"
@@ -35,7 +35,7 @@ class AnnotationSet:
 
 @dataclass(frozen=True)
 class Metadata:
-    """The annotation sets of a dataset, by name."""
+    """The annotation sets of a dataset, by name; none where it is images alone."""
 
     file: str
     sets: dict[str, AnnotationSet]
@@ -71,19 +71,18 @@ def read_metadata(folder: Path) -> Metadata:
     fields = {entry.key: entry.value for entry in read_entries(folder / name, METADATA_LIMIT)}
     if "tasks" not in fields:
         single = _annotation_set(name, None, fields)
-        return Metadata(name, {single.name: single})
+        return Metadata(name, {single.name: single} if single else {})
     if "task" in fields:
         raise _fault(name, "has both `task` and `tasks`: a multitask dataset has only `tasks`")
     tasks = fields["tasks"]
     if not isinstance(tasks, dict) or not tasks:
         raise _fault(name, "`tasks` must map the name of each annotation set to its task")
-    return Metadata(
-        name,
-        {set_name: _annotation_set(name, set_name, value) for set_name, value in tasks.items()},
-    )
+    sets = {set_name: _annotation_set(name, set_name, value) for set_name, value in tasks.items()}
+    return Metadata(name, {set_name: found for set_name, found in sets.items() if found})
 
 
-def _annotation_set(file: str, name: str | None, fields: Value) -> AnnotationSet:
+def _annotation_set(file: str, name: str | None, fields: Value) -> AnnotationSet | None:
+    """What metadata says of one set; None for a self-supervised task, which has no annotations."""
     place = f"{file}: tasks.{name}" if name else file
     if not isinstance(fields, dict):
         raise _fault(place, "must be a mapping with `task` and `annotations`")
@@ -95,6 +94,8 @@ def _annotation_set(file: str, name: str | None, fields: Value) -> AnnotationSet
         task = task_from_words(words)
     except ValueError as error:
         raise _fault(place, str(error)) from None
+    if task.self_supervised:
+        return None
     source = _source(place, fields.get("annotations"))
     info = format_of(task).read_info(fields, place)
     return AnnotationSet(name or source.stem, task, source, info)

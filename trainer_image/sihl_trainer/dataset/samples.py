@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from sihl_trainer.data.letterbox import Placement
+from sihl_trainer.data.letterbox import Letterboxing
 from sihl_trainer.tasks.target import Target
 
 
@@ -18,20 +18,21 @@ class Sample:
 
     Args:
         image: uint8 [3, H, W], RGB, letterboxed and augmented.
-        index: Its index in the dataset.
+        epoch, index: What its augmentation is a function of; the index is the dataset's.
         name: Its file name.
         targets: By head name, in pixels of `image`; None: not annotated for that head.
-        size: (height, width) of the original in pixels.
-        placement: Maps pixels of the original to those of `image`. An augmented image may be
-            mirrored after it; a validation image never is.
+        size: (width, height) of the original in pixels.
+        fit: How it was letterboxed. An augmented image may be mirrored after it; a validation image
+            never is.
     """
 
     image: Tensor
+    epoch: int
     index: int
     name: str
     targets: dict[str, Target | None]
     size: tuple[int, int]
-    placement: Placement
+    fit: Letterboxing
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,15 +42,16 @@ class Batch:
     Args:
         images: uint8 [B, 3, H, W].
         targets: By head name, B targets each; None: not annotated for that head.
-        names, indices, sizes, placements: As in `Sample`, B each.
+        names, epochs, indices, sizes, fits: As in `Sample`, B each.
     """
 
     images: Tensor
     targets: dict[str, list[Target | None]]
     names: list[str]
+    epochs: list[int]
     indices: list[int]
     sizes: list[tuple[int, int]]
-    placements: list[Placement]
+    fits: list[Letterboxing]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -84,7 +86,8 @@ def collate(samples: Sequence[Sample]) -> Batch:
         images=torch.stack([sample.image for sample in samples]),
         targets={head: [sample.targets[head] for sample in samples] for head in samples[0].targets},
         names=[sample.name for sample in samples],
+        epochs=[sample.epoch for sample in samples],
         indices=[sample.index for sample in samples],
         sizes=[sample.size for sample in samples],
-        placements=[sample.placement for sample in samples],
+        fits=[sample.fit for sample in samples],
     )

@@ -11,7 +11,7 @@ from sihl_api.trainingjob import TrainingJobSpec
 from sihl_trainer.cpus import available_cpus
 from sihl_trainer.data.images import decode_fully
 from sihl_trainer.data.names import TRAIN, VALIDATION
-from sihl_trainer.dataset.feeds import Split, open_split
+from sihl_trainer.dataset.feeds import Split, check_suited, open_split
 from sihl_trainer.dataset.holdout import hold_out
 from sihl_trainer.dataset.metadata import IMAGES
 from sihl_trainer.errors import BadData
@@ -38,12 +38,14 @@ def open_to_check(
 
     Raises:
         BadData: They are at odds with the format or with the images, or too few.
-        BadConfig: A head asks for annotations that the dataset does not have.
+        BadConfig: A head asks for annotations that the dataset does not have, or that it cannot
+            learn from with the job's settings.
     """
     heads = spec.model.heads
     if split == VALIDATION:
         return open_split(root / split, heads, open_split(root / TRAIN, heads).feeds, names)
     opened = open_split(root / split, heads, names=names)
+    check_suited(opened, spec)
     if spec.dataset.validation is None:
         hold_out(opened, spec.dataset.validation_fraction, spec.training.seed)
     return opened

@@ -13,7 +13,7 @@ from sihl_api.trainingjob import Head, S3Location, TrainingJobSpec
 from sihl_api.units import human_bytes
 from sihl_trainer.data.documents import METADATA_LIMIT
 from sihl_trainer.data.names import TRAIN, VALIDATION
-from sihl_trainer.dataset.feeds import choose_set
+from sihl_trainer.dataset.feeds import choose_set, needs_metadata
 from sihl_trainer.dataset.metadata import IMAGES, METADATA_NAMES, read_metadata
 from sihl_trainer.environment import job_of
 from sihl_trainer.errors import BadConfig, TrainerError
@@ -99,12 +99,15 @@ def fetch_split(
     place = f"s3://{location.bucket}/{bucket.prefix}"
 
     top = bucket.list()
-    metadata = plan_metadata(top, place, METADATA_LIMIT)
-    _remove_stale(folder, METADATA_NAMES, [metadata])
-    download(bucket, folder, [metadata], lambda _: None)
-    annotations = _plan_annotations(bucket, folder, spec.model.heads, place)
+    metadata: list[PlannedFile] = []
+    annotations: list[PlannedFile] = []
+    if needs_metadata(spec.model.heads):
+        metadata = [plan_metadata(top, place, METADATA_LIMIT)]
+        _remove_stale(folder, METADATA_NAMES, metadata)
+        download(bucket, folder, metadata, lambda _: None)
+        annotations = _plan_annotations(bucket, folder, spec.model.heads, place)
     images = plan_images(bucket.list(f"{IMAGES}/"), place)
-    files = [metadata, *annotations, *images]
+    files = [*metadata, *annotations, *images]
 
     _remove_stale(folder / IMAGES, None, images)
     check_room(files, _room(spec, root, folder, files), split)
@@ -124,7 +127,8 @@ def _plan_annotations(
 ) -> list[PlannedFile]:
     metadata = read_metadata(folder)
     planned = {}
-    for source in {choose_set(head, metadata).source for head in heads}:
+    chosen = [choose_set(head, metadata) for head in heads]
+    for source in {found.source for found in chosen if found is not None}:
         parent = "".join(f"{part}/" for part in source.parent.parts)
         beside, inside = bucket.list(parent), bucket.list(f"{source}/")
         planned.update(

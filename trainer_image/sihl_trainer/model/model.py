@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,9 @@ from sihl_trainer.errors import BadConfig
 from sihl_trainer.model.backbone import Backbone
 from sihl_trainer.model.neck import FeaturePyramid
 from sihl_trainer.tasks.head import Head
+from sihl_trainer.tasks.info import HeadInfo
+from sihl_trainer.tasks.passes import Keys, Pass, View, shown
 from sihl_trainer.tasks.rooms import head_of
-from sihl_trainer.tasks.target import HeadInfo
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -57,11 +59,46 @@ class VisionModel(nn.Module):
         features: dict[int, Tensor] = self.backbone((images - self.mean) / self.std)
         return self.neck(features) if self.neck is not None else features
 
+    def views(self, images: Tensor, wanted: Set[Pass], keys: Keys) -> dict[Pass, View]:
+        """Each pass that is wanted, one run of backbone and neck each.
+
+        The plain one runs in any case while training, if only without gradient: it alone moves the
+        running statistics, which the other passes must not.
+
+        Args:
+            images: uint8 [B, 3, H, W].
+            wanted: By at least one head.
+            keys: Of the batch.
+        """
+        views: dict[Pass, View] = {}
+        for each in sorted(wanted | ({Pass.PLAIN} if self.training else set())):
+            pixels, changed = shown(each, images, keys)
+            if each is Pass.PLAIN:
+                with torch.set_grad_enabled(torch.is_grad_enabled() and each in wanted):
+                    views[each] = View(pixels, self(pixels), changed)
+            else:
+                with unmoved_statistics(self):
+                    views[each] = View(pixels, self(pixels), changed)
+        return views
+
     def head(self, name: str) -> Head:
         """A head by its name."""
         head = self.heads[name]
         assert isinstance(head, Head)
         return head
+
+
+@contextmanager
+def unmoved_statistics(model: nn.Module) -> Iterator[None]:
+    """Normalize batches by their own statistics, and leave the running ones as they are."""
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms if model.training else ():
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
 
 
 def _column(values: tuple[float, ...]) -> Tensor:

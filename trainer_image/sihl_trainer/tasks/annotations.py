@@ -1,4 +1,8 @@
-"""What every format offers: the set's metadata read and checked, and the annotations by image."""
+"""What every format offers: the set's metadata read and checked, and the annotations by image.
+
+The fetch reads formats, and imports no torch for it: that takes more than a second. So neither this
+module nor a task's `annotations` imports a target's class at the top, but where it makes one.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from sihl_api.trainingjob import Head, TrainingJobSpec
 from sihl_trainer.data.documents import Entry, Value, read_entries
 from sihl_trainer.errors import BadData
-from sihl_trainer.tasks.target import HeadInfo, Target
+from sihl_trainer.tasks.info import HeadInfo
+
+if TYPE_CHECKING:
+    from sihl_trainer.tasks.target import Target
 
 
 class Annotations(ABC):
@@ -28,8 +37,38 @@ class Annotations(ABC):
     def fault(self, name: str, width: int, height: int) -> str | None:
         """What is wrong with an image's annotation, now that its size in pixels is known.
 
-        The text names the file, the image and the entry; None: nothing.
+        The text names the file, the image and the entry; None: nothing. Called from several
+        threads, once for each image that `images/` has.
         """
+
+    def unsuited(self, head: Head, spec: TrainingJobSpec) -> str | None:  # noqa: ARG002
+        """Why a job's head cannot learn well from these annotations with the job's settings.
+
+        The text names the setting and the remedy; None: it can, as is the default.
+        """
+        return None
+
+
+class AnyImage(Annotations):
+    """What feeds self-supervised heads: every image, annotated or not."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = frozenset(names)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """All images."""
+        return sorted(self._names)
+
+    def target(self, name: str) -> Target | None:
+        """The image itself."""
+        from sihl_trainer.tasks.target import ImageTarget
+
+        return ImageTarget() if name in self._names else None
+
+    def fault(self, name: str, width: int, height: int) -> str | None:  # noqa: ARG002
+        """Nothing: there is no annotation."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -39,10 +78,13 @@ class Format:
     Args:
         read_info: From a set's metadata fields and their place (for messages); raises BadData.
         read: From the annotations' file or folder and the set's info; raises BadData.
+        open_names: Whether a head of this task learns from names that it need not know again: a
+            validation set may have others than the training set, as identities do.
     """
 
     read_info: Callable[[dict[str, Value], str], HeadInfo]
     read: Callable[[Path, HeadInfo], Annotations]
+    open_names: bool = False
 
 
 def annotation_entries(path: Path) -> Iterator[Entry]:

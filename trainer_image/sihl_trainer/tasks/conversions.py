@@ -1,17 +1,23 @@
 """Annotations for one task turned into those for another, along `sihl_api.tasks.CONVERSIONS`.
 
 A converter belongs to an edge of that graph and does one step; a longer path is their
-composition, so that a new edge serves every path through it.
+composition, so that a new edge serves every path through it. The fetch asks which paths there are
+and what heads are told, so torch is imported only where a target is made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from sihl_api.tasks import Task, conversion_path
-from sihl_trainer.tasks.target import HeadInfo, Target
+from sihl_api.tasks import SELF_SUPERVISED, Task, conversion_path
+from sihl_trainer.tasks.info import HeadInfo
+
+if TYPE_CHECKING:
+    from sihl_trainer.tasks.target import Target
 
 
 @dataclass(frozen=True)
@@ -29,8 +35,26 @@ class Converter:
 
 Converters = Mapping[tuple[Task, Task], Converter]
 
-CONVERTERS: Converters = {}
-"""By edge. The tasks of this release cannot be told from each other's annotations."""
+
+def _images_alone(task: Task) -> Converter:
+    """To a self-supervised task, which ignores whatever is annotated."""
+    return Converter(partial(_no_names, task), _image)
+
+
+def _no_names(task: Task, _: HeadInfo) -> HeadInfo:
+    return HeadInfo(task)
+
+
+def _image(_: HeadInfo, target: Target) -> Target:  # noqa: ARG001
+    from sihl_trainer.tasks.target import ImageTarget
+
+    return ImageTarget()
+
+
+CONVERTERS: Converters = {
+    (source, to): _images_alone(to) for source in Task for to in SELF_SUPERVISED if source is not to
+}
+"""By edge of the graph."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +79,7 @@ class Conversion:
 def conversion(
     source: Task,
     target: Task,
-    edges: dict[Task, tuple[Task, ...]] | None = None,
+    edges: Mapping[Task, tuple[Task, ...]] | None = None,
     converters: Converters = CONVERTERS,
 ) -> Conversion | None:
     """What turns annotations for `source` into annotations for `target`.

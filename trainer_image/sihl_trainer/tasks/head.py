@@ -1,4 +1,4 @@
-"""The contract of a head: config, targets, loss, prediction and metrics of one task.
+"""The contract of a head: config, loss, prediction and metric of one task.
 
 The training loop, the checkpoint and the supervisor know no task: all that they need is here.
 """
@@ -14,15 +14,20 @@ from torch import Tensor, nn
 
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
-from sihl_trainer.tasks.target import HeadInfo, Target
+from sihl_trainer.tasks.info import HeadInfo
+from sihl_trainer.tasks.metric import Metric
+from sihl_trainer.tasks.passes import Features, Pass, View, Views
+from sihl_trainer.tasks.target import Target
 
-Features = Mapping[int, Tensor]
-"""By level, [B, C_i, H_i, W_i]."""
+__all__ = ["Features", "Head", "Loss"]
 
 
 @dataclass(frozen=True, eq=False)
 class Loss:
     """A loss whose mean is still to be taken: ranks divide theirs by what all of them have.
+
+    The mean is of the order of one before anything is learnt, so that `lossWeight` means the same
+    whatever the task.
 
     Attributes:
         total: A scalar, the sum.
@@ -47,6 +52,10 @@ class Head(nn.Module, ABC):
     """
 
     task: ClassVar[Task]
+    passes: ClassVar[frozenset[Pass]] = frozenset((Pass.PLAIN,))
+    """What it learns from."""
+    examined: ClassVar[frozenset[Pass]] = frozenset((Pass.PLAIN,))
+    """What it is validated on."""
 
     def __init__(self, config: HeadConfig, channels: Mapping[int, int]) -> None:
         super().__init__()
@@ -58,7 +67,7 @@ class Head(nn.Module, ABC):
 
     @classmethod
     def settings(cls, info: HeadInfo) -> dict[str, Any]:
-        """What the head keeps of its dataset; by default its categories."""
+        """What the head keeps of its dataset, as JSON has it; by default its categories."""
         return {"categories": list(info.categories)}
 
     @classmethod
@@ -67,17 +76,21 @@ class Head(nn.Module, ABC):
         """First and last level for a head whose spec names none."""
 
     @abstractmethod
-    def loss(self, features: Features, targets: Sequence[Target | None]) -> dict[str, Loss]:
-        """Losses by name.
+    def loss(self, views: Views, targets: Sequence[Target | None]) -> dict[str, Loss]:
+        """Losses by name, of the passes that it wants.
 
         Images whose target is None are not annotated for this head and count for nothing; where
         none is annotated, the losses are zeros that still hang on the head's weights.
         """
 
     @abstractmethod
-    def predict(self, features: Features) -> list[Any]:
-        """A prediction for each image, in pixels of the model's input, on the CPU."""
+    def predict(self, view: View) -> list[Any]:
+        """A prediction for each image of a plain view, in pixels of the input, on the CPU."""
+
+    def examine(self, views: Views) -> list[Any]:
+        """What the metric and the pictures are given of each image: by default its prediction."""
+        return self.predict(views[Pass.PLAIN])
 
     @abstractmethod
-    def evaluate(self, predictions: Sequence[Any], targets: Sequence[Target]) -> dict[str, float]:
-        """Metrics by name over a whole validation set; targets on the CPU."""
+    def metric(self) -> Metric:
+        """What measures the head, before the first image."""

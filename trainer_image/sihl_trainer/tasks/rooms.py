@@ -14,10 +14,11 @@ from sihl_trainer.tasks.annotations import Format
 
 if TYPE_CHECKING:
     from sihl_trainer.tasks.head import Head
+    from sihl_trainer.tasks.picture import Painter
 
 
 def format_of(task: Task) -> Format:
-    """How a task is annotated."""
+    """How a supervised task is annotated."""
     found = _module(task, "annotations").FORMAT
     assert isinstance(found, Format)
     return found
@@ -26,6 +27,12 @@ def format_of(task: Task) -> Format:
 def head_of(task: Task) -> type[Head]:
     """What learns a task."""
     found: type[Head] = _module(task, "head").HEAD
+    return found
+
+
+def painter_of(task: Task) -> type[Painter]:
+    """What draws a task's targets and predictions."""
+    found: type[Painter] = _module(task, "picture").PAINTER
     return found
 
 

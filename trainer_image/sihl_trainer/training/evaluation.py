@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import closing
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
 from sihl_trainer.dataset.loading import validation_batches
 from sihl_trainer.dataset.samples import Batch
+from sihl_trainer.tasks.metric import Metric
+from sihl_trainer.tasks.passes import Keys
 from sihl_trainer.training.channel import MetricsMessage
 from sihl_trainer.training.report import line, tell
 from sihl_trainer.training.run import Run
@@ -26,15 +28,12 @@ _HEARING_SECONDS = 0.1
 def validate(run: Run) -> bool:
     """Evaluate every head; False where a stop broke it off. Changes nothing that trains."""
     tell(run, "Validating")
-    pairs = predict(run)
-    if pairs is None:
+    measured = measure(run)
+    if measured is None:
         return False
-    # Rank 0 measures what all have found; the others come to the end of it at once.
-    gathered = {
-        name: [pair for part in run.ranks.gather(found) for pair in part]
-        for name, found in pairs.items()
-    }
-    metrics = unless_stopped(run, lambda: measure(run, gathered))
+    # Rank 0 sums up what all have measured; the others come to the end of it at once.
+    parts = run.ranks.gather(measured)
+    metrics = unless_stopped(run, lambda: results(parts))
     if run.ranks.agree(int(metrics is None)) or metrics is None:
         return False
     run.state.validated, run.state.metrics = run.state.step, metrics
@@ -46,11 +45,17 @@ def validate(run: Run) -> bool:
     return True
 
 
-def predict(run: Run) -> dict[str, list[tuple[Any, Any]]] | None:
-    """By head name, (prediction, target) of this rank's annotated images; None after a stop."""
-    pairs: dict[str, list[tuple[Any, Any]]] = {head.name: [] for head in run.spec.model.heads}
-    run.ranks.share_buffers(run.model)
-    run.model.eval()
+def measure(run: Run) -> dict[str, Metric] | None:
+    """By head name, what this rank's annotated images measure; None after a stop.
+
+    Heads that none of the images is annotated for are left out.
+    """
+    model = run.model
+    heads = {head.name: model.head(head.name) for head in run.spec.model.heads}
+    wanted = frozenset().union(*(head.examined for head in heads.values()))
+    measured: dict[str, Metric] = {}
+    run.ranks.share_buffers(model)
+    model.eval()
     try:
         with torch.inference_mode(), run.precision(), closing(_even(run)) as source:
             for batch in source:
@@ -58,28 +63,32 @@ def predict(run: Run) -> dict[str, list[tuple[Any, Any]]] | None:
                     return None
                 if batch is None:
                     continue
-                features = run.model(batch.images.to(run.device, non_blocking=True))
-                for name, found in pairs.items():
-                    predictions = run.model.head(name).predict(features)
-                    found += [
-                        (prediction, target)
-                        for prediction, target in zip(predictions, batch.targets[name], strict=True)
-                        if target is not None
-                    ]
+                images = batch.images.to(run.device, non_blocking=True)
+                keys = Keys(run.spec.training.seed, batch.epochs, batch.indices)
+                views = model.views(images, wanted, keys)
+                for name in batch.annotated:
+                    found = zip(heads[name].examine(views), batch.targets[name], strict=True)
+                    kept = [(seen, target) for seen, target in found if target is not None]
+                    metric = measured.setdefault(name, heads[name].metric())
+                    metric.update(*map(list, zip(*kept, strict=True)))
     finally:
-        run.model.train()
-    return pairs
+        model.train()
+    return measured
 
 
-def measure(run: Run, pairs: dict[str, list[tuple[Any, Any]]]) -> dict[str, float]:
-    """Results as `head/metric`, of the heads that have pairs of prediction and target."""
+def results(parts: Sequence[dict[str, Metric]]) -> dict[str, float]:
+    """Results as `head/metric`, over what all ranks have measured."""
+    merged: dict[str, Metric] = {}
+    for part in parts:
+        for name, metric in part.items():
+            if name in merged:
+                merged[name].merge(metric)
+            else:
+                merged[name] = metric
     return {
         f"{name}/{kind}": value
-        for name, found in pairs.items()
-        if found
-        for kind, value in run.model.head(name)
-        .evaluate(*map(list, zip(*found, strict=True)))
-        .items()
+        for name, metric in merged.items()
+        for kind, value in metric.compute().items()
     }
 
 

@@ -14,6 +14,7 @@ from sihl_trainer.dataset.loading import batches
 from sihl_trainer.dataset.samples import Batch
 from sihl_trainer.model.model import VisionModel
 from sihl_trainer.model.weights import save_model
+from sihl_trainer.tasks.passes import Keys
 from sihl_trainer.tasks.target import Target
 from sihl_trainer.training.channel import CheckpointWritten, ModelWritten
 from sihl_trainer.training.checkpoint import snapshot
@@ -41,22 +42,26 @@ class LossModule(nn.Module):
         self.model = model
         self.weights = weights
         self.ranks = ranks
+        self.wanted = frozenset().union(*(model.head(name).passes for name in weights))
 
     def forward(
-        self, images: Tensor, targets: dict[str, list[Target | None]]
+        self, images: Tensor, targets: dict[str, list[Target | None]], keys: Keys
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum to learn from, and each of this rank's losses as `head/loss`."""
-        features = self.model(images)
+        views = self.model.views(images, self.wanted, keys)
         losses = {
             (name, kind): loss
             for name in self.weights
-            for kind, loss in self.model.head(name).loss(features, targets[name]).items()
+            for kind, loss in self.model.head(name).loss(views, targets[name]).items()
         }
         amounts = self.ranks.sum(torch.stack([loss.amount for loss in losses.values()]))
         divisors = amounts.clamp(min=1) / self.ranks.size
         total = images.new_zeros((), dtype=torch.float32)
         for ((name, _), loss), divisor in zip(losses.items(), divisors, strict=True):
             total = total + self.weights[name] * (loss.total / divisor)
+        if self.ranks.size > 1:
+            # No parameter may be without a gradient: the other ranks would wait for it.
+            total = total + 0.0 * sum(p.sum() for p in self.model.parameters())
         return total, {f"{name}/{kind}": loss.mean for (name, kind), loss in losses.items()}
 
 
@@ -95,7 +100,7 @@ def take_steps(run: Run) -> bool:
     module: nn.Module = LossModule(run.model, run.loss_weights, run.ranks)
     if run.ranks.size > 1:
         ids = [run.device.index] if run.device.type == "cuda" else None
-        module = DistributedDataParallel(module, device_ids=ids, find_unused_parameters=True)
+        module = DistributedDataParallel(module, device_ids=ids)
     meter = Meter(run)
     tell(run, "Training")
     pace = Pace(run)
@@ -138,7 +143,8 @@ def step(run: Run, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
     set_rate(run.optimizer, settings.optimizer.learning_rate * factor)
     images = batch.images.to(run.device, non_blocking=True)
     with run.precision():
-        total, losses = module(images, batch.targets)
+        keys = Keys(settings.seed, batch.epochs, batch.indices)
+        total, losses = module(images, batch.targets, keys)
     run.optimizer.zero_grad(set_to_none=True)
     total.backward()
     if settings.gradient_clip_norm is not None:

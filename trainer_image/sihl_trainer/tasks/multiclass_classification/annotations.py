@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sihl_api.tasks import Task
 from sihl_trainer.data.documents import Value
@@ -19,8 +20,10 @@ from sihl_trainer.tasks.annotations import (
     read_names,
     unknown_name,
 )
-from sihl_trainer.tasks.multiclass_classification.target import CategoryTarget
-from sihl_trainer.tasks.target import HeadInfo
+from sihl_trainer.tasks.info import HeadInfo
+
+if TYPE_CHECKING:
+    from sihl_trainer.tasks.multiclass_classification.target import CategoryTarget
 
 
 class CategoryAnnotations(Annotations):
@@ -36,6 +39,8 @@ class CategoryAnnotations(Annotations):
 
     def target(self, name: str) -> CategoryTarget | None:
         """The image's category."""
+        from sihl_trainer.tasks.multiclass_classification.target import CategoryTarget
+
         category = self._categories.get(name)
         return None if category is None else CategoryTarget(category)
 

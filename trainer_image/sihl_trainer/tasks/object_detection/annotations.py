@@ -12,6 +12,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,8 +26,10 @@ from sihl_trainer.tasks.annotations import (
     read_names,
     unknown_name,
 )
-from sihl_trainer.tasks.object_detection.target import BoxesTarget, boxes_target
-from sihl_trainer.tasks.target import HeadInfo
+from sihl_trainer.tasks.info import HeadInfo
+
+if TYPE_CHECKING:
+    from sihl_trainer.tasks.object_detection.target import BoxesTarget
 
 TOLERANCE = 0.5
 """Pixels that a box may reach over its image's edge: tools round differently."""
@@ -58,10 +61,17 @@ class BoxAnnotations(Annotations):
 
     def target(self, name: str) -> BoxesTarget | None:
         """The image's boxes."""
+        import torch
+
+        from sihl_trainer.tasks.object_detection.target import BoxesTarget
+
         if (span := self._spans.get(name)) is None:
             return None
         part = slice(*span)
-        return boxes_target(self._boxes[part].copy(), self._categories[part].copy())
+        return BoxesTarget(
+            torch.from_numpy(self._boxes[part].copy()),
+            torch.from_numpy(self._categories[part].copy()),
+        )
 
     def fault(self, name: str, width: int, height: int) -> str | None:
         """The first box that reaches out of its image."""

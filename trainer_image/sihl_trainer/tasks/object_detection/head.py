@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics.detection import MeanAveragePrecision
 from torchvision.ops import batched_nms, generalized_box_iou_loss
 
 from sihl_api.record import HeadConfig
@@ -22,8 +20,10 @@ from sihl_api.tasks import Task
 from sihl_trainer.tasks.dense.assignment import Objects, assign
 from sihl_trainer.tasks.dense.points import grid
 from sihl_trainer.tasks.dense.tower import tower
-from sihl_trainer.tasks.head import Features, Head, Loss
+from sihl_trainer.tasks.head import Head, Loss
+from sihl_trainer.tasks.object_detection.metric import BoxesPrediction, BoxPrecision
 from sihl_trainer.tasks.object_detection.target import BoxesTarget
+from sihl_trainer.tasks.passes import Features, Pass, View, Views
 from sihl_trainer.tasks.target import Target
 
 BOX_WEIGHT = 2.0
@@ -33,21 +33,6 @@ NMS_IOU = 0.6
 MAX_DETECTIONS = 100
 _PRIOR = 0.01
 _MAX_EXPONENT = 8.0
-
-
-@dataclass(frozen=True, eq=False)
-class BoxesPrediction:
-    """Detections of one image, the best first.
-
-    Attributes:
-        boxes: float32 [N, 4], xyxy in pixels of the model's input.
-        categories: int64 [N].
-        scores: float32 [N].
-    """
-
-    boxes: Tensor
-    categories: Tensor
-    scores: Tensor
 
 
 class ObjectDetection(Head):
@@ -97,12 +82,12 @@ class ObjectDetection(Head):
             points.append(centres)
         return torch.cat(logits, 1), torch.cat(boxes, 1), torch.cat(points)
 
-    def loss(self, features: Features, targets: Sequence[Target | None]) -> dict[str, Loss]:
+    def loss(self, views: Views, targets: Sequence[Target | None]) -> dict[str, Loss]:
         """Quality focal loss of the scores, GIoU loss of the boxes, by the weight of points.
 
         Over annotated images.
         """
-        logits, boxes, points = self._dense(features)
+        logits, boxes, points = self._dense(views[Pass.PLAIN].features)
         rows = [i for i, target in enumerate(targets) if isinstance(target, BoxesTarget)]
         if not rows:
             none = logits.new_zeros(())
@@ -126,8 +111,9 @@ class ObjectDetection(Head):
             "box": Loss(BOX_WEIGHT * overlap.sum(), amount),
         }
 
-    def predict(self, features: Features) -> list[BoxesPrediction]:
+    def predict(self, view: View) -> list[BoxesPrediction]:
         """Detections after non-maximum suppression by category, within the input."""
+        features = view.features
         logits, boxes, _ = self._dense(features)
         level = self.levels[0]
         height, width = (side * 2**level for side in features[level].shape[-2:])
@@ -135,25 +121,9 @@ class ObjectDetection(Head):
         boxes = boxes.clamp(min=0).minimum(limit)
         return [_suppressed(s, b) for s, b in zip(logits.sigmoid(), boxes, strict=True)]
 
-    def evaluate(
-        self, predictions: Sequence[BoxesPrediction], targets: Sequence[Target]
-    ) -> dict[str, float]:
-        """COCO's mean average precision: over IoU 0.5 to 0.95, at 0.5, at 0.75, and recall."""
-        # One rank evaluates what all ranks found: the others would be waited for in vain.
-        metric = MeanAveragePrecision(backend="faster_coco_eval", sync_on_compute=False)
-        metric.warn_on_many_detections = False
-        metric.update(
-            [{"boxes": p.boxes, "scores": p.scores, "labels": p.categories} for p in predictions],
-            [
-                {"boxes": t.boxes, "labels": t.categories}
-                for t in targets
-                if isinstance(t, BoxesTarget)
-            ],
-        )
-        found = metric.compute()
-        names = {"map": "map", "map50": "map_50", "map75": "map_75", "mar100": "mar_100"}
-        # COCO says -1 where there is no object at all.
-        return {ours: max(0.0, float(found[theirs])) for ours, theirs in names.items()}
+    def metric(self) -> BoxPrecision:
+        """COCO's mean average precision."""
+        return BoxPrecision(len(self.categories))
 
 
 def _padded(targets: Sequence[BoxesTarget], device: torch.device) -> Objects:
