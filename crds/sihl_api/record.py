@@ -5,6 +5,7 @@
         attempts/<n>/metrics-<i>.jsonl          one `MetricLine` a line
         attempts/<n>/log-<i>.txt
         attempts/<n>/checkpoints/<step>/        *.safetensors, *.json, manifest.json last
+        attempts/<n>/pictures/<step>/<head>/    a validation's predictions: PNG files, and as data
         attempts/<n>/result.json                a `runtime.Result`
         model/                                  model.safetensors, config.json, manifest.json last
 
@@ -12,12 +13,19 @@ A segment once written never changes, so that a live reader needs only the store
 under its own number only, so that a superseded one can spoil nothing; the final model is the one
 exception, written by whichever attempt completes, its manifest last. Of checkpoints the newest two
 are kept: an attempt removes older ones, its own and those of attempts before it.
+
+Pictures are extra, and have no manifest. A reader may rely on this: an object is whole or not
+there; its name is that of `picture_file`, or of a file of the dataset's own format that tells the
+predictions (annotations.json); the same images are drawn at each validation. Any of them may be
+missing for ever: a store that is away, a full disk, a stop or a newer validation costs pictures
+before anything else.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Literal
 
 from pydantic import Field
@@ -26,7 +34,11 @@ from sihl_api.runtime import Message
 from sihl_api.trainingjob import Initialization, TrainingJobSpec
 
 MANIFEST = "manifest.json"
+PICTURE_SUFFIX = ".png"
 _IN_CHECKPOINT = re.compile(r"attempts/(\d+)/checkpoints/(\d+)/[^/]+$")
+_PLAIN = re.compile(r"(?!.*--)\w[\w.-]{0,99}", re.ASCII)
+_UNSAFE = re.compile(r"[^\w.-]+", re.ASCII)
+_KEPT = 60
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,10 @@ class RecordPaths:
         """The folder of one checkpoint, with a final slash."""
         return f"{self.attempt(attempt)}checkpoints/{step:09d}/"
 
+    def pictures(self, attempt: int, step: int) -> str:
+        """The folder of a validation's pictures, with a final slash; in it, one of each head."""
+        return f"{self.attempt(attempt)}pictures/{step:09d}/"
+
     def result(self, attempt: int) -> str:
         """Key of an attempt's `runtime.Result`."""
         return f"{self.attempt(attempt)}result.json"
@@ -94,6 +110,24 @@ def checkpoint_of(key: str) -> tuple[int, int] | None:
     """
     match = _IN_CHECKPOINT.search(key)
     return (int(match.group(2)), int(match.group(1))) if match else None
+
+
+def picture_file(image: str, suffix: str = PICTURE_SUFFIX) -> str:
+    """The name of an image's picture; images of different names have different ones.
+
+    A key must do for every store, file system and URL: a name of anything but ASCII letters,
+    digits, `_`, `-` and `.`, or a long one, is replaced by what is left of it and its hash. A name
+    that is kept has no `--`, so that none is taken for another's replacement.
+
+    Args:
+        image: Its file's name in the dataset, for example `000.jpg`.
+        suffix: With its dot; another one makes place for a second file, a map say.
+    """
+    if _PLAIN.fullmatch(image):
+        return image + suffix
+    digest = sha256(image.encode(errors="surrogatepass")).hexdigest()[:16]
+    left = _UNSAFE.sub("_", image).lstrip(".-")[:_KEPT]
+    return f"{left or '_'}--{digest}{suffix}"
 
 
 class FileEntry(Message):

@@ -347,6 +347,13 @@ class Training(Schema):
     validations: int = Field(
         default=10, ge=1, le=10_000, description="How many, evenly over the run; last at the end."
     )
+    pictures: int = Field(
+        default=8,
+        ge=0,
+        le=64,
+        description="Validation images whose predictions are drawn into the record at each "
+        "validation.",
+    )
     batch_size: int = Field(default=16, ge=1, le=65_536, description="Over all GPUs together.")
     input_size: InputSize = InputSize()
     scale_at_inference: bool = Field(

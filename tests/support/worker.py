@@ -13,11 +13,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from sihl_api.record import MetricLine
+from sihl_api.record import MetricLine, picture_file
 from sihl_api.runtime import ExitCode
 from sihl_trainer.training.channel import (
     Channel,
@@ -28,9 +29,19 @@ from sihl_trainer.training.channel import (
     ModelWritten,
     ProgressMessage,
 )
+from sihl_trainer.training.pictures import PictureWriter
 from tests.support.records import make_folder
+from tests.support.waiting import eventually
 
 VARIABLE = "SIHL_TEST_WORKER"
+PICTURED = (
+    "a.jpg",
+    "a.png",
+    "two words #1 100%25.jpg",
+    "\u7d30\u80de.tif",
+    "\u00fc" * 118 + ".jpg",
+)
+"""Images whose predictions are drawn."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,8 @@ class Behaviour:
     prints: str = ""
     leaves_a_child: bool = False
     orphans: int = 0  # grandchildren whose parent ends before them
+    pictures: bool = False  # of each validation
+    draws_late: bool = False  # those of the end only once the model is in the record
 
 
 def main() -> None:
@@ -78,6 +91,7 @@ def main() -> None:
         subprocess.Popen(["sleep", "1000"], start_new_session=True)
     for _ in range(behaviour.orphans):
         subprocess.run(["sh", "-c", "sleep 0.1 &"], check=True, stdout=subprocess.DEVNULL)
+    pictures, model_written = PictureWriter(options.scratch, channel.send), threading.Event()
     channel.send(ProgressMessage(stage="Training", step=step))
     while step < behaviour.steps:
         if channel.stop_requested and not behaviour.deaf:
@@ -87,10 +101,15 @@ def main() -> None:
         time.sleep(behaviour.step_seconds)
         break_down(channel, behaviour, step)
         report(channel, behaviour, step)
+        if behaviour.pictures and step % behaviour.validate_every == 0:
+            late = behaviour.draws_late and step == behaviour.steps
+            submit(pictures, step, model_written if late else None, options.scratch / "model")
         if step % behaviour.checkpoint_every == 0:
             checkpoint(channel, behaviour, options.scratch, step, state)
     else:
         model(channel, options.scratch, step, state)
+        model_written.set()
+        pictures.finish(seconds=60)
     channel.send(Done())
     channel.close()
 
@@ -108,6 +127,23 @@ def report(channel: Channel, behaviour: Behaviour, step: int) -> None:
     for kind, values in kinds:
         line = {"time": "2026-01-02T03:04:05Z", "step": step, "kind": kind, "values": values}
         channel.send(MetricsMessage(line=MetricLine.model_validate(line)))
+
+
+def picture(image: str, step: int) -> bytes:
+    """What is drawn of an image."""
+    return f"{image} at step {step}".encode()
+
+
+def submit(pictures: PictureWriter, step: int, after: threading.Event | None, model: Path) -> None:
+    """Have a validation's pictures drawn; where it is to be after the model, once that is gone."""
+
+    def draw() -> dict[str, bytes]:
+        if after is not None:
+            after.wait()
+            eventually(lambda: not model.exists())
+        return {f"boxes/{picture_file(image)}": picture(image, step) for image in PICTURED}
+
+    pictures.submit(step, draw)
 
 
 def checkpoint(

@@ -40,7 +40,7 @@ UPLOAD_PATIENCE = 1800.0
 """Seconds for which uploads are tried after the worker has ended by itself."""
 
 PARTING_SECONDS = 5.0
-"""For a worker to end by itself once its last checkpoint is durable."""
+"""For a worker to end by itself once its last checkpoint, or the model, is durable."""
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,13 @@ from sihl_trainer.errors import TrainerError
 from sihl_trainer.record.checkpoints import checkpoint_status, remove_superseded
 from sihl_trainer.record.folders import TornFolderError, upload_folder
 from sihl_trainer.record.models import model_status, upload_model
+from sihl_trainer.record.pictures import PictureUploader
 from sihl_trainer.record.store import Store
 from sihl_trainer.record.writer import RecordWriter
 from sihl_trainer.supervisor import events
 from sihl_trainer.supervisor.logs import RecordHandler
 from sihl_trainer.supervisor.machine import (
+    PARTING_SECONDS,
     Deadlines,
     State,
     advance,
@@ -99,6 +101,7 @@ class Supervisor:
         self._writer = RecordWriter(
             store, self._paths, settings.attempt, settings.scratch / "record"
         )
+        self._pictures = PictureUploader(store, self._paths, settings.attempt, self._is_pressed)
         # A SimpleQueue, because signal handlers put into it while its reader waits.
         self._events: queue.SimpleQueue[events.Event] = queue.SimpleQueue()
         self._state = State(Deadlines.of(self._grace))
@@ -123,8 +126,8 @@ class Supervisor:
             stop_server = StopServer(self._settings.scratch / SOCKET_NAME, self.request_stop)
             threading.Thread(target=self._prepare, name="prepare", daemon=True).start()
             self._loop(stop_server)
-            if self._worker is not None:
-                self._worker.kill()
+            began = time.monotonic()
+            self._end_worker()
             code, result = verdict(self._state, self._grace)
             result = result.model_copy(
                 update={"message": self._redactor.clean_text(result.message)}
@@ -134,7 +137,7 @@ class Supervisor:
             (log.info if code == ExitCode.SUCCEEDED else log.warning)(
                 "%s (exit code %d): %s", result.reason, code, result.message
             )
-            self._close_record(result)
+            self._close_record(result, began)
             stop_server.settle(f"{result.reason}: {result.message}")
             stop_server.close()
         return code, result
@@ -199,6 +202,10 @@ class Supervisor:
                 ).start()
             case events.Discard(directory):
                 shutil.rmtree(directory, ignore_errors=True)
+
+    def _is_pressed(self) -> bool:
+        """Whether there is something more urgent to do than pictures; asked from any thread."""
+        return self._state.stopping or bool(self._state.uploads)
 
     # --- what runs in threads of its own -----------------------------------------------------
 
@@ -266,6 +273,8 @@ class Supervisor:
             case channel.ModelWritten(directory=directory, step=step):
                 upload = events.Upload(Path(directory), step, is_model=True)
                 self._events.put(events.Written(upload))
+            case channel.PicturesWritten(directory=directory, step=step):
+                self._pictures.add(step, Path(directory))
             case channel.Failed(exit_code=code, reason=reason, message=text):
                 self._events.put(events.WorkerFailed(code, reason, text))
 
@@ -299,8 +308,17 @@ class Supervisor:
         )
         return Worker(command, environ, self._redactor, self._line, self._heard, self._events.put)
 
-    def _close_record(self, result: Result) -> None:
-        """Write the end into the record, for as long as there is time."""
+    def _end_worker(self) -> None:
+        """Kill it; one that is done may first hand over the last pictures and end by itself."""
+        if self._worker is None:
+            return
+        complete = self._state.model is not None and not self._state.stopping
+        if complete and self._settings.job.spec.training.pictures:
+            self._worker.join(PARTING_SECONDS)
+        self._worker.kill()
+
+    def _close_record(self, result: Result, began: float) -> None:
+        """Write the end into the record, for as long as there is time since it began."""
 
         def close() -> None:
             self._writer.close()
@@ -308,8 +326,9 @@ class Supervisor:
                 self._writer.result(result)
             except TrainerError as error:
                 log.warning("result.json could not be written: %s", error)
+            self._pictures.finish()
 
-        seconds = CLOSING_SECONDS
+        seconds = CLOSING_SECONDS - (time.monotonic() - began)
         if self._state.stop_at is not None:
             left = self._state.stop_at + self._grace - time.monotonic() - 0.5
             seconds = min(seconds, max(0.5, left))

@@ -97,7 +97,8 @@ class Worker:
         ]
         self._listener = threading.Thread(target=self._listen, name="channel", daemon=True)
         self._listener.start()
-        threading.Thread(target=self._wait, name="worker", daemon=True).start()
+        self._waiter = threading.Thread(target=self._wait, name="worker", daemon=True)
+        self._waiter.start()
 
     @property
     def pid(self) -> int:
@@ -114,6 +115,10 @@ class Worker:
         """SIGKILL to it and to all that it started."""
         self._killed = True
         kill_marked(self._marker)
+
+    def join(self, seconds: float) -> None:
+        """Wait until it has ended by itself and was heard to the end, for so long at most."""
+        self._waiter.join(seconds)
 
     def _send_stop(self) -> None:
         if self._connection is not None and self._stop_asked:

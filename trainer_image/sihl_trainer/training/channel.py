@@ -59,6 +59,14 @@ class ModelWritten(Message):
     step: int
 
 
+class PicturesWritten(Message):
+    """A validation's pictures are in a folder, below one of each head; now the supervisor's."""
+
+    type: Literal["pictures-written"] = "pictures-written"
+    directory: str
+    step: int
+
+
 class Done(Message):
     """Nothing more will be said: the model is written, or the stop's checkpoint is."""
 
@@ -81,7 +89,13 @@ class Stop(Message):
 
 
 FromWorker: TypeAlias = Annotated[
-    ProgressMessage | MetricsMessage | CheckpointWritten | ModelWritten | Done | Failed,
+    ProgressMessage
+    | MetricsMessage
+    | CheckpointWritten
+    | ModelWritten
+    | PicturesWritten
+    | Done
+    | Failed,
     Field(discriminator="type"),
 ]
 _FROM_WORKER: TypeAdapter[FromWorker] = TypeAdapter(FromWorker)
