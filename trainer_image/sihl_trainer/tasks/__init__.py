@@ -1,0 +1,1 @@
+"""The tasks: what each learns, predicts and is measured by."""
