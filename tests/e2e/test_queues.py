@@ -64,7 +64,7 @@ with torch.inference_mode():
         keys = Keys(spec.training.seed, batch.epochs, batch.indices)
         views = model.views(batch.images, frozenset({Pass.PLAIN}), keys)
         for name, metric in metrics.items():
-            metric.update(model.head(name).examine(views), batch.targets[name])
+            metric.update(model.head(name).examine(views), batch.targets[name], batch.indices)
 for name, metric in metrics.items():
     for kind, value in metric.compute().items():
         print(f"{name}/{kind}", value)

@@ -27,5 +27,5 @@ def plain(features: Mapping[int, Tensor]) -> Views:
 def measured(head: Head, predictions: Sequence[Any], targets: Sequence[Any]) -> dict[str, float]:
     """What the head's metric says of them."""
     metric = head.metric()
-    metric.update(predictions, targets)
+    metric.update(predictions, targets, range(len(targets)))
     return metric.compute()

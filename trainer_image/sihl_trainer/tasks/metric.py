@@ -16,12 +16,16 @@ class Metric(ABC):
     """
 
     @abstractmethod
-    def update(self, predictions: Sequence[Any], targets: Sequence[Any]) -> None:
+    def update(
+        self, predictions: Sequence[Any], targets: Sequence[Any], places: Sequence[int]
+    ) -> None:
         """Count images of a batch: what `Head.examine` says of each, and its target.
 
         Args:
             predictions: Of the images that are annotated for the head.
             targets: Theirs, on the CPU.
+            places: Theirs in the validation set: what depends on an order follows this one, so that
+                results do not depend on how many ranks there are.
         """
 
     @abstractmethod

@@ -67,8 +67,10 @@ def measure(run: Run) -> dict[str, Metric] | None:
                 keys = Keys(run.spec.training.seed, batch.epochs, batch.indices)
                 views = model.views(images, wanted, keys)
                 for name in batch.annotated:
-                    found = zip(heads[name].examine(views), batch.targets[name], strict=True)
-                    kept = [(seen, target) for seen, target in found if target is not None]
+                    rows = zip(
+                        heads[name].examine(views), batch.targets[name], batch.indices, strict=True
+                    )
+                    kept = [row for row in rows if row[1] is not None]
                     metric = measured.setdefault(name, heads[name].metric())
                     metric.update(*map(list, zip(*kept, strict=True)))
     finally:

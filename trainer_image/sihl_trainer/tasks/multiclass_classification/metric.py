@@ -44,7 +44,10 @@ class Accuracy(Collected):
         )
 
     def update(
-        self, predictions: Sequence[CategoryPrediction], targets: Sequence[CategoryTarget]
+        self,
+        predictions: Sequence[CategoryPrediction],
+        targets: Sequence[CategoryTarget],
+        places: Sequence[int],  # noqa: ARG002
     ) -> None:
         """Count images."""
         self.count(

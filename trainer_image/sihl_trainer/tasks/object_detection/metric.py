@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from torch import Tensor
-from torchmetrics.detection import MeanAveragePrecision
 
+from sihl_trainer.tasks.measures.average_precision import AveragePrecision
+from sihl_trainer.tasks.measures.geometry import box_iou
 from sihl_trainer.tasks.metric import Metric
 from sihl_trainer.tasks.object_detection.target import BoxesTarget
 
@@ -32,27 +33,28 @@ class BoxPrecision(Metric):
     """Over IoU 0.5 to 0.95, at 0.5, at 0.75, and recall."""
 
     def __init__(self, categories: int) -> None:
-        self.categories = categories
-        self.pairs: list[tuple[BoxesPrediction, BoxesTarget]] = []
+        self.precision = AveragePrecision(categories)
 
     def update(
-        self, predictions: Sequence[BoxesPrediction], targets: Sequence[BoxesTarget]
+        self,
+        predictions: Sequence[BoxesPrediction],
+        targets: Sequence[BoxesTarget],
+        places: Sequence[int],
     ) -> None:
         """Count images."""
-        self.pairs += zip(predictions, targets, strict=True)
+        for prediction, target, place in zip(predictions, targets, places, strict=True):
+            self.precision.update(
+                box_iou(prediction.boxes.numpy(), target.boxes.numpy()),
+                prediction.scores.numpy(),
+                prediction.categories.numpy(),
+                target.categories.numpy(),
+                image=place,
+            )
 
     def merge(self, other: Self) -> None:
         """Count the other's images."""
-        self.pairs += other.pairs
+        self.precision.merge(other.precision)
 
     def compute(self) -> dict[str, float]:
-        """COCO says -1 where there is no object at all; we say 0."""
-        metric = MeanAveragePrecision(backend="faster_coco_eval", sync_on_compute=False)
-        metric.warn_on_many_detections = False
-        metric.update(
-            [{"boxes": p.boxes, "scores": p.scores, "labels": p.categories} for p, _ in self.pairs],
-            [{"boxes": t.boxes, "labels": t.categories} for _, t in self.pairs],
-        )
-        found = metric.compute()
-        names = {"map": "map", "map50": "map_50", "map75": "map_75", "mar100": "mar_100"}
-        return {ours: max(0.0, float(found[theirs])) for ours, theirs in names.items()}
+        """map, map50, map75 and mar100; 0 where there is no object at all."""
+        return self.precision.compute()

@@ -1,0 +1,58 @@
+"""Errors and correlation of numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sihl_trainer.tasks.measures.base import Kept, ratio
+
+
+class Regression(Kept):
+    """How far predicted numbers are from true ones, and whether their order is right.
+
+    Pairs are kept as float32: ranks are of all of them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__([("true", "f4"), ("predicted", "f4")])
+
+    def update(self, true: ArrayLike, predicted: ArrayLike) -> None:
+        """Add numbers [B]."""
+        truth, found = (np.nan_to_num(np.asarray(v, np.float32)) for v in (true, predicted))
+        self.rows.add(len(truth), true=truth, predicted=found)
+
+    def compute(self) -> dict[str, float]:
+        """`mae`, `rmse`, `r2`, `spearman`, and `mae_of_mean`.
+
+        The last is the error of whoever always says the true mean: what there is to beat. Where
+        the truth is constant, R2 is 0; where either is, so is Spearman's rank correlation.
+        """
+        table = self.rows.table()
+        if not len(table):
+            return dict.fromkeys(("mae", "rmse", "r2", "spearman", "mae_of_mean"), 0.0)
+        true, found = table["true"].astype(np.float64), table["predicted"].astype(np.float64)
+        squared = float(np.square(found - true).mean())
+        # Not by the variance: a constant's mean is rounded, and would leave it one.
+        varies = true.min() < true.max()
+        return {
+            "mae": float(np.abs(found - true).mean()),
+            "rmse": squared**0.5,
+            "r2": 1 - squared / float(true.var()) if varies else 0.0,
+            "spearman": _correlation(_ranks(true), _ranks(found)),
+            "mae_of_mean": float(np.abs(true - true.mean()).mean()) if varies else 0.0,
+        }
+
+
+def _ranks(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Places of [N] in ascending order; equal ones share the mean of theirs."""
+    _, group, count = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: NDArray[np.float64] = (np.cumsum(count) - (count - 1) / 2)[group]
+    return ranks
+
+
+def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    a, b = one - one.mean(), other - other.mean()
+    return ratio(float(a @ b), float(a @ a) ** 0.5 * float(b @ b) ** 0.5)
