@@ -1,55 +1,74 @@
 """Makes small datasets of real handwritten digits (UCI's 1,797, which scikit-learn carries).
 
-    python examples/digits.py classification|detection|multitask DIR [--count N] [--size S] ...
+    python examples/digits.py KIND DIR [--count N] [--held-out N] [--size S] [--seed N] ...
 
 writes DIR/train and DIR/validation in the documented format; no digit of one is in the other.
 `classification` has one digit an image, `detection` scenes of one to five digits with their boxes,
-`multitask` the same scenes with how many digits there are as a second annotation.
+`multitask` the same scenes with how many digits there are as a second annotation. There is a kind
+for each further task, whose images are in color and whose digits are turned and hide one another:
+
+    multilabel, metric-learning, regression, keypoints, quadrilaterals,
+    semantic, instance, panoptic, depth, text
+    partly       regression of which a share of the images is annotated
+    unlabelled   images alone, one digit each
+    anomaly      scenes alone; DIR/anomalies has odd ones and masks of what is odd
+    everything   scenes with six sets of annotations
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-import numpy as np
-import yaml
-from PIL import Image
+if not __package__:  # started as a script: the folder above is where `examples` is found
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-KINDS = ("classification", "detection", "multitask")
-DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-COUNTS = ("one", "two", "three", "four", "five")
-DEFAULT_SIZE = {"classification": 32, "detection": 96, "multitask": 96}
-DEFAULT_COUNT = {"classification": 1437, "detection": 2000, "multitask": 2000}
-DEFAULT_HELD_OUT = {"classification": 360, "detection": 200, "multitask": 200}
-HELD_OUT_SHARE = 0.2  # of the 1,797 digits, for validation images
-JPEG_QUALITY = 95
-INK = 64  # of 255: fainter than this is not part of a digit's box
+from examples.scenes import anomalies, boxes, depth, scenes, singles, text
+from examples.scenes.files import upload, write_metadata
+from examples.scenes.source import SPLITS, Options, Order, handwritten
+
+__all__ = ["KINDS", "Options", "handwritten", "make", "upload"]
 
 
 @dataclass(frozen=True)
-class Digits:
-    """Handwritten digits: uint8 [N, 8, 8], ink is bright; and which each is, 0 to 9."""
+class Kind:
+    """How a dataset is written, and what it has unless told otherwise.
 
-    images: np.ndarray
-    labels: np.ndarray
+    Args:
+        write: Writes a split's images and annotations, and returns its metadata if it has any.
+        size: Side (of lines: height) of the images in pixels.
+        count: Training images.
+        held_out: Validation images.
+    """
+
+    write: Callable[[Order], Mapping[str, object] | None]
+    size: int = 96
+    count: int = 2000
+    held_out: int = 200
 
 
-@cache
-def handwritten(seed: int) -> dict[str, Digits]:
-    """The digits of each split; the seed shuffles which is where."""
-    from sklearn.datasets import load_digits
-
-    data = load_digits()
-    images = (data.images * 255 / 16).round().astype(np.uint8)
-    order = np.random.default_rng(seed).permutation(len(images))
-    border = round(len(order) * HELD_OUT_SHARE)
-    parts = {"validation": order[:border], "train": order[border:]}
-    return {name: Digits(images[part], data.target[part]) for name, part in parts.items()}
+KINDS = {
+    "classification": Kind(singles.classification, 32, 1437, 360),
+    "detection": Kind(boxes.detection),
+    "multitask": Kind(boxes.multitask),
+    "multilabel": Kind(scenes.multilabel),
+    "metric-learning": Kind(singles.metric_learning, 32, 1437, 360),
+    "regression": Kind(singles.regression, 32, 2000, 360),
+    "partly": Kind(singles.partly, 32, 2000, 360),
+    "keypoints": Kind(scenes.keypoint_detection),
+    "quadrilaterals": Kind(scenes.quadrilaterals),
+    "semantic": Kind(scenes.semantic_segmentation),
+    "instance": Kind(scenes.instance_segmentation),
+    "panoptic": Kind(scenes.panoptic_segmentation),
+    "depth": Kind(depth.depth),
+    "text": Kind(text.text, 32),
+    "unlabelled": Kind(singles.unlabelled, 32, 1437, 360),
+    "anomaly": Kind(anomalies.normal),
+    "everything": Kind(scenes.everything),
+}
 
 
 def make(
@@ -59,180 +78,37 @@ def make(
     size: int | None = None,
     seed: int = 0,
     held_out: int | None = None,
+    options: Options | None = None,
 ) -> Path:
     """Write folder/train with `count` images and folder/validation with `held_out`.
 
     Args:
         kind: One of `KINDS`.
         folder: Is made.
-        count: Training images; each digit of the split is used before one is used again.
+        count: Training images.
         size: Side of the images, in pixels.
         seed: The same seed makes the same files.
         held_out: Validation images.
-    """
-    size = size or DEFAULT_SIZE[kind]
-    counts = {
-        "train": DEFAULT_COUNT[kind] if count is None else count,
-        "validation": DEFAULT_HELD_OUT[kind] if held_out is None else held_out,
-    }
-    for number, (split, total) in enumerate(counts.items()):
-        rng = np.random.default_rng([seed, number])
-        digits = handwritten(seed)[split]
-        if kind == "classification":
-            metadata = _write_single(folder / split, digits, total, size, rng)
-        else:
-            multitask = kind == "multitask"
-            metadata = _write_scenes(folder / split, digits, total, size, rng, multitask)
-        text = yaml.safe_dump(metadata, sort_keys=False, default_flow_style=None, width=200)
-        (folder / split / "metadata.yaml").write_text(text)
-    return folder
-
-
-def upload(
-    folder: Path,
-    endpoint: str,
-    bucket: str,
-    prefix: str,
-    access_key: str,
-    secret_key: str,
-    region: str = "us-east-1",
-) -> int:
-    """Put a folder's files under a prefix of a bucket, which is made if need be; returns how many.
+        options: What the format leaves free.
 
     Raises:
-        botocore.exceptions.ClientError: The store refuses.
+        ValueError: Maps that are `shrink` times smaller would have another aspect ratio.
     """
-    import boto3
-    from botocore.config import Config
-
-    client = boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name=region,
-        aws_access_key_id=access_key,
-        aws_secret_access_key=secret_key,
-        config=Config(s3={"addressing_style": "path"}, max_pool_connections=16),
+    chosen, options = KINDS[kind], options or Options()
+    size = size or chosen.size
+    if size % options.shrink:
+        raise ValueError(f"shrink: {size} pixels cannot be divided by {options.shrink}")
+    totals = (
+        chosen.count if count is None else count,
+        chosen.held_out if held_out is None else held_out,
     )
-    if bucket not in (found["Name"] for found in client.list_buckets()["Buckets"]):
-        client.create_bucket(Bucket=bucket)
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    root = prefix.strip("/")
-
-    def put(path: Path) -> None:
-        key = "/".join(filter(None, (root, path.relative_to(folder).as_posix())))
-        client.put_object(Bucket=bucket, Key=key, Body=path.read_bytes())
-
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(put, files))
-    return len(files)
-
-
-# --- one digit an image ----------------------------------------------------------------------
-
-
-def _write_single(
-    folder: Path, digits: Digits, total: int, size: int, rng: np.random.Generator
-) -> dict[str, object]:
-    annotations = {}
-    for index, pick in enumerate(_picks(len(digits.images), total, rng)):
-        name = f"{index:05d}.jpg"
-        _write_image(folder, name, _enlarged(digits.images[pick], size))
-        annotations[name] = DIGITS[digits.labels[pick]]
-    _write_annotations(folder / "annotations.yaml", annotations)
-    return {
-        "task": "multiclass classification",
-        "categories": list(DIGITS),
-        "annotations": "annotations.yaml",
-    }
-
-
-# --- scenes ----------------------------------------------------------------------------------
-
-
-def _write_scenes(
-    folder: Path, digits: Digits, total: int, size: int, rng: np.random.Generator, multitask: bool
-) -> dict[str, object]:
-    picks = _picks(len(digits.images), total * len(COUNTS), rng)
-    boxes, counts = {}, {}
-    for index in range(total):
-        name = f"{index:05d}.jpg"
-        scene, objects = _scene(digits, picks, size, rng)
-        _write_image(folder, name, scene)
-        boxes[name] = f"[{', '.join(objects)}]"
-        counts[name] = COUNTS[len(objects) - 1]
-    detection = {"task": "object detection", "categories": list(DIGITS)}
-    if not multitask:
-        _write_annotations(folder / "annotations.yaml", boxes)
-        return {**detection, "annotations": "annotations.yaml"}
-    _write_annotations(folder / "boxes.yaml", boxes)
-    _write_annotations(folder / "count.yaml", counts)
-    return {
-        "tasks": {
-            "boxes": {**detection, "annotations": "boxes.yaml"},
-            "count": {
-                "task": "multiclass classification",
-                "categories": list(COUNTS),
-                "annotations": "count.yaml",
-            },
-        }
-    }
-
-
-def _scene(
-    digits: Digits, picks: Iterator[int], size: int, rng: np.random.Generator
-) -> tuple[np.ndarray, list[str]]:
-    """Noise with one to five digits that do not touch; each one's entry, with its ink's box."""
-    scene = rng.integers(0, 70, (size, size)).astype(np.uint8)
-    taken = np.zeros((size, size), bool)
-    objects: list[str] = []
-    for _ in range(int(rng.integers(1, len(COUNTS) + 1))):
-        pick = next(picks)
-        side = int(rng.integers(size // 5, size // 3 + 1))
-        digit = _enlarged(digits.images[pick], side)
-        place = _free_place(taken, side, rng)
-        if place is None:
-            continue  # the first always finds one, so no scene is empty
-        top, left = place
-        area = (slice(top, top + side), slice(left, left + side))
-        scene[area] = np.maximum(scene[area], digit)
-        taken[area] = True
-        rows, columns = np.nonzero(digit >= INK)
-        corners = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-        offset = (left, top, left, top)
-        bbox = [int(a + b) for a, b in zip(corners, offset, strict=True)]
-        objects.append(f"{{category: {DIGITS[digits.labels[pick]]}, bbox: {bbox}}}")
-    return scene, objects
-
-
-def _free_place(taken: np.ndarray, side: int, rng: np.random.Generator) -> tuple[int, int] | None:
-    for _ in range(50):
-        top, left = (int(value) for value in rng.integers(0, len(taken) - side + 1, 2))
-        if not taken[top : top + side, left : left + side].any():
-            return top, left
-    return None
-
-
-# --- files -----------------------------------------------------------------------------------
-
-
-def _picks(available: int, total: int, rng: np.random.Generator) -> Iterator[int]:
-    """`total` indices, each of the available ones before any again."""
-    rounds = -(-total // available)
-    return iter(np.concatenate([rng.permutation(available) for _ in range(max(1, rounds))])[:total])
-
-
-def _enlarged(digit: np.ndarray, side: int) -> np.ndarray:
-    return np.asarray(Image.fromarray(digit).resize((side, side), Image.Resampling.BICUBIC))
-
-
-def _write_image(folder: Path, name: str, pixels: np.ndarray) -> None:
-    path = folder / "images" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path, quality=JPEG_QUALITY)
-
-
-def _write_annotations(path: Path, annotations: dict[str, str]) -> None:
-    path.write_text("".join(f"{name}: {text}\n" for name, text in annotations.items()))
+    for split, total in zip(SPLITS, totals, strict=True):
+        digits = handwritten(seed)[split]
+        order = Order(folder / split, split, digits, total, size, seed, options)
+        metadata = chosen.write(order)
+        if metadata is not None:
+            write_metadata(order.folder, metadata)
+    return folder
 
 
 def main() -> None:
@@ -244,8 +120,17 @@ def main() -> None:
     parser.add_argument("--held-out", type=int, help="validation images")
     parser.add_argument("--size", type=int, help="side of the images in pixels")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--labelled", type=float, default=Options.labelled,
+                        help="share of the training images that `partly` annotates")  # fmt: skip
+    parser.add_argument("--shrink", type=int, default=Options.shrink,
+                        help="maps and masks are this many times smaller than images")  # fmt: skip
+    parser.add_argument("--channels-first", action="store_true",
+                        help="panoptic maps keep one plane a channel")  # fmt: skip
+    parser.add_argument("--rim", type=int, default=Options.rim,
+                        help="pixels around digits that category maps ignore")  # fmt: skip
     given = parser.parse_args()
-    make(given.kind, given.folder, given.count, given.size, given.seed, given.held_out)
+    options = Options(given.labelled, given.shrink, given.channels_first, given.rim)
+    make(given.kind, given.folder, given.count, given.size, given.seed, given.held_out, options)
     print(f"{given.kind}: {given.folder}/train and {given.folder}/validation")
 
 
