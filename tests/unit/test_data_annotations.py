@@ -135,9 +135,9 @@ def test_null_is_not_annotated_and_an_empty_list_is_no_object(tmp_path: Path) ->
         "annotations.yaml": b"0.jpg: null\n1.jpg: []\n2.jpg: [{category: dog, bbox: [1, 2, 3, 4]}]"
     }
     split = opened(write(tmp_path, files), BOX_HEAD)
-    target = split.feeds["boxes"].target
-    assert target("0.jpg") is None
-    empty, full = target("1.jpg"), target("2.jpg")
+    feed = split.feeds["boxes"]
+    assert feed.target("0.jpg", (24, 16)) is None
+    empty, full = feed.target("1.jpg", (24, 16)), feed.target("2.jpg", (24, 16))
     assert isinstance(empty, BoxesTarget)
     assert isinstance(full, BoxesTarget)
     assert empty.boxes.shape == (0, 4)
@@ -222,8 +222,8 @@ def test_each_head_is_fed_by_the_set_that_it_names(tmp_path: Path) -> None:
         CLASS_HEAD | {"annotations": "mood"},
     )
     assert split.annotated == ["0.jpg", "1.jpg"]  # 2.jpg is annotated for neither
-    assert split.feeds["pet"].target("0.jpg") is None
-    assert split.feeds["pet"].target("1.jpg") == CategoryTarget(1)
+    assert split.feeds["pet"].target("0.jpg", (24, 16)) is None
+    assert split.feeds["pet"].target("1.jpg", (24, 16)) == CategoryTarget(1)
     assert split.head_info["pet"].categories == ("good", "bad")
 
 
@@ -284,7 +284,7 @@ def test_validation_keeps_the_category_indices_of_training(tmp_path: Path) -> No
     files |= {"annotations.yaml": b"0.jpg: dog\n"}
     folder = write(tmp_path / "validation", classification(1) | files)
     validation = open_split(folder, [Head.model_validate(CLASS_HEAD)], train.feeds)
-    assert validation.feeds["pet"].target("0.jpg") == CategoryTarget(1)
+    assert validation.feeds["pet"].target("0.jpg", (24, 16)) == CategoryTarget(1)
 
 
 def test_a_category_that_only_validation_has_is_refused(tmp_path: Path) -> None:

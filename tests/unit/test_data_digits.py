@@ -61,7 +61,7 @@ def test_boxes_lie_within_their_scene_and_do_not_touch(tmp_path: Path) -> None:
         assert (
             split.sets["annotations"].fault(name, *decode_fully(folder / "images" / name)) is None
         )
-        target = split.feeds["boxes"].target(name)
+        target = split.feeds["boxes"].target(name, (96, 96))
         assert isinstance(target, BoxesTarget)
         counts.add(len(target.boxes))
         taken = np.zeros((96, 96), int)

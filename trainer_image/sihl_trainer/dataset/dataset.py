@@ -89,7 +89,7 @@ class VisionDataset:
             pixels = images.pixels(image, fit.size, change.brightness)
         canvas = self._canvas(pixels, fit.placement, mirror=change.mirror)
         targets = {
-            head: self._target(feed.target(name), fit, mirror=change.mirror)
+            head: self._target(feed.target(name, size), fit, mirror=change.mirror)
             for head, feed in self.feeds.items()
         }
         return Sample(canvas, epoch, index, name, targets, size, fit)

@@ -34,10 +34,10 @@ class Feed:
     conversion: Conversion
     self_supervised: bool = False
 
-    def target(self, name: str) -> Target | None:
-        """What an image means for the head, in the image's own pixels; None: not annotated."""
+    def target(self, name: str, size: tuple[int, int]) -> Target | None:
+        """What an image of this size means for the head, in its own pixels; None: not annotated."""
         target = self.annotations.target(name)
-        return None if target is None else self.conversion.target(self.info, target)
+        return None if target is None else self.conversion.target(self.info, target.sized(size))
 
 
 @dataclass(frozen=True)

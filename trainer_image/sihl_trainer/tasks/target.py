@@ -22,6 +22,13 @@ from sihl_trainer.data.letterbox import Letterboxing
 class Target(ABC):
     """An annotation in the shape that a head learns from: a frozen dataclass of tensors."""
 
+    def sized(self, size: tuple[int, int]) -> Self:  # noqa: ARG002
+        """The target of an image that is known to have this (width, height) in pixels.
+
+        For targets of maps, which may be smaller than their image; by default the same.
+        """
+        return self
+
     @abstractmethod
     def placed(self, fit: Letterboxing) -> Self:
         """The target of the letterboxed image."""

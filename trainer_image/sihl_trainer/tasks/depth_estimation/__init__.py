@@ -1,0 +1,1 @@
+"""Depth estimation: a distance for each pixel."""

@@ -1,0 +1,1 @@
+"""What tasks share that are annotated or predicted pixel by pixel."""

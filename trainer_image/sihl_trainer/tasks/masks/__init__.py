@@ -1,0 +1,1 @@
+"""What tasks share that tell objects from each other pixel by pixel."""

@@ -1,0 +1,1 @@
+"""Panoptic segmentation: a category and an object for each pixel."""
