@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,11 +8,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from sihl_api.runtime import Message
+from sihl_trainer.dataset.feeds import open_split
 from sihl_trainer.training.channel import PicturesWritten
+from sihl_trainer.training.evaluation import measure, validate
 from sihl_trainer.training.pictures import PictureWriter, chosen
 from tests.support.disk import fill, small_disk
+from tests.support.training import multitask, multitask_job, prepared
 
 NAMES = st.sets(st.text("abc0123", min_size=1), min_size=1, max_size=50)
 
@@ -138,3 +143,49 @@ def test_a_full_disk_costs_pictures_and_nothing_of_them_stays_on_it(sent: list[M
         writer.submit(3, lambda: FILES)
         writer.finish(60)
         assert sent == [written(disk, 3)]
+
+
+# --- what a run draws ------------------------------------------------------------------------
+
+
+def test_each_validation_brings_the_same_images_drawn_and_as_the_dataset_would_have_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    dataset = multitask(tmp_path / "data")
+    spec = multitask_job({"maxSteps": 2, "validations": 2, "pictures": 3})
+    run, heard = prepared(monkeypatch, spec, dataset, tmp_path / "scratch")
+    assert run.pictures is not None
+    for step in (1, 2):
+        run.state.step = step
+        assert validate(run)
+        run.pictures.finish(60)
+    folders = [Path(message.directory) for message in heard.of(PicturesWritten)]
+    assert [folder.name for folder in folders] == ["pictures-1", "pictures-2"]
+    names = chosen(run.data.validation.names, 3, 0)
+    for folder in folders:
+        for head in ("boxes", "pet"):
+            written = json.loads((folder / head / "annotations.json").read_text())
+            assert sorted(written) == names
+            for name in names:
+                with Image.open(folder / head / f"{name}.png") as drawing:
+                    panels = 2 if run.data.validation.feeds[head].annotations.target(name) else 1
+                    assert drawing.size == ((panels + 1) * 32 + panels * 4, 32)
+    # It is a dataset's annotations: what reads those reads these.
+    (dataset / "train/boxes.yaml").unlink()
+    copy = dataset / "train/boxes.json"
+    copy.write_bytes((folders[-1] / "boxes/annotations.json").read_bytes())
+    metadata = dataset / "train/metadata.yaml"
+    metadata.write_text(metadata.read_text().replace("boxes.yaml", "boxes.json"))
+    assert open_split(dataset / "train", spec.model.heads).sets["boxes"].names
+
+
+def test_a_job_that_wants_no_pictures_draws_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    spec = multitask_job({"pictures": 0})
+    run, _ = prepared(monkeypatch, spec, multitask(tmp_path / "data"), tmp_path / "scratch")
+    assert run.pictures is None
+    measured = measure(run)
+    assert measured is not None
+    assert measured.metrics
+    assert not measured.pictured

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import torch
 from PIL import Image
 
-from sihl_api.record import HeadConfig
+from sihl_api.record import HeadConfig, picture_file
 from sihl_trainer.data.letterbox import Letterboxing
 
 SHOWN_SCORE = 0.3
@@ -95,17 +95,17 @@ def drawn(painter: Painter, shown: Pictured) -> bytes:
 def files(painter: Painter, pictured: Sequence[Pictured]) -> dict[str, bytes]:
     """All files of a head's pictures, by name: drawings, and predictions as the dataset has them.
 
-    `<image>.png` is the drawing of the image of that name; `annotations.json` has the predictions
-    that the format keeps in one file, `annotations/` those that it keeps in a file an image.
+    A drawing's name is the image's with `.png` behind it. `annotations.json` has the predictions
+    that the format keeps in one file; those that it keeps in a file an image are named as drawings
+    are, with `.map` before their suffix.
     """
     found: dict[str, bytes] = {}
     entries: dict[str, Any] = {}
     for each in pictured:
-        found[f"{each.name}.png"] = drawn(painter, each)
+        found[picture_file(each.name)] = drawn(painter, each)
         written = painter.written(each.prediction, each.size, each.fit)
         if isinstance(written, MapFile):
-            stem = each.name.rpartition(".")[0]
-            found[f"annotations/{stem}{written.suffix}"] = written.content
+            found[picture_file(each.name, f".map{written.suffix}")] = written.content
         elif written is not None:
             entries[each.name] = written
     if entries:

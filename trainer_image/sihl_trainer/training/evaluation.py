@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence, Set
 from concurrent.futures import Future, wait
 from contextlib import closing
-from typing import TypeVar
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 
 from sihl_trainer.dataset.loading import validation_batches
 from sihl_trainer.dataset.samples import Batch
+from sihl_trainer.model.model import VisionModel
+from sihl_trainer.tasks.head import Head
 from sihl_trainer.tasks.metric import Metric
 from sihl_trainer.tasks.passes import Keys
+from sihl_trainer.tasks.picture import Pictured, files
+from sihl_trainer.tasks.rooms import painter_of
 from sihl_trainer.training.channel import MetricsMessage
+from sihl_trainer.training.pictures import chosen
 from sihl_trainer.training.report import line, tell
 from sihl_trainer.training.run import Run
 
@@ -23,6 +30,19 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _HEARING_SECONDS = 0.1
+
+
+@dataclass
+class Measured:
+    """What a rank found out in a validation, by head name.
+
+    Attributes:
+        metrics: Over its annotated images; of heads that it has none for, there is none.
+        pictured: Its images that are drawn.
+    """
+
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    pictured: dict[str, list[Pictured]] = field(default_factory=dict)
 
 
 def validate(run: Run) -> bool:
@@ -33,7 +53,7 @@ def validate(run: Run) -> bool:
         return False
     # Rank 0 sums up what all have measured; the others come to the end of it at once.
     parts = run.ranks.gather(measured)
-    metrics = unless_stopped(run, lambda: results(parts))
+    metrics = unless_stopped(run, lambda: results([part.metrics for part in parts]))
     if run.ranks.agree(int(metrics is None)) or metrics is None:
         return False
     run.state.validated, run.state.metrics = run.state.step, metrics
@@ -41,19 +61,19 @@ def validate(run: Run) -> bool:
         shown = ", ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
         log.info("step %d: validation %s", run.state.step, shown)
         run.send(MetricsMessage(line=line(run.state.step, "validation", metrics)))
+    if run.pictures:
+        run.pictures.submit(run.state.step, partial(drawings, run.model, parts))
     tell(run, "Training")
     return True
 
 
-def measure(run: Run) -> dict[str, Metric] | None:
-    """By head name, what this rank's annotated images measure; None after a stop.
-
-    Heads that none of the images is annotated for are left out.
-    """
-    model = run.model
+def measure(run: Run) -> Measured | None:
+    """What this rank's images tell; None after a stop."""
+    model, settings = run.model, run.spec.training
     heads = {head.name: model.head(head.name) for head in run.spec.model.heads}
     wanted = frozenset().union(*(head.examined for head in heads.values()))
-    measured: dict[str, Metric] = {}
+    drawn = frozenset(chosen(run.data.validation.names, settings.pictures, settings.seed))
+    measured = Measured()
     run.ranks.share_buffers(model)
     model.eval()
     try:
@@ -64,18 +84,45 @@ def measure(run: Run) -> dict[str, Metric] | None:
                 if batch is None:
                     continue
                 images = batch.images.to(run.device, non_blocking=True)
-                keys = Keys(run.spec.training.seed, batch.epochs, batch.indices)
+                keys = Keys(settings.seed, batch.epochs, batch.indices)
                 views = model.views(images, wanted, keys)
-                for name in batch.annotated:
-                    rows = zip(
-                        heads[name].examine(views), batch.targets[name], batch.indices, strict=True
-                    )
-                    kept = [row for row in rows if row[1] is not None]
-                    metric = measured.setdefault(name, heads[name].metric())
-                    metric.update(*map(list, zip(*kept, strict=True)))
+                for name, head in heads.items():
+                    if name in batch.annotated or not drawn.isdisjoint(batch.names):
+                        count(measured, name, head, head.examine(views), batch, drawn)
     finally:
         model.train()
     return measured
+
+
+def count(
+    measured: Measured,
+    name: str,
+    head: Head,
+    examined: Sequence[Any],
+    batch: Batch,
+    drawn: Set[str],
+) -> None:
+    """Add what a head says of a batch: of annotated images to its metric, of some to pictures."""
+    targets = batch.targets[name]
+    if rows := [row for row, target in enumerate(targets) if target is not None]:
+        metric = measured.metrics.setdefault(name, head.metric())
+        metric.update(
+            [examined[row] for row in rows],
+            [targets[row] for row in rows],
+            [batch.indices[row] for row in rows],
+        )
+    for row, image in enumerate(batch.names):
+        if image in drawn:
+            measured.pictured.setdefault(name, []).append(
+                Pictured(
+                    image,
+                    batch.images[row].clone(),
+                    batch.sizes[row],
+                    batch.fits[row],
+                    targets[row],
+                    examined[row],
+                )
+            )
 
 
 def results(parts: Sequence[dict[str, Metric]]) -> dict[str, float]:
@@ -92,6 +139,17 @@ def results(parts: Sequence[dict[str, Metric]]) -> dict[str, float]:
         for name, metric in merged.items()
         for kind, value in metric.compute().items()
     }
+
+
+def drawings(model: VisionModel, parts: Sequence[Measured]) -> dict[str, bytes]:
+    """Files of all pictures as `<head>/<file>`."""
+    found = {}
+    for config in model.config.heads:
+        painter = painter_of(model.head(config.name).task)(config)
+        pictured = [each for part in parts for each in part.pictured.get(config.name, ())]
+        for file, content in files(painter, pictured).items():
+            found[f"{config.name}/{file}"] = content
+    return found
 
 
 def unless_stopped(run: Run, work: Callable[[], T]) -> T | None:

@@ -16,6 +16,7 @@ from sihl_trainer.dataset.dataset import Datasets
 from sihl_trainer.model.model import VisionModel
 from sihl_trainer.training.checkpoint import BackgroundWriter, TrainingState
 from sihl_trainer.training.distributed import Ranks
+from sihl_trainer.training.pictures import PictureWriter
 
 
 @dataclass
@@ -35,6 +36,7 @@ class Run:
         send: Tells the supervisor.
         stop_requested: Whether the supervisor asked for a stop.
         workers: Loader processes.
+        pictures: Draws what validations predict; None on other ranks, or where none are wanted.
         clock: Seconds that only grow.
     """
 
@@ -50,6 +52,7 @@ class Run:
     send: Callable[[Message], None]
     stop_requested: Callable[[], bool]
     workers: int = 0
+    pictures: PictureWriter | None = None
     clock: Callable[[], float] = time.monotonic
     writer: BackgroundWriter = field(default_factory=BackgroundWriter)
 

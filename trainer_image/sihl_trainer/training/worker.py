@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_PICTURES_SECONDS = 5.0
+"""The supervisor waits for the last pictures for as long, while it has nothing else to do."""
+
 
 def arguments() -> argparse.Namespace:
     """The command line."""
@@ -113,7 +116,9 @@ def train_job(
     from sihl_trainer.training.loop import train
 
     try:
-        train(prepare(options, send, stop_requested))
+        run = prepare(options, send, stop_requested)
+        if train(run) and run.pictures:
+            run.pictures.finish(_PICTURES_SECONDS)
     finally:
         part()
 
@@ -135,6 +140,7 @@ def prepare(
     from sihl_trainer.training.checkpoint import TrainingState, restore
     from sihl_trainer.training.distributed import choose_device, join
     from sihl_trainer.training.optimizer import build_optimizer
+    from sihl_trainer.training.pictures import PictureWriter
     from sihl_trainer.training.run import Run
 
     send(ProgressMessage(stage="Loading", step=step_of(options.resume)))
@@ -173,6 +179,9 @@ def prepare(
         send=send,
         stop_requested=stop_requested,
         workers=loader_workers(cpus, max(1, spec.runner.gpus)),
+        pictures=PictureWriter(options.scratch, send)
+        if ranks.first and spec.training.pictures
+        else None,
     )
 
 
