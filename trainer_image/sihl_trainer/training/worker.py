@@ -52,7 +52,6 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # a stop comes over the channel
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    logging.getLogger("faster_coco_eval").setLevel(logging.WARNING)  # its tables are no log lines
     # Rank 0 speaks for all; another rank only has something to say when it fails.
     first = os.environ.get("RANK", "0") == "0"
     channel = Channel.from_environment() if first else None
