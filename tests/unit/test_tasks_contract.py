@@ -1,0 +1,300 @@
+"""What every head owes the loop, the checkpoint and the record: each rule, held by each task."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from examples.digits import make
+from sihl_api.record import HeadConfig
+from sihl_api.tasks import Task
+from sihl_api.trainingjob import TrainingJobSpec
+from sihl_trainer.dataset.loading import batches
+from sihl_trainer.model.weights import load_model
+from sihl_trainer.tasks.head import Head
+from sihl_trainer.tasks.passes import Keys, Pass, Views
+from sihl_trainer.tasks.picture import Painter
+from sihl_trainer.tasks.rooms import format_of, head_of, painter_of
+from sihl_trainer.tasks.target import Target
+from sihl_trainer.training.channel import PicturesWritten
+from sihl_trainer.training.evaluation import measure, results, validate
+from sihl_trainer.training.loop import train
+from sihl_trainer.training.run import Run
+from tests.support.datasets import job
+from tests.support.pod import ROOT
+from tests.support.training import never, prepared, same
+
+KINDS = {
+    Task.MULTICLASS_CLASSIFICATION: "classification",
+    Task.MULTILABEL_CLASSIFICATION: "multilabel",
+    Task.METRIC_LEARNING: "metric-learning",
+    Task.REGRESSION: "regression",
+    Task.OBJECT_DETECTION: "detection",
+    Task.KEYPOINT_DETECTION: "keypoints",
+    Task.QUADRILATERAL_DETECTION: "quadrilaterals",
+    Task.SEMANTIC_SEGMENTATION: "semantic",
+    Task.INSTANCE_SEGMENTATION: "instance",
+    Task.PANOPTIC_SEGMENTATION: "panoptic",
+    Task.DEPTH_ESTIMATION: "depth",
+    Task.TEXT_RECOGNITION: "text",
+    Task.VIEW_INVARIANCE: "unlabelled",
+    Task.AUTOENCODING: "unlabelled",
+    Task.ANOMALY_DETECTION: "unlabelled",
+}
+"""A dataset for each task, of `examples/digits.py`."""
+SUPERVISED = [task for task in Task if not task.self_supervised]
+
+pytestmark = pytest.mark.slow  # together, and for scikit-learn's import
+
+
+def spec_of(task: Task, **training: Any) -> TrainingJobSpec:
+    """A job of one head that three steps and two validations take a second."""
+    wide = task is Task.TEXT_RECOGNITION
+    spec = job(
+        {"name": "head", "task": task.value},
+        validation_prefix="validation",
+        training={
+            "maxSteps": 2,
+            "validations": 2,
+            "batchSize": 4,
+            "pictures": 2,
+            "inputSize": {"width": 128 if wide else 64, "height": 32 if wide else 64},
+            "optimizer": {"learningRate": 1e-4},
+            **training,
+        },
+        runner={"gpus": 0},
+    )
+    raw = spec.model_dump(by_alias=True, exclude_none=True)
+    raw["model"] |= {
+        "backbone": {"name": "resnet18"},
+        "neck": {"name": "FPN", "levels": [2, 4], "channels": 16},
+    }
+    return TrainingJobSpec.model_validate(raw)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Task], Path]:
+    """A dataset for a task, made once."""
+    made: dict[str, Path] = {}
+
+    def of(task: Task) -> Path:
+        kind = KINDS[task]
+        if kind not in made:
+            made[kind] = make(kind, tmp_path_factory.mktemp(kind), count=12, held_out=6)
+        return made[kind]
+
+    return of
+
+
+@pytest.fixture
+def begun(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dataset: Callable[[Task], Path]
+) -> Callable[..., tuple[Run, Any]]:
+    """A run of a task as the worker prepares it."""
+
+    def of(task: Task, name: str = "run", **given: Any) -> tuple[Run, Any]:
+        spec = given.pop("spec", None) or spec_of(task)
+        return prepared(monkeypatch, spec, dataset(task), tmp_path / name, **given)
+
+    return of
+
+
+def shown(run: Run, passes: frozenset[Pass]) -> tuple[Views, list[Target | None]]:
+    """The first batch as the head sees it, and its targets."""
+    batch = next(islice(batches(run.data.train, run.spec), 1))
+    keys = Keys(0, batch.epochs, batch.indices)
+    return run.model.views(batch.images, passes, keys), batch.targets["head"]
+
+
+# --- the room --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", Task)
+def test_every_task_has_its_room(task: Task) -> None:
+    assert issubclass(head_of(task), Head)
+    assert head_of(task).task is task
+    assert issubclass(painter_of(task), Painter)
+    if not task.self_supervised:
+        assert callable(format_of(task).read)
+
+
+def test_no_format_imports_torch() -> None:
+    program = (
+        "import sys\n"
+        "from sihl_api.tasks import Task\n"
+        "import sihl_trainer.dataset.feeds\n"
+        "from sihl_trainer.tasks.rooms import format_of\n"
+        "[format_of(task) for task in Task if not task.self_supervised]\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    path = ":".join(str(ROOT / part) for part in ("crds", "trainer_image"))
+    subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": path}, check=True)
+
+
+# --- learning --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", Task)
+def test_before_anything_is_learnt_a_loss_is_of_the_order_of_one(
+    begun: Callable[..., tuple[Run, Any]], task: Task
+) -> None:
+    run, _ = begun(task)
+    head = run.model.head("head")
+    views, targets = shown(run, head.passes)
+    losses = {name: float(loss.mean) for name, loss in head.loss(views, targets).items()}
+    assert all(math.isfinite(value) and value >= 0 for value in losses.values()), losses
+    assert 0.1 < sum(losses.values()) < 10, losses
+
+
+@pytest.mark.parametrize("task", SUPERVISED)
+def test_images_without_an_annotation_add_nothing_and_leave_no_weight_without_a_gradient(
+    begun: Callable[..., tuple[Run, Any]], task: Task
+) -> None:
+    run, _ = begun(task)
+    run.model.eval()  # statistics of a batch would tie its images together
+    head = run.model.head("head")
+    views, targets = shown(run, head.passes)
+    none = head.loss(views, [None] * len(targets))
+    assert all(float(loss.mean.detach()) == loss.amount == 0 for loss in none.values())
+    torch.stack([loss.mean for loss in none.values()]).sum().backward()  # type: ignore[no-untyped-call]
+    assert all(p.grad is not None and not p.grad.any() for p in head.parameters())
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("task", Task)
+def test_a_step_leaves_all_weights_finite(
+    begun: Callable[..., tuple[Run, Any]], task: Task, precision: str
+) -> None:
+    run, _ = begun(task, spec=spec_of(task, precision=precision, maxSteps=1, validations=1))
+    assert train(run)
+    assert all(p.isfinite().all() for p in run.model.parameters())
+
+
+@pytest.mark.parametrize("task", Task)
+def test_a_resumed_run_is_the_run_that_was_not_stopped(
+    begun: Callable[..., tuple[Run, Any]], task: Task
+) -> None:
+    whole, told = begun(task, "whole")
+    assert train(whole)
+    stopped, heard = begun(task, "stopped", stop=lambda run: run.state.step == 1)
+    assert not train(stopped)
+    folder = Path(heard.checkpoints[0].directory)
+    resumed, again = begun(task, "resumed", resume=folder)
+    assert train(resumed)
+    assert same(resumed.model.state_dict(), whole.model.state_dict())
+    assert not same(resumed.model.state_dict(), load_file(folder / "model.safetensors"))
+    assert again.validations[2] == told.validations[2]
+
+
+# --- validation ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", Task)
+def test_results_are_numbers_and_the_same_whatever_ranks_measured_them(
+    begun: Callable[..., tuple[Run, Any]], task: Task
+) -> None:
+    run, _ = begun(task)
+    whole = measure(run)
+    assert whole is not None
+    parts = []
+    names = run.data.validation.names
+    head = run.model.head("head")
+    run.model.eval()
+    for rank in range(2):
+        metric = head.metric()
+        for index in range(rank, len(names), 2):
+            sample = run.data.validation.sample(0, index)
+            if sample.targets["head"] is None:
+                continue
+            with torch.inference_mode():
+                views = run.model.views(sample.image[None], head.examined, Keys(0, [0], [index]))
+                metric.update(head.examine(views), [sample.targets["head"]], [index])
+        parts.append({"head": metric})
+    together, apart = results([whole.metrics]), results(parts)
+    assert together
+    assert all(math.isfinite(value) for value in together.values())
+    if head.examined == {Pass.PLAIN}:  # what blends images depends on their batch
+        assert apart == pytest.approx(together, rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize("task", Task)
+def test_a_stop_is_heard_between_two_batches_of_a_validation(
+    begun: Callable[..., tuple[Run, Any]], task: Task
+) -> None:
+    answers: Iterator[bool] = iter([False, True])
+    run, _ = begun(task)
+    run.stop_requested = lambda: next(answers)
+    assert not validate(run)
+    assert next(answers, None) is None
+    assert run.state.validated == 0
+    assert run.model.training
+
+
+@pytest.mark.parametrize("task", Task)
+def test_a_validation_is_drawn_and_its_predictions_are_annotations_of_the_dataset(
+    begun: Callable[..., tuple[Run, Any]], dataset: Callable[[Task], Path], task: Task
+) -> None:
+    run, heard = begun(task)
+    run.stop_requested = never
+    assert run.pictures is not None
+    assert validate(run)
+    run.pictures.finish(60)
+    (message,) = heard.of(PicturesWritten)
+    folder = Path(message.directory) / "head"
+    drawings = [path for path in folder.glob("*.png") if ".map." not in path.name]
+    assert len(drawings) == 2
+    for path in drawings:
+        with Image.open(path) as drawing:
+            assert drawing.width > run.spec.training.input_size.width
+    if task.self_supervised:
+        return
+    written = folder / "annotations.json"
+    if written.exists():
+        assert set(json.loads(written.read_text())) <= set(run.data.validation.names)
+    else:
+        assert len(list(folder.glob("*.map.*"))) == 2
+
+
+@pytest.mark.parametrize("task", Task)
+def test_a_model_from_disk_says_the_same_without_its_dataset(
+    begun: Callable[..., tuple[Run, Any]], task: Task
+) -> None:
+    run, heard = begun(task)
+    assert train(run)
+    loaded = load_model(heard.model)
+    assert loaded.config.heads == [
+        HeadConfig.model_validate(head.model_dump()) for head in run.model.config.heads
+    ]
+    run.model.eval()
+    images = torch.stack([run.data.validation.sample(0, index).image for index in range(2)])
+    keys = Keys(0, [0, 0], [0, 1])
+    passes = frozenset({Pass.PLAIN})
+    with torch.inference_mode():
+        for one, other in zip(
+            run.model.head("head").predict(run.model.views(images, passes, keys)[Pass.PLAIN]),
+            loaded.head("head").predict(loaded.views(images, passes, keys)[Pass.PLAIN]),
+            strict=True,
+        ):
+            assert alike(one, other)
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether two predictions agree, whatever they are made of."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(alike, one, other))
+    if hasattr(one, "__dict__"):
+        return all(alike(value, vars(other)[name]) for name, value in vars(one).items())
+    return bool((one == other) if not hasattr(one, "shape") else (one == other).all())
