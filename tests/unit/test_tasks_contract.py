@@ -152,7 +152,7 @@ def test_before_anything_is_learnt_a_loss_is_of_the_order_of_one(
     run, _ = begun(task)
     head = run.model.head("head")
     views, targets = shown(run, head.passes)
-    losses = {name: float(loss.mean) for name, loss in head.loss(views, targets).items()}
+    losses = {name: float(loss.mean.detach()) for name, loss in head.loss(views, targets).items()}
     assert all(math.isfinite(value) and value >= 0 for value in losses.values()), losses
     assert 0.1 < sum(losses.values()) < 10, losses
 
