@@ -44,16 +44,17 @@ class Regression(PooledHead[ValueTarget]):
         self.bins = int(config.settings["bins"])
         self.linear = nn.Linear(self.width, self.bins)
         # Of the range, which is the unit: so that its own size and place cost no precision.
-        width = 1 / (self.bins - 2 * BEYOND * SIGMA)
-        self.sigma = SIGMA * width
-        edges = (torch.arange(self.bins + 1) - BEYOND * SIGMA) * width
+        sigma = float(config.settings["sigma"])
+        width = 1 / (self.bins - 2 * BEYOND * sigma)
+        self.sigma = sigma * width
+        edges = (torch.arange(self.bins + 1) - BEYOND * sigma) * width
         self.register_buffer("edges", edges, persistent=False)  # [bins + 1]
 
     @classmethod
     def settings(cls, info: HeadInfo) -> dict[str, Any]:
-        """The training set's range, and how many bins it is cut into."""
+        """The training set's range, how many bins it is cut into, and the Gaussian's width."""
         assert isinstance(info, RangeInfo)
-        return {"range": list(info.range), "bins": BINS}
+        return {"range": list(info.range), "bins": BINS, "sigma": SIGMA}
 
     def outputs(self, features: Features) -> Tensor:
         """Logits [B, bins]."""
