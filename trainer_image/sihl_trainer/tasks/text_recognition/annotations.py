@@ -91,31 +91,29 @@ class TextAnnotations(Annotations):
     def unsuited(self, head: Head, spec: TrainingJobSpec) -> str | None:
         """The text that lacks most columns where its image is shrunk most by the augmentation.
 
-        An image whose size is not known yet counts as one that fills the input.
+        An image whose size is not known yet counts as one that is as wide as the input.
         """
-        level = reading_level(head, spec)
-        wide = column_width(level)
+        wide = column_width(reading_level(head, spec))
         canvas = (spec.training.input_size.width, spec.training.input_size.height)
-        scale = spec.augmentation.scale or 0.0
-        sizes = np.where(self._sizes > 0, self._sizes, canvas)
-        placed = np.maximum(1, _letterboxed(sizes, canvas, 1 - scale)[:, 0])
-        lacking = self._needed() - placed // wide
+        shrink = 1 - (spec.augmentation.scale or 0.0)
+        sizes = np.where(self._sizes > 0, self._sizes, (canvas[0], 1))
+        placed = _letterboxed(sizes, canvas, shrink)[:, 0]
+        needed = self._needed()
+        lacking = needed - placed // wide
         if not lacking.size or lacking.max() <= 0:
             return None
         row = int(lacking.argmax())
-        name = list(self._rows)[row]
-        need, has = int(self._needed()[row]), int(placed[row] // wide)
-        raised = -(-canvas[0] * need * wide // int(placed[row]))
-        more = int((lacking > 0).sum()) - 1
-        shrunk = f", shrunk by training.augmentation.scale {scale:g}" if scale else ""
-        finer = f", name a finer level than {level} in its `levels`" if level > 1 else ""
+        scale = needed[row] * wide / (sizes[row, 0] * shrink)
+        enough = np.maximum(canvas, np.ceil(sizes[row] * scale)).astype(int)
+        finer = [level for level in range(1, 8) if column_width(level) < wide]
+        others = f", as do {others} others" if (others := int((lacking > 0).sum()) - 1) else ""
         return (
-            f'{self._file}, "{name}": {self._shown(row)} needs {need} columns, one for each of its '
-            f"tokens and one between two that are alike, but its image{shrunk} is "
-            f"{int(placed[row])} pixels wide in the input, which are {has} columns of {wide}"
-            + (f" (and {more} more texts lack some)" if more else "")
-            + f": raise training.inputSize.width to {raised} or more (and the height by as "
-            f"much){finer}, or map the image to null"
+            f'{self._file}, "{list(self._rows)[row]}": {self._shown(row)} needs {needed[row]} '
+            "columns, one for each token and one between two that are alike, and has "
+            f"{placed[row] // wide}{others}: the image is {placed[row]} pixels wide in the input "
+            f"where augmentation shrinks it most (by {1 - shrink:g}), and a column {wide}; raise "
+            f"training.inputSize to {{width: {enough[0]}, height: {enough[1]}}} or more"
+            + (f", or begin the head's `levels` at {finer[-1]}" if finer else "")
         )
 
     def remark(self, head: Head, spec: TrainingJobSpec) -> str | None:  # noqa: ARG002
@@ -146,19 +144,19 @@ class TextAnnotations(Annotations):
         starts = self._bounds[:-1]
         alike[starts[starts < self._bounds[1:]]] = 0  # what ends another text repeats nothing
         before = np.concatenate((np.zeros(1, np.int64), alike.cumsum()))
-        return np.diff(self._bounds) + np.diff(before[self._bounds])
+        needed: np.ndarray = np.diff(self._bounds) + np.diff(before[self._bounds])
+        return needed
 
     def _shown(self, row: int) -> str:
         text = "".join(self._known[token] for token in self._text(row))
         return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
 
 
-def _letterboxed(
-    sizes: np.ndarray, canvas: tuple[int, int], shrink: float = 1.0
-) -> np.ndarray:
+def _letterboxed(sizes: np.ndarray, canvas: tuple[int, int], shrink: float = 1.0) -> np.ndarray:
     """As `letterboxing` has it, the sizes int64 [N, 2] of many images in their canvas."""
     fit = (np.array(canvas) / sizes).min(axis=1, keepdims=True)
-    return np.clip(np.rint(sizes * (fit * shrink)), 1, canvas).astype(np.int64)
+    placed: np.ndarray = np.clip(np.rint(sizes * (fit * shrink)), 1, canvas).astype(np.int64)
+    return placed
 
 
 class _Tokens:
@@ -173,11 +171,9 @@ class _Tokens:
         count = len(text)
         fitting = [0] * count + [1]  # by place, the length of the longest token; 0: none
         for at in range(count - 1, -1, -1):
-            for length in self.lengths:
-                if at + length <= count and fitting[at + length]:
-                    if text[at : at + length] in self.indices:
-                        fitting[at] = length
-                        break
+            lengths = (length for length in self.lengths if at + length <= count)
+            fits = (n for n in lengths if fitting[at + n] and text[at : at + n] in self.indices)
+            fitting[at] = next(fits, 0)
         if not fitting[0]:
             return self._stuck(text)
         found, at = [], 0

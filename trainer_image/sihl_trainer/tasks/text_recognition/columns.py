@@ -19,7 +19,7 @@ _BACKBONE_LEVEL = 4
 
 
 def default_levels(channels: Mapping[int, int], has_neck: bool) -> list[int]:
-    """The neck's finest level, or the backbone's fourth: finer ones have seen too little by then."""
+    """The neck's finest level, or the backbone's fourth: finer ones saw too little."""
     level = min(channels) if has_neck else min(_BACKBONE_LEVEL, max(channels))
     return [level, level]
 
@@ -34,14 +34,14 @@ def reading_level(head: Head, spec: TrainingJobSpec) -> int:
 
 def upsampling(level: int) -> int:
     """What each of a level's columns is split into."""
-    return min(MOST_UPSAMPLING, 2 ** max(0, level - COLUMN_LEVEL))
+    return min(MOST_UPSAMPLING, 1 << max(0, level - COLUMN_LEVEL))
 
 
 def column_width(level: int) -> int:
     """Pixels of the input that a column is wide."""
-    return int(2**level // upsampling(level))
+    return (1 << level) // upsampling(level)
 
 
 def columns(width: int, level: int) -> int:
     """How many columns there are over an input `width` pixels wide, its rim rounded up."""
-    return -(-width // 2**level) * upsampling(level)
+    return -(-width // (1 << level)) * upsampling(level)

@@ -89,10 +89,7 @@ class TextRecognition(Head):
 
     def predict(self, view: View) -> list[TextPrediction]:
         """The likeliest token of each column, without repeats and blanks."""
-        logs = self._logs(view.features).cpu()
-        texts = [text[text != self.blank] for text in map(_merged, logs.argmax(dim=2))]
-        confidences = (-_surprise(logs, texts, self.blank)).exp().tolist()
-        return [TextPrediction(*each) for each in zip(texts, confidences, strict=True)]
+        return decoded(self._logs(view.features).cpu(), self.blank)
 
     def metric(self) -> ReadingErrors:
         """Errors by token, and texts without one."""
@@ -148,8 +145,17 @@ def _surprise(logs: Tensor, texts: Sequence[Tensor], blank: int) -> Tensor:
     )
 
 
-def _merged(path: Tensor) -> Tensor:
-    return path.unique_consecutive()
+def decoded(logs: Tensor, blank: int) -> list[TextPrediction]:
+    """The text along the likeliest path: its tokens without repeats, then without blanks.
+
+    Args:
+        logs: float32 [B, T, V + 1], logarithms of probabilities.
+        blank: The index of none of the tokens.
+    """
+    paths = [path.unique_consecutive() for path in logs.argmax(dim=2)]
+    texts = [path[path != blank] for path in paths]
+    confidences = (-_surprise(logs, texts, blank)).exp().tolist()
+    return [TextPrediction(*each) for each in zip(texts, confidences, strict=True)]
 
 
 HEAD = TextRecognition
