@@ -12,6 +12,7 @@ leaves a rest which can be split as well.
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -106,32 +107,36 @@ class TextAnnotations(Annotations):
         scale = needed[row] * wide / (sizes[row, 0] * shrink)
         enough = np.maximum(canvas, np.ceil(sizes[row] * scale)).astype(int)
         finer = [level for level in range(1, 8) if column_width(level) < wide]
-        others = f", as do {others} others" if (others := int((lacking > 0).sum()) - 1) else ""
+        short = int((lacking > 0).sum())
         return (
             f'{self._file}, "{list(self._rows)[row]}": {self._shown(row)} needs {needed[row]} '
             "columns, one for each token and one between two that are alike, and has "
-            f"{placed[row] // wide}{others}: the image is {placed[row]} pixels wide in the input "
-            f"where augmentation shrinks it most (by {1 - shrink:g}), and a column {wide}; raise "
-            f"training.inputSize to {{width: {enough[0]}, height: {enough[1]}}} or more"
-            + (f", or begin the head's `levels` at {finer[-1]}" if finer else "")
+            f"{placed[row] // wide}"
+            + (f" ({short} texts lack some)" if short > 1 else "")
+            + f": the image is {placed[row]} pixels wide in the input where augmentation shrinks "
+            f"it most (by {1 - shrink:g}), and a column {wide}; raise training.inputSize to "
+            f"{{width: {enough[0]}, height: {enough[1]}}} or more, "
+            + (f"begin the head's `levels` (and the neck's) at {finer[-1]}, " if finer else "")
+            + "or map the image to null"
         )
 
     def remark(self, head: Head, spec: TrainingJobSpec) -> str | None:  # noqa: ARG002
         """That most of the input is padding, as it is of a line of text in a square."""
-        canvas = (spec.training.input_size.width, spec.training.input_size.height)
+        width, height = spec.training.input_size.width, spec.training.input_size.height
         sizes = self._sizes[self._sizes[:, 0] > 0]
         if not len(sizes):
             return None
-        shown = _letterboxed(sizes, canvas).prod(axis=1).mean() / (canvas[0] * canvas[1])
+        covered = _letterboxed(sizes, (width, height)).prod(axis=1).mean() / (width * height)
         aspect = float(np.median(sizes[:, 0] / sizes[:, 1]))
-        height = -(-canvas[0] / aspect // _COARSEST_STRIDE) * _COARSEST_STRIDE
-        if shown >= MOSTLY_PADDING or height >= canvas[1]:
+        # No side below the coarsest stride; and the images as large as they are now.
+        fits = [_rounded_up(side) for side in (height * aspect, width / aspect)]
+        better = min(width, fits[0]), min(height, fits[1])
+        if covered >= MOSTLY_PADDING or better == (width, height):
             return None
         return (
-            f"the images, {aspect:.3g} times wider than high, cover {shown:.0%} of the input of "
-            f"{canvas[0]} x {canvas[1]} pixels on average, and the rest is padding: "
-            f"training.inputSize {{width: {canvas[0]}, height: {height:.0f}}} shows them as large "
-            "for less work"
+            f"the images, {aspect:.3g} times as wide as high, cover {covered:.0%} of the input of "
+            f"{width} x {height} pixels on average, and the rest is padding: training.inputSize "
+            f"{{width: {better[0]}, height: {better[1]}}} shows them as large for less work"
         )
 
     def _text(self, row: int) -> np.ndarray:
@@ -157,6 +162,10 @@ def _letterboxed(sizes: np.ndarray, canvas: tuple[int, int], shrink: float = 1.0
     fit = (np.array(canvas) / sizes).min(axis=1, keepdims=True)
     placed: np.ndarray = np.clip(np.rint(sizes * (fit * shrink)), 1, canvas).astype(np.int64)
     return placed
+
+
+def _rounded_up(side: float) -> int:
+    return math.ceil(side / _COARSEST_STRIDE) * _COARSEST_STRIDE
 
 
 class _Tokens:
