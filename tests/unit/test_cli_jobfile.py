@@ -113,6 +113,20 @@ def test_other_objects_may_stand_beside_the_job(tmp_path: Path) -> None:
             {"spec.training.scheduler.milestones": [3]},
             "spec.training.scheduler.milestones: milestones are given with MultiStep",
         ),
+        (
+            {
+                "spec.model.heads.0.task": "TextRecognition",
+                "spec.training.augmentation.horizontalFlip": True,
+            },
+            "spec.training.augmentation.horizontalFlip: mirrored images teach a text head to read",
+        ),
+        (
+            {
+                "spec.model.heads.1.task": "DepthEstimation",
+                "spec.training.augmentation.scale": 0.1,
+            },
+            "spec.training.augmentation.scale: what is shrunk looks further away",
+        ),
         # the list's type
         ({"spec.model.heads.1.name": "boxes"}, "spec.model.heads[1].name: Duplicate value"),
     ],
@@ -121,6 +135,23 @@ def test_a_fault_is_told_by_its_field(tmp_path: Path, changes: dict[str, Any], f
     with pytest.raises(BadConfig) as caught:
         read_job(written(tmp_path, changed(changes)))
     assert f"\n  {fault}" in caught.value.message or fault in caught.value.message.split("\n  ")[1]
+
+
+@pytest.mark.parametrize(
+    ("task", "augmentation"),
+    [
+        ("TextRecognition", {"horizontalFlip": False, "scale": 0.2}),
+        ("TextRecognition", {}),
+        ("DepthEstimation", {"horizontalFlip": True, "scale": 0}),
+        ("DepthEstimation", {"brightness": 0.2}),
+        ("ObjectDetection", {"horizontalFlip": True, "scale": 0.2}),
+    ],
+)
+def test_a_task_takes_every_augmentation_that_keeps_its_annotations_true(
+    tmp_path: Path, task: str, augmentation: dict[str, Any]
+) -> None:
+    given = {"spec.model.heads.0.task": task, "spec.training.augmentation": augmentation}
+    assert read_job(written(tmp_path, changed(given))).spec.model.heads[0].task == task
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from sihl_api.runtime import DATASET_KEYS, Env
 from sihl_api.trainingjob import S3Location, TrainingJobSpec
 from sihl_trainer.data.names import TRAIN, VALIDATION
 from sihl_trainer.errors import BadConfig
-from sihl_trainer.fetch.check import check_images, open_to_check
+from sihl_trainer.fetch.check import check_images, check_settings, open_to_check
 from sihl_trainer.fetch.main import fetch_split
 from sihl_trainer.fetch.progress import FetchProgress
 from sihl_trainer.terminal import ProgressLine
@@ -47,7 +47,9 @@ def local_dataset(
         with line.watching(progress.report):
             if given is not None:
                 # What is there already is held to the same as what is fetched.
-                check_images(open_to_check(spec, split, given), progress)
+                opened = open_to_check(spec, split, given)
+                check_images(opened, progress)
+                check_settings(spec, split, opened)
             else:
                 into.mkdir(parents=True, exist_ok=True)
                 fetch_split(spec, split, into, _with_keys(location, environ), progress)

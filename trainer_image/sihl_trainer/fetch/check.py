@@ -82,6 +82,20 @@ def check_images(split: Split, progress: FetchProgress) -> None:
         raise BadData(faults[0].reason, f"{faults[0]} ({more})")
 
 
+def check_settings(spec: TrainingJobSpec, split: str, opened: Split) -> None:
+    """Hold the job's settings to the sizes of the training images, which `check_images` has read.
+
+    Raises:
+        BadConfig: A head cannot learn from images of these sizes with the job's settings.
+    """
+    if split != TRAIN:
+        return
+    check_suited(opened, spec)
+    for head in spec.model.heads:
+        if text := opened.feeds[head.name].annotations.remark(head, spec):
+            log.warning("head %r: %s", head.name, text)
+
+
 def _fault(split: Split, name: str) -> BadData | None:
     try:
         width, height = decode_fully(split.folder / IMAGES / name)

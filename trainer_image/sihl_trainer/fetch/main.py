@@ -18,7 +18,7 @@ from sihl_trainer.dataset.metadata import IMAGES, METADATA_NAMES, read_metadata
 from sihl_trainer.environment import job_of
 from sihl_trainer.errors import BadConfig, TrainerError
 from sihl_trainer.fetch.bucket import PATIENCE, Bucket, keys_from_environment
-from sihl_trainer.fetch.check import check_images, open_to_check
+from sihl_trainer.fetch.check import check_images, check_settings, open_to_check
 from sihl_trainer.fetch.download import download, is_complete
 from sihl_trainer.fetch.plan import (
     PlannedFile,
@@ -82,8 +82,9 @@ def fetch_split(
 
     In this order: metadata, what it names and whether it can feed the job's heads, sizes against
     the room there is, annotations against the images' names, the images, each image decoded and
-    its annotations against its size. Each step is refused before the next one costs anything.
-    A store that is away is waited for, `patience` seconds a request.
+    its annotations against its size, the job's settings against all sizes. Each step is refused
+    before the next one costs anything. A store that is away is waited for, `patience` seconds a
+    request.
 
     Raises:
         BadConfig: The job or its Secret is at fault.
@@ -120,6 +121,7 @@ def fetch_split(
         download(bucket, folder, images, progress.advance)
     with ProgressLog(progress):
         check_images(opened, progress)
+    check_settings(spec, split, opened)
 
 
 def _plan_annotations(

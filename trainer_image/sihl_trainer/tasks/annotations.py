@@ -44,7 +44,15 @@ class Annotations(ABC):
     def unsuited(self, head: Head, spec: TrainingJobSpec) -> str | None:  # noqa: ARG002
         """Why a job's head cannot learn well from these annotations with the job's settings.
 
-        The text names the setting and the remedy; None: it can, as is the default.
+        The text names the setting and the remedy; None: it can, as is the default. Asked before
+        the images are there, and again once `fault` has been told the size of each.
+        """
+        return None
+
+    def remark(self, head: Head, spec: TrainingJobSpec) -> str | None:  # noqa: ARG002
+        """What a job's settings waste on these images, where that is much; None: nothing.
+
+        The text names the setting and the remedy. Asked once `fault` has been told every size.
         """
         return None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from sihl_trainer.tasks.measures.base import Summed, ratio
@@ -17,8 +19,8 @@ class TextErrors(Summed):
     def __init__(self) -> None:
         super().__init__(np.zeros(4, np.int64))
 
-    def update(self, true: str, predicted: str) -> None:
-        """Add a text."""
+    def update(self, true: Sequence[object], predicted: Sequence[object]) -> None:
+        """Add a text: its characters, or tokens of any other kind."""
         self.totals += (1, true == predicted, len(true), edit_distance(true, predicted))
 
     def compute(self) -> dict[str, float]:
@@ -30,7 +32,7 @@ class TextErrors(Summed):
         }
 
 
-def edit_distance(one: str, other: str) -> int:
+def edit_distance(one: Sequence[object], other: Sequence[object]) -> int:
     """The fewest characters to insert, delete or replace (Levenshtein, 1966)."""
     distances = list(range(len(other) + 1))  # of one's beginning to each beginning of the other
     for i, a in enumerate(one, 1):

@@ -1,0 +1,1 @@
+"""Text recognition: one line of text for an image."""
