@@ -1,0 +1,1 @@
+"""Anomaly detection: what looks odd, learnt from normal images alone."""

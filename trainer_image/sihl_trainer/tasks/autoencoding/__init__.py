@@ -1,0 +1,1 @@
+"""Autoencoding: images drawn again from their features, the hidden parts too."""

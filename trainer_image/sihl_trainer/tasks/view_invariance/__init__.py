@@ -1,0 +1,1 @@
+"""View invariance: embeddings that stay the same however a thing is looked at."""
