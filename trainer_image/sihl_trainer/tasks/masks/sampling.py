@@ -54,7 +54,7 @@ def sample(found: Assignment, places: Tensor, count: int) -> Samples:
     place = places.gather(1, found.owner)
     weight, point = torch.where(place >= 0, found.weight, 0.0).topk(most, 1)
     # Object by object, each one's best point first; those that learn none come last.
-    place, order = torch.where(weight > 0, place.gather(1, point), count).sort(1, stable=True)
+    place, order = torch.where(weight > 0, place.gather(1, point), count).sort(stable=True, dim=1)
     point = point.gather(1, order)
     turn = torch.arange(most, device=place.device) - torch.searchsorted(place, place)
     never = most * count
