@@ -119,19 +119,22 @@ class Palette:
         Raises:
             BadData: A colour that no category has; names the first pixel.
         """
-        codes = _codes(colors)
-        at = self._codes.searchsorted(codes).clip(max=len(self._codes) - 1)
-        unknown = self._codes[at] != codes
+        codes = _codes(colors).ravel()
+        # Maps are runs of one colour: to look up where each begins takes a third of the time.
+        starts = np.append(0, np.flatnonzero(codes[1:] != codes[:-1]) + 1)
+        runs = codes[starts]
+        at = self._codes.searchsorted(runs).clip(max=len(self._codes) - 1)
+        unknown = self._codes[at] != runs
         if unknown.any():
-            row, column = np.unravel_index(int(unknown.argmax()), codes.shape)
+            row, column = divmod(int(starts[unknown.argmax()]), colors.shape[1])
             raise invalid_map(
                 path,
                 f"has colour {colors[row, column].tolist()} at x {column}, y {row}, which is no "
                 "category's: correct the map (smooth edges and lossy compression mix colours), or "
                 "list it under `colors` in the metadata",
             )
-        labels: NDArray[Any] = self._labels[at]
-        return labels
+        labels = np.repeat(self._labels[at], np.diff(starts, append=len(codes)))
+        return labels.reshape(colors.shape[:2])
 
     def colors(self, labels: NDArray[Any]) -> NDArray[np.uint8]:
         """The map [h, w, 3] of indices plus one; black where there is none, or no colour for it."""
@@ -176,8 +179,11 @@ def _color(item: Value) -> Color | None:
 
 def _codes(colors: NDArray[np.uint8]) -> NDArray[np.int32]:
     """One number for each colour of [..., 3]."""
-    red, green, blue = (colors[..., channel].astype(np.int32) for channel in range(3))
-    return (red << 16) | (green << 8) | blue
+    codes = colors[..., 0].astype(np.int32)
+    for channel in (1, 2):
+        codes <<= 8
+        codes |= colors[..., channel]
+    return codes
 
 
 def _fault(place: str, what: str) -> BadData:
