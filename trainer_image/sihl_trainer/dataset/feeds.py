@@ -199,7 +199,8 @@ def _as_trained(head: Head, found: AnnotationSet, trained: Feed | None, file: st
 def _read_set(
     folder: Path, annotation_set: AnnotationSet, info: HeadInfo, names: Sequence[str]
 ) -> Annotations:
-    annotations = format_of(annotation_set.task).read(folder / annotation_set.source, info)
+    read = format_of(annotation_set.task).read
+    annotations = read(folder / annotation_set.source, info).beside(names)
     if not annotations.names:
         raise BadData(
             "DatasetNotAnnotated",
