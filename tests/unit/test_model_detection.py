@@ -173,7 +173,8 @@ def test_a_box_is_its_points_distances_in_strides() -> None:
     with torch.no_grad():
         detector.box.weight.zero_()
         bias(detector.box).copy_(torch.log(torch.tensor([1.0, 2.0, 3.0, 0.5])))
-    _, boxes, points = detector._dense(features(1))
+    dense = detector.dense(features(1))
+    boxes, points = dense.boxes, dense.points
     assert points[0].tolist() == [4, 4]
     assert points[64].tolist() == [8, 8]
     torch.testing.assert_close(boxes[0, 0], torch.tensor([-4.0, -12.0, 28.0, 8.0]))
@@ -181,7 +182,7 @@ def test_a_box_is_its_points_distances_in_strides() -> None:
 
 
 def test_at_first_nearly_everything_is_background() -> None:
-    logits, _, _ = head()._dense(features(2))
+    logits = head().dense(features(2)).logits
     assert float(logits.detach().sigmoid().mean()) == pytest.approx(0.01, rel=0.2)
 
 
@@ -211,7 +212,8 @@ def test_images_of_a_batch_are_assigned_each_by_itself() -> None:
     detector = head()
     some = BoxesTarget(torch.tensor([[5.0, 5, 30, 28], [40, 40, 60, 62]]), torch.tensor([0, 1]))
     one = BoxesTarget(torch.tensor([[20.0, 8, 44, 60]]), torch.tensor([1]))
-    logits, boxes, points = (t.detach() for t in detector._dense(features(3)))
+    dense = detector.dense(features(3))
+    logits, boxes, points = dense.logits.detach(), dense.boxes.detach(), dense.points
     truth = torch.zeros(3, 2, 4)
     truth[0], truth[1, 0] = some.boxes, one.boxes[0]
     category = torch.zeros(3, 2, dtype=torch.int64)

@@ -133,9 +133,10 @@ def _plan_annotations(
     for source in {found.source for found in chosen if found is not None}:
         parent = "".join(f"{part}/" for part in source.parent.parts)
         beside, inside = bucket.list(parent), bucket.list(f"{source}/")
-        planned.update(
-            {file.path: file for file in plan_annotations(source, beside, inside, place)}
-        )
+        files = plan_annotations(source, beside, inside, place)
+        if source.name not in beside.objects:
+            _remove_stale(folder / source, None, files)
+        planned.update({file.path: file for file in files})
     return [planned[path] for path in sorted(planned)]
 
 

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from sihl_api.trainingjob import Head, TrainingJobSpec
 from sihl_trainer.data.documents import Entry, Value, read_entries
@@ -40,6 +40,13 @@ class Annotations(ABC):
         The text names the file, the image and the entry; None: nothing. Called from several
         threads, once for each image that `images/` has.
         """
+
+    def beside(self, images: Sequence[str]) -> Self:  # noqa: ARG002
+        """The annotations of a dataset that has images of these names, present or yet to be.
+
+        For formats that know an image by its stem only; by default the same. Raises BadData.
+        """
+        return self
 
     def unsuited(self, head: Head, spec: TrainingJobSpec) -> str | None:  # noqa: ARG002
         """Why a job's head cannot learn well from these annotations with the job's settings.

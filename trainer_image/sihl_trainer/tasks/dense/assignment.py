@@ -30,11 +30,13 @@ class Assignment:
         scores: float [B, P, C], the soft scores.
         boxes: float [B, P, 4], the object's box; meaningless where `weight` is 0.
         weight: float [B, P], the soft score of the point's own category; 0 for background.
+        owner: int64 [B, P], the object's place in its image; meaningless where `weight` is 0.
     """
 
     scores: Tensor
     boxes: Tensor
     weight: Tensor
+    owner: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +68,8 @@ def assign(scores: Tensor, boxes: Tensor, points: Tensor, truth: Objects) -> Ass
     objects = truth.boxes.shape[1]
     if objects == 0:
         zeros = scores.new_zeros
-        return Assignment(zeros(scores.shape), zeros(batch, count, 4), zeros(batch, count))
+        nobody = torch.zeros(batch, count, dtype=torch.int64, device=scores.device)
+        return Assignment(zeros(scores.shape), zeros(batch, count, 4), zeros(batch, count), nobody)
     found = _candidates(scores, boxes, points, truth)
     at = found.point.flatten(1)  # [B, M * K]
     overlap = torch.where(found.positive, found.overlap, -1.0).flatten(1)
@@ -86,7 +89,7 @@ def assign(scores: Tensor, boxes: Tensor, points: Tensor, truth: Objects) -> Ass
     own_category = truth.categories.gather(1, owner)
     target = torch.zeros_like(scores).scatter_(2, own_category[..., None], weight[..., None])
     own_box = truth.boxes.gather(1, owner[..., None].expand(-1, -1, 4))
-    return Assignment(target, own_box, weight)
+    return Assignment(target, own_box, weight, owner)
 
 
 @dataclass(frozen=True, eq=False)

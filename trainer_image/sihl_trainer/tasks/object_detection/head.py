@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from torchvision.ops import batched_nms, generalized_box_iou_loss
 
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
-from sihl_trainer.tasks.dense.assignment import Objects, assign
+from sihl_trainer.tasks.dense.assignment import Assignment, Objects, assign
 from sihl_trainer.tasks.dense.points import grid
 from sihl_trainer.tasks.dense.tower import tower
 from sihl_trainer.tasks.head import Head, Loss
@@ -33,6 +34,24 @@ NMS_IOU = 0.6
 MAX_DETECTIONS = 100
 _PRIOR = 0.01
 _MAX_EXPONENT = 8.0
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """What is said at each of P points, of all levels one after the other.
+
+    Attributes:
+        logits: float [B, P, C], scores.
+        boxes: float [B, P, 4], xyxy in pixels.
+        points: float [P, 2], xy in pixels.
+        regions: By level [B, width, H, W], the features that boxes are told from: for heads that
+            tell more of an object at the same points.
+    """
+
+    logits: Tensor
+    boxes: Tensor
+    points: Tensor
+    regions: Sequence[Tensor]
 
 
 class ObjectDetection(Head):
@@ -67,39 +86,47 @@ class ObjectDetection(Head):
         level = min(4, max(channels))
         return [level, level]
 
-    def _dense(self, features: Features) -> tuple[Tensor, Tensor, Tensor]:
-        """Scores as logits [B, P, C], boxes [B, P, 4] in pixels, points [P, 2] in pixels."""
-        logits, boxes, points = [], [], []
+    def dense(self, features: Features) -> Dense:
+        """Scores and boxes at all points."""
+        logits, boxes, points, regions = [], [], [], []
         for i, level in enumerate(self.levels):
             stride, feature = 2**level, features[level]
             scores = self.score(self.score_tower(feature))
-            exponent = self.box(self.box_tower(feature)) * self.scale[i]
+            regions.append(self.box_tower(feature))
+            exponent = self.box(regions[-1]) * self.scale[i]
             distances = exponent.float().clamp(max=_MAX_EXPONENT).exp() * stride
             centres = grid(feature.shape[-2:], stride, feature.device)
             sides = distances.flatten(2).transpose(1, 2)  # [B, H * W, 4]: left, top, right, bottom
             boxes.append(torch.cat((centres - sides[..., :2], centres + sides[..., 2:]), dim=-1))
             logits.append(scores.float().flatten(2).transpose(1, 2))
             points.append(centres)
-        return torch.cat(logits, 1), torch.cat(boxes, 1), torch.cat(points)
+        return Dense(torch.cat(logits, 1), torch.cat(boxes, 1), torch.cat(points), regions)
 
     def loss(self, views: Views, targets: Sequence[Target | None]) -> dict[str, Loss]:
         """Quality focal loss of the scores, GIoU loss of the boxes, by the weight of points.
 
         Over annotated images.
         """
-        logits, boxes, points = self._dense(views[Pass.PLAIN].features)
-        rows = [i for i, target in enumerate(targets) if isinstance(target, BoxesTarget)]
+        known = [target if isinstance(target, BoxesTarget) else None for target in targets]
+        return self.learnt(self.dense(views[Pass.PLAIN].features), known)[0]
+
+    def learnt(
+        self, dense: Dense, targets: Sequence[BoxesTarget | None]
+    ) -> tuple[dict[str, Loss], Assignment | None]:
+        """The losses, and which points learn what, image by annotated image (None: there is none).
+        """
+        logits, boxes = dense.logits, dense.boxes
+        rows = [i for i, target in enumerate(targets) if target is not None]
         if not rows:
             none = logits.new_zeros(())
             return {
                 "classification": Loss(logits.sum() * 0, none),
                 "box": Loss(boxes.sum() * 0, none),
-            }
+            }, None
         if len(rows) < len(targets):
             logits, boxes = logits[rows], boxes[rows]
-        known = [t for t in targets if isinstance(t, BoxesTarget)]
-        truth = _padded(known, logits.device)
-        found = assign(logits.detach().sigmoid(), boxes.detach(), points, truth)
+        truth = _padded([t for t in targets if t is not None], logits.device)
+        found = assign(logits.detach().sigmoid(), boxes.detach(), dense.points, truth)
         amount = found.weight.sum()
         error = (found.scores - logits.sigmoid()).detach().square()
         entropy = F.binary_cross_entropy_with_logits(logits, found.scores, reduction="none")
@@ -109,17 +136,16 @@ class ObjectDetection(Head):
         return {
             "classification": Loss((error * entropy).sum(), amount),
             "box": Loss(BOX_WEIGHT * overlap.sum(), amount),
-        }
+        }, found
 
     def predict(self, view: View) -> list[BoxesPrediction]:
         """Detections after non-maximum suppression by category, within the input."""
-        features = view.features
-        logits, boxes, _ = self._dense(features)
+        dense = self.dense(view.features)
         level = self.levels[0]
-        height, width = (side * 2**level for side in features[level].shape[-2:])
-        limit = boxes.new_tensor([width, height, width, height])
-        boxes = boxes.clamp(min=0).minimum(limit)
-        return [_suppressed(s, b) for s, b in zip(logits.sigmoid(), boxes, strict=True)]
+        height, width = (side * 2**level for side in view.features[level].shape[-2:])
+        limit = dense.boxes.new_tensor([width, height, width, height])
+        boxes = dense.boxes.clamp(min=0).minimum(limit)
+        return [_suppressed(s, b) for s, b in zip(dense.logits.sigmoid(), boxes, strict=True)]
 
     def metric(self) -> BoxPrecision:
         """COCO's mean average precision."""
@@ -139,15 +165,20 @@ def _padded(targets: Sequence[BoxesTarget], device: torch.device) -> Objects:
     )
 
 
-def _suppressed(scores: Tensor, boxes: Tensor) -> BoxesPrediction:
-    """The best detections of scores [P, C] and boxes [P, 4], on the CPU."""
+def suppressed(scores: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The best detections of scores [P, C] and boxes [P, 4]: points, categories, scores."""
     point, category = (scores > SCORE_THRESHOLD).nonzero(as_tuple=True)
     kept = scores[point, category]
     if len(kept) > CANDIDATES:
         kept, order = kept.topk(CANDIDATES)
         point, category = point[order], category[order]
     chosen = batched_nms(boxes[point], kept, category, NMS_IOU)[:MAX_DETECTIONS]
-    return BoxesPrediction(boxes[point[chosen]].cpu(), category[chosen].cpu(), kept[chosen].cpu())
+    return point[chosen], category[chosen], kept[chosen]
+
+
+def _suppressed(scores: Tensor, boxes: Tensor) -> BoxesPrediction:
+    point, category, kept = suppressed(scores, boxes)
+    return BoxesPrediction(boxes[point].cpu(), category.cpu(), kept.cpu())
 
 
 HEAD = ObjectDetection

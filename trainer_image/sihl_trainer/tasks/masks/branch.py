@@ -1,0 +1,159 @@
+"""The instance branch: a dense detector whose points also tell masks (CondInst)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sihl_api.record import HeadConfig
+from sihl_trainer.tasks.dense.assignment import Assignment
+from sihl_trainer.tasks.head import Loss
+from sihl_trainer.tasks.instance_segmentation.target import InstancesTarget
+from sihl_trainer.tasks.masks.coverage import FULL, coverage
+from sihl_trainer.tasks.masks.crops import InstancesPrediction, cropped
+from sihl_trainer.tasks.masks.dynamic import DynamicMasks, dice, masks
+from sihl_trainer.tasks.masks.sampling import choose, sample
+from sihl_trainer.tasks.object_detection.head import Dense, ObjectDetection, suppressed
+from sihl_trainer.tasks.object_detection.target import BoxesTarget
+from sihl_trainer.tasks.passes import Features
+
+MAX_MASKS = 100
+_MOST_CELLS = 2**14
+"""Of mask features: 128 x 128. A finer level than that makes all masks larger than they need be."""
+_CHUNK = 16
+"""Masks that are predicted together."""
+
+
+class InstanceBranch(nn.Module):
+    """Objects with categories, boxes and masks.
+
+    Args:
+        config: Levels, and categories in its settings.
+        channels: Of the levels that are there.
+    """
+
+    def __init__(self, config: HeadConfig, channels: Mapping[int, int]) -> None:
+        super().__init__()
+        self.detection = ObjectDetection(config, channels)
+        self.levels = self.detection.levels
+        self.masks = DynamicMasks(channels[self.levels[0]])
+
+    def loss(
+        self, features: Features, targets: Sequence[InstancesTarget | None]
+    ) -> dict[str, Loss]:
+        """The detector's losses, and the Dice loss of sampled points' masks, by their number."""
+        dense = self.detection.dense(features)
+        boxes = [t and BoxesTarget(t.boxes.float(), t.categories) for t in targets]
+        losses, found = self.detection.learnt(dense, boxes)
+        level = self._mask_level(features)
+        seen = self.masks.seen(features[level])
+        rows = [row for row, target in enumerate(targets) if target is not None]
+        known = [target for target in targets if target is not None]
+        if found is None or not any(len(target.boxes) for target in known):
+            filters = self.masks.filters(_at(dense.regions, rows, _no_points(seen, len(rows))))
+            unused = seen.sum() * 0 + filters.sum() + sum(r.sum() * 0 for r in dense.regions)
+            return losses | {"mask": Loss(unused, seen.new_zeros(()))}
+        mask = self._mask_loss(dense, found, rows, known, (seen[rows], 2**level))
+        return losses | {"mask": mask}
+
+    def _mask_loss(
+        self,
+        dense: Dense,
+        found: Assignment,
+        rows: list[int],
+        targets: Sequence[InstancesTarget],
+        image: tuple[Tensor, int],
+    ) -> Loss:
+        """Of annotated images, at twice the resolution of the mask features: `image`, a stride."""
+        seen, stride = image
+        chosen = [choose(len(target.boxes)) for target in targets]
+        count = max(map(len, chosen))
+        places = _places(chosen, [len(target.boxes) for target in targets]).to(seen.device)
+        taken = sample(found, places, count)
+        filters = self.masks.filters(_at(dense.regions, rows, taken.point))
+        strides = self._strides(dense)[taken.point]
+        logits = masks(filters, dense.points[taken.point], strides, seen, stride)
+        logits = F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=False)
+        height, width = logits.shape[-2:]
+        truth = torch.zeros((len(targets), count, height, width), dtype=torch.uint8)
+        for row, (target, own) in enumerate(zip(targets, chosen, strict=True)):
+            truth[row, : len(own)] = coverage(target, own, stride // 2, (width, height))
+        truth = truth.to(seen.device, non_blocking=True)
+        each = torch.arange(len(targets), device=seen.device)[:, None]
+        loss = dice(logits, truth[each, taken.learnt] / FULL)
+        # What only fills an image up has some mask too: whatever its loss, it counts for nothing.
+        return Loss(torch.where(taken.real, loss, 0.0).sum(), taken.real.sum())
+
+    def detect(self, features: Features, size: tuple[int, int]) -> list[InstancesPrediction]:
+        """The objects of each image whose input has this (width, height), on the CPU."""
+        dense = self.detection.dense(features)
+        level = self._mask_level(features)
+        seen = self.masks.seen(features[level])
+        strides = self._strides(dense)
+        limit = dense.boxes.new_tensor([*size, *size])
+        boxes, scores = dense.boxes.clamp(min=0).minimum(limit), dense.logits.sigmoid()
+        results = []
+        for row in range(len(seen)):
+            chosen = (each[:MAX_MASKS] for each in suppressed(scores[row], boxes[row]))
+            point, category, score = chosen
+            filters = self.masks.filters(_at(dense.regions, [row], point[None]))
+            parts = [
+                masks(
+                    filters[:, part], dense.points[point[part]][None], strides[point[part]][None],
+                    seen[row : row + 1], 2**level,
+                )[0].cpu()
+                for part in (slice(i, i + _CHUNK) for i in range(0, len(point), _CHUNK))
+            ]  # fmt: skip
+            logits = torch.cat([seen.new_zeros((0, *seen.shape[-2:])).cpu(), *parts])
+            found = boxes[row, point].cpu(), category.cpu(), score.cpu()
+            results.append(cropped(logits, 2**level, size, found))
+        return results
+
+    def _mask_level(self, features: Features) -> int:
+        """The finest level that is not too large, or the last."""
+        sizes = ((level, features[level].shape[-2:].numel()) for level in self.levels)
+        fitting = (level for level, cells in sizes if cells <= _MOST_CELLS)
+        return next(fitting, self.levels[-1])
+
+    def _strides(self, dense: Dense) -> Tensor:
+        """float [P], of each point's level."""
+        return torch.cat(
+            [
+                dense.points.new_full((region.shape[-2:].numel(),), 2.0**level)
+                for level, region in zip(self.levels, dense.regions, strict=True)
+            ]
+        )
+
+
+def _at(regions: Sequence[Tensor], rows: list[int], point: Tensor) -> Tensor:
+    """[B, S, width]: what points [B, S] see, of the levels' maps of some images.
+
+    Level by level: to lay all maps one after the other would copy them.
+    """
+    sizes = [region.shape[-2:].numel() for region in regions]
+    ends = [sum(sizes[:i]) for i in range(len(sizes) + 1)]
+    found: Tensor | None = None
+    for region, (start, end) in zip(regions, pairwise(ends), strict=True):
+        flat = (region if len(rows) == len(region) else region[rows]).flatten(2)
+        inside = (point >= start) & (point < end)
+        index = (point - start).clamp(0, end - start - 1)[:, None].expand(-1, flat.shape[1], -1)
+        part = torch.where(inside[:, None], flat.gather(2, index), 0.0)
+        found = part if found is None else found + part
+    assert found is not None
+    return found.transpose(1, 2)
+
+
+def _no_points(seen: Tensor, images: int) -> Tensor:
+    return torch.zeros((images, 0), dtype=torch.int64, device=seen.device)
+
+
+def _places(chosen: Sequence[Sequence[int]], counts: Sequence[int]) -> Tensor:
+    """int64 [B, M]: of each object its place among those that are chosen, -1 where it is not."""
+    places = torch.full((len(counts), max(counts)), -1)
+    for row, own in zip(places, chosen, strict=True):
+        row[torch.tensor(own, dtype=torch.int64)] = torch.arange(len(own))
+    return places

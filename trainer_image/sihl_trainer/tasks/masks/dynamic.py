@@ -1,0 +1,108 @@
+"""Masks by filters that each object makes for itself (Tian et al., "CondInst", ECCV 2020).
+
+All objects of an image look at the same few features. What an object's point sees of it becomes
+the weights of three 1x1 convolutions, which pick its mask from those features and from where each
+cell lies as seen from the point.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sihl_trainer.tasks.dense.points import grid
+from sihl_trainer.tasks.dense.tower import tower
+
+CHANNELS = 8
+"""Of the mask features, and of the filters' layers."""
+_SPLIT = ((CHANNELS + 2) * CHANNELS, CHANNELS, CHANNELS * CHANNELS, CHANNELS, CHANNELS, 1)
+WEIGHTS = sum(_SPLIT)
+"""Weights and biases of the three layers: 169."""
+REACH = 8
+"""Strides of its level that make one unit of distance from a point."""
+
+
+class DynamicMasks(nn.Module):
+    """Mask features of an image, and the filters of its objects.
+
+    Args:
+        width: Channels of the features that it is given.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.tower = tower(width)
+        self.features = nn.Conv2d(width, CHANNELS, 1)
+        self.controller = nn.Linear(width, WEIGHTS)
+        nn.init.normal_(self.controller.weight, std=0.01)
+        # All objects begin with one set of filters, as any network begins: where three layers of
+        # next to nothing are multiplied, no gradient comes through.
+        first, _, second, _, third, _ = self.controller.bias.detach().split(_SPLIT)
+        nn.init.zeros_(self.controller.bias)
+        for layer, inputs in ((first, CHANNELS + 2), (second, CHANNELS), (third, CHANNELS)):
+            nn.init.normal_(layer, std=(2 / inputs) ** 0.5)
+
+    def seen(self, feature: Tensor) -> Tensor:
+        """The mask features float32 [B, CHANNELS, h, w] of a level [B, width, h, w]."""
+        found: Tensor = self.features(self.tower(feature))
+        return found.float()
+
+    def filters(self, regions: Tensor) -> Tensor:
+        """Of objects whose points see [..., width]: float32 [..., WEIGHTS].
+
+        In full precision: a filter multiplies distances.
+        """
+        with torch.autocast(regions.device.type, enabled=False):
+            found: Tensor = self.controller(regions.float())
+        return found
+
+
+def masks(
+    filters: Tensor, points: Tensor, strides: Tensor, features: Tensor, stride: int
+) -> Tensor:
+    """What the filters of S objects pick from their image.
+
+    Args:
+        filters: float32 [B, S, WEIGHTS].
+        points: float32 [B, S, 2], xy in pixels.
+        strides: float32 [B, S], of the points' levels.
+        features: float32 [B, CHANNELS, h, w].
+        stride: Theirs.
+
+    Returns:
+        Logits, float32 [B, S, h, w].
+    """
+    batch, count = filters.shape[:2]
+    height, width = features.shape[-2:]
+    cells = height * width
+    with torch.autocast(features.device.type, enabled=False):
+        first, first_bias, second, second_bias, third, third_bias = filters.split(_SPLIT, -1)
+        first = first.view(batch, count, CHANNELS, CHANNELS + 2)
+        # Seen from the point: the cells' places are the same for all, what differs is a bias.
+        across = first[..., :2] / (REACH * strides)[..., None, None]
+        first = torch.cat((across, first[..., 2:]), -1)
+        first_bias = first_bias - (across * points[:, :, None]).sum(-1)
+        places = grid(features.shape[-2:], stride, features.device).T.expand(batch, -1, -1)
+        seen = torch.cat((places, features.flatten(2)), 1)
+        x = torch.baddbmm(first_bias.reshape(batch, -1, 1), first.flatten(1, 2), seen)
+        x = F.relu(x, inplace=True).view(-1, CHANNELS, cells)
+        x = torch.baddbmm(
+            second_bias.reshape(-1, CHANNELS, 1), second.reshape(-1, CHANNELS, CHANNELS), x
+        )
+        x = F.relu(x, inplace=True)
+        x = torch.baddbmm(third_bias.reshape(-1, 1, 1), third.reshape(-1, 1, CHANNELS), x)
+    return x.view(batch, count, height, width)
+
+
+def dice(logits: Tensor, truth: Tensor) -> Tensor:
+    """[...]: the Dice loss of masks (Milletari et al., "V-Net", 3DV 2016), 0 to 1.
+
+    Args:
+        logits: float [..., h, w].
+        truth: float [..., h, w] in 0 to 1.
+    """
+    found = logits.sigmoid()
+    shared = (found * truth).sum((-2, -1))
+    each = found.square().sum((-2, -1)) + truth.square().sum((-2, -1))
+    return 1 - 2 * shared / each.clamp(min=1e-6)
