@@ -109,6 +109,9 @@ class Palette:
         order = codes.argsort()
         self._codes, self._labels = codes[order], labels[order]
 
+    def __len__(self) -> int:
+        return len(self._labels) - 1  # black is no category's
+
     def labels(self, colors: NDArray[np.uint8], path: Path) -> NDArray[Any]:
         """Indices plus one, 0 for black, of a map [h, w, 3]: uint8, of over 255 categories int16.
 

@@ -31,3 +31,15 @@ def placed(values: Tensor, fit: Letterboxing, padding: int = 0) -> Tensor:
     left, top = fit.placement.left, fit.placement.top
     canvas[top : top + fit.size[1], left : left + fit.size[0]] = resized(values, fit.size)
     return canvas
+
+
+def restored(values: Tensor, size: tuple[int, int], fit: Letterboxing) -> Tensor:
+    """[H, W] of a map of the canvas -> [height, width] of the original, of `size` (width, height).
+
+    Args:
+        values: The map.
+        size: The original's.
+        fit: How the original is letterboxed.
+    """
+    left, top = fit.placement.left, fit.placement.top
+    return resized(values[top : top + fit.size[1], left : left + fit.size[0]], size)
