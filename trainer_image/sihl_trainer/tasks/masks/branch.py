@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from sihl_api.record import HeadConfig
 from sihl_trainer.tasks.dense.assignment import Assignment
@@ -15,7 +15,7 @@ from sihl_trainer.tasks.head import Loss
 from sihl_trainer.tasks.instance_segmentation.target import InstancesTarget
 from sihl_trainer.tasks.masks.coverage import FULL, coverage
 from sihl_trainer.tasks.masks.crops import InstancesPrediction, cropped
-from sihl_trainer.tasks.masks.dynamic import DynamicMasks, dice, masks
+from sihl_trainer.tasks.masks.dynamic import FINER, DynamicMasks, dice, masks
 from sihl_trainer.tasks.masks.sampling import choose, sample
 from sihl_trainer.tasks.object_detection.head import Dense, ObjectDetection, suppressed
 from sihl_trainer.tasks.object_detection.target import BoxesTarget
@@ -23,7 +23,7 @@ from sihl_trainer.tasks.passes import Features
 
 MAX_MASKS = 100
 _MOST_CELLS = 2**14
-"""Of mask features: 128 x 128. A finer level than that makes all masks larger than they need be."""
+"""Of the level that mask features are made of: 128 x 128. Finer ones cost more than they show."""
 _CHUNK = 16
 """Masks that are predicted together."""
 
@@ -57,7 +57,7 @@ class InstanceBranch(nn.Module):
             filters = self.masks.filters(_at(dense.regions, rows, _no_points(seen, len(rows))))
             unused = seen.sum() * 0 + filters.sum() + sum(r.sum() * 0 for r in dense.regions)
             return losses | {"mask": Loss(unused, seen.new_zeros(()))}
-        mask = self._mask_loss(dense, found, rows, known, (seen[rows], 2**level))
+        mask = self._mask_loss(dense, found, rows, known, (seen[rows], 2**level // FINER))
         return losses | {"mask": mask}
 
     def _mask_loss(
@@ -68,31 +68,34 @@ class InstanceBranch(nn.Module):
         targets: Sequence[InstancesTarget],
         image: tuple[Tensor, int],
     ) -> Loss:
-        """Of annotated images, at twice the resolution of the mask features: `image`, a stride."""
+        """Of annotated images: `image` is their mask features and the stride of these."""
         seen, stride = image
         chosen = [choose(len(target.boxes)) for target in targets]
-        count = max(map(len, chosen))
         places = _places(chosen, [len(target.boxes) for target in targets]).to(seen.device)
-        taken = sample(found, places, count)
+        taken = sample(found, places, max(map(len, chosen)))
         filters = self.masks.filters(_at(dense.regions, rows, taken.point))
-        strides = self._strides(dense)[taken.point]
-        logits = masks(filters, dense.points[taken.point], strides, seen, stride)
-        logits = F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=False)
-        height, width = logits.shape[-2:]
-        truth = torch.zeros((len(targets), count, height, width), dtype=torch.uint8)
+        points, strides = dense.points[taken.point], self._strides(dense)[taken.point]
+        size = (seen.shape[3], seen.shape[2])
+        total = seen.sum() * 0
         for row, (target, own) in enumerate(zip(targets, chosen, strict=True)):
-            truth[row, : len(own)] = coverage(target, own, stride // 2, (width, height))
-        truth = truth.to(seen.device, non_blocking=True)
-        each = torch.arange(len(targets), device=seen.device)[:, None]
-        loss = dice(logits, truth[each, taken.learnt] / FULL)
-        # What only fills an image up has some mask too: whatever its loss, it counts for nothing.
-        return Loss(torch.where(taken.real, loss, 0.0).sum(), taken.real.sum())
+            if not own:
+                continue
+            truth = coverage(target, own, stride, size).to(seen.device, non_blocking=True)
+            # What only fills an image up has some mask too: whatever its loss, it is not counted.
+            truth = truth[taken.learnt[row].clamp(max=len(own) - 1)]
+            # One image's masks take as much memory as its backbone: kept for none, made anew.
+            loss = checkpoint(
+                _mask_losses, filters[row], points[row], strides[row], seen[row], stride, truth,
+                use_reentrant=False, preserve_rng_state=False,
+            )  # fmt: skip
+            total = total + torch.where(taken.real[row], loss, 0.0).sum()
+        return Loss(total, taken.real.sum())
 
     def detect(self, features: Features, size: tuple[int, int]) -> list[InstancesPrediction]:
         """The objects of each image whose input has this (width, height), on the CPU."""
         dense = self.detection.dense(features)
         level = self._mask_level(features)
-        seen = self.masks.seen(features[level])
+        seen, stride = self.masks.seen(features[level]), 2**level // FINER
         strides = self._strides(dense)
         limit = dense.boxes.new_tensor([*size, *size])
         boxes, scores = dense.boxes.clamp(min=0).minimum(limit), dense.logits.sigmoid()
@@ -100,17 +103,17 @@ class InstanceBranch(nn.Module):
         for row in range(len(seen)):
             chosen = (each[:MAX_MASKS] for each in suppressed(scores[row], boxes[row]))
             point, category, score = chosen
-            filters = self.masks.filters(_at(dense.regions, [row], point[None]))
+            filters = self.masks.filters(_at(dense.regions, [row], point[None]))[0]
             parts = [
                 masks(
-                    filters[:, part], dense.points[point[part]][None], strides[point[part]][None],
-                    seen[row : row + 1], 2**level,
-                )[0].cpu()
+                    filters[part], dense.points[point[part]], strides[point[part]], seen[row],
+                    stride,
+                ).sigmoid().cpu()
                 for part in (slice(i, i + _CHUNK) for i in range(0, len(point), _CHUNK))
             ]  # fmt: skip
-            logits = torch.cat([seen.new_zeros((0, *seen.shape[-2:])).cpu(), *parts])
+            inside = torch.cat([seen.new_zeros((0, *seen.shape[-2:])).cpu(), *parts])
             found = boxes[row, point].cpu(), category.cpu(), score.cpu()
-            results.append(cropped(logits, 2**level, size, found))
+            results.append(cropped(inside, stride, size, found))
         return results
 
     def _mask_level(self, features: Features) -> int:
@@ -145,6 +148,13 @@ def _at(regions: Sequence[Tensor], rows: list[int], point: Tensor) -> Tensor:
         found = part if found is None else found + part
     assert found is not None
     return found.transpose(1, 2)
+
+
+def _mask_losses(
+    filters: Tensor, points: Tensor, strides: Tensor, seen: Tensor, stride: int, truth: Tensor
+) -> Tensor:
+    """[S]: of one image's masks."""
+    return dice(masks(filters, points, strides, seen, stride), truth / FULL)
 
 
 def _no_points(seen: Tensor, images: int) -> Tensor:

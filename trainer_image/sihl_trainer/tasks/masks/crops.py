@@ -11,6 +11,7 @@ from torch import Tensor
 
 MARGIN = 0.1
 """Of a box's sides: how far a mask may reach over each."""
+THRESHOLD = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,15 +47,17 @@ class InstancesPrediction:
 
 
 def cropped(
-    logits: Tensor, stride: int, size: tuple[int, int], found: tuple[Tensor, Tensor, Tensor]
+    inside: Tensor, stride: int, size: tuple[int, int], found: tuple[Tensor, Tensor, Tensor]
 ) -> InstancesPrediction:
     """Objects' masks at the resolution of the input, each made within its box and no further.
 
     An object whose mask is empty there was none.
 
     Args:
-        logits: float32 [N, h, w], on the CPU as all here.
-        stride: Pixels a cell of the logits is wide and high.
+        inside: float32 [N, h, w] in 0 to 1, which share of a cell is probably the object's; on the
+            CPU, as all here. (Not logits: between a cell that is surely outside and one that is
+            just inside, their mean lies far outside.)
+        stride: Pixels a cell is wide and high.
         size: (width, height) of the input.
         found: Boxes [N, 4], xyxy in pixels, categories [N], scores [N], the best first.
     """
@@ -62,7 +65,7 @@ def cropped(
     kept, places, masks = [], [], []
     for index, box in enumerate(boxes.tolist()):
         left, top, right, bottom = _window(box, size)
-        mask = _enlarged(logits[index], stride, (left, top, right, bottom)) > 0
+        mask = _enlarged(inside[index], stride, (left, top, right, bottom)) > THRESHOLD
         rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
         if not len(rows):
             continue
@@ -90,13 +93,13 @@ def _window(box: list[float], size: tuple[int, int]) -> tuple[int, int, int, int
     return first, above, last, below
 
 
-def _enlarged(logits: Tensor, stride: int, window: tuple[int, int, int, int]) -> Tensor:
+def _enlarged(cells: Tensor, stride: int, window: tuple[int, int, int, int]) -> Tensor:
     """[bottom - top, right - left]: bilinear, of the cells [h, w] that a window of pixels needs."""
     left, top, right, bottom = window
-    rows, down = _between(top, bottom, stride, logits.shape[0])
-    columns, across = _between(left, right, stride, logits.shape[1])
-    lines = torch.lerp(logits[rows], logits[(rows + 1).clamp(max=len(logits) - 1)], down[:, None])
-    last = logits.shape[1] - 1
+    rows, down = _between(top, bottom, stride, cells.shape[0])
+    columns, across = _between(left, right, stride, cells.shape[1])
+    last_row, last = (side - 1 for side in cells.shape)
+    lines = torch.lerp(cells[rows], cells[(rows + 1).clamp(max=last_row)], down[:, None])
     return torch.lerp(lines[:, columns], lines[:, (columns + 1).clamp(max=last)], across)
 
 

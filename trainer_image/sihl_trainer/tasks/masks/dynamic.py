@@ -19,6 +19,9 @@ CHANNELS = 8
 _SPLIT = ((CHANNELS + 2) * CHANNELS, CHANNELS, CHANNELS * CHANNELS, CHANNELS, CHANNELS, 1)
 WEIGHTS = sum(_SPLIT)
 """Weights and biases of the three layers: 169."""
+FINER = 2
+"""How many times finer than their level mask features are: cells are taken apart, as by Shi et al.,
+"Real-time single image super-resolution using a sub-pixel CNN" (CVPR 2016)."""
 REACH = 8
 """Strides of its level that make one unit of distance from a point."""
 
@@ -33,7 +36,7 @@ class DynamicMasks(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.tower = tower(width)
-        self.features = nn.Conv2d(width, CHANNELS, 1)
+        self.features = nn.Conv2d(width, CHANNELS * FINER**2, 1)
         self.controller = nn.Linear(width, WEIGHTS)
         nn.init.normal_(self.controller.weight, std=0.01)
         # All objects begin with one set of filters, as any network begins: where three layers of
@@ -44,9 +47,8 @@ class DynamicMasks(nn.Module):
             nn.init.normal_(layer, std=(2 / inputs) ** 0.5)
 
     def seen(self, feature: Tensor) -> Tensor:
-        """The mask features float32 [B, CHANNELS, h, w] of a level [B, width, h, w]."""
-        found: Tensor = self.features(self.tower(feature))
-        return found.float()
+        """Of a level [B, width, h, w] the mask features, float32 [B, CHANNELS, 2h, 2w]."""
+        return F.pixel_shuffle(self.features(self.tower(feature)).float(), FINER)
 
     def filters(self, regions: Tensor) -> Tensor:
         """Of objects whose points see [..., width]: float32 [..., WEIGHTS].
@@ -64,35 +66,30 @@ def masks(
     """What the filters of S objects pick from their image.
 
     Args:
-        filters: float32 [B, S, WEIGHTS].
-        points: float32 [B, S, 2], xy in pixels.
-        strides: float32 [B, S], of the points' levels.
-        features: float32 [B, CHANNELS, h, w].
+        filters: float32 [S, WEIGHTS].
+        points: float32 [S, 2], xy in pixels.
+        strides: float32 [S], of the points' levels.
+        features: float32 [CHANNELS, h, w].
         stride: Theirs.
 
     Returns:
-        Logits, float32 [B, S, h, w].
+        Logits, float32 [S, h, w].
     """
-    batch, count = filters.shape[:2]
-    height, width = features.shape[-2:]
-    cells = height * width
+    count, size = len(filters), features.shape[-2:]
     with torch.autocast(features.device.type, enabled=False):
         first, first_bias, second, second_bias, third, third_bias = filters.split(_SPLIT, -1)
-        first = first.view(batch, count, CHANNELS, CHANNELS + 2)
+        first = first.view(count, CHANNELS, CHANNELS + 2)
         # Seen from the point: the cells' places are the same for all, what differs is a bias.
-        across = first[..., :2] / (REACH * strides)[..., None, None]
-        first = torch.cat((across, first[..., 2:]), -1)
-        first_bias = first_bias - (across * points[:, :, None]).sum(-1)
-        places = grid(features.shape[-2:], stride, features.device).T.expand(batch, -1, -1)
-        seen = torch.cat((places, features.flatten(2)), 1)
-        x = torch.baddbmm(first_bias.reshape(batch, -1, 1), first.flatten(1, 2), seen)
-        x = F.relu(x, inplace=True).view(-1, CHANNELS, cells)
-        x = torch.baddbmm(
-            second_bias.reshape(-1, CHANNELS, 1), second.reshape(-1, CHANNELS, CHANNELS), x
-        )
-        x = F.relu(x, inplace=True)
-        x = torch.baddbmm(third_bias.reshape(-1, 1, 1), third.reshape(-1, 1, CHANNELS), x)
-    return x.view(batch, count, height, width)
+        across = first[..., :2] / (REACH * strides)[:, None, None]
+        first_bias = first_bias - (across * points[:, None]).sum(-1)
+        first = torch.cat((across, first[..., 2:]), -1).flatten(0, 1)
+        seen = torch.cat((grid(size, stride, features.device).T, features.flatten(1)))
+        x = F.relu(torch.addmm(first_bias.reshape(-1, 1), first, seen), inplace=True)
+        x = x.view(count, CHANNELS, -1)
+        second = second.view(count, CHANNELS, CHANNELS)
+        x = F.relu(torch.baddbmm(second_bias[..., None], second, x), inplace=True)
+        x = torch.baddbmm(third_bias[..., None], third[:, None], x)
+    return x.view(count, *size)
 
 
 def dice(logits: Tensor, truth: Tensor) -> Tensor:
