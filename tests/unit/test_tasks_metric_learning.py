@@ -92,7 +92,7 @@ def test_validation_may_have_identities_of_its_own_which_come_after_those_of_tra
     folder = dataset(tmp_path / "validation", ["joe", "bob", "eve"])
     feed = open_split(folder, [HEAD], train.feeds).feeds["who"]
     assert feed.info.categories == ("ann", "bob", "joe", "eve")
-    found = [feed.target(f"{index}.jpg") for index in (0, 2, 4)]
+    found = [feed.target(f"{index}.jpg", (24, 16)) for index in (0, 2, 4)]
     assert found == [IdentityTarget(2), IdentityTarget(1), IdentityTarget(3)]
 
 
