@@ -101,7 +101,9 @@ def test_a_validation_set_may_have_a_range_but_no_value_beyond_that_of_training(
 ) -> None:
     train = open_split(dataset(tmp_path / "train", [0, 10], {"0.jpg": 3}), [HEAD])
     wide = dataset(tmp_path / "wide", [-50, 50], {"0.jpg": 10, "1.jpg": None})
-    assert open_split(wide, [HEAD], train.feeds).feeds["age"].target("0.jpg", (24, 16)) == ValueTarget(10.0)
+    assert open_split(wide, [HEAD], train.feeds).feeds["age"].target(
+        "0.jpg", (24, 16)
+    ) == ValueTarget(10.0)
     beyond = dataset(tmp_path / "beyond", [-50, 50], {"0.jpg": 11})
     with pytest.raises(BadData) as caught:
         open_split(beyond, [HEAD], train.feeds)

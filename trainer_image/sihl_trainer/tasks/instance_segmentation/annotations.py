@@ -126,9 +126,7 @@ def _extent(pixels: NDArray[np.uint8]) -> tuple[tuple[int, int], tuple[int, int]
     return (top, bottom), (int(inside[0]), int(inside[-1]) + 1)
 
 
-def _mask(
-    crop: NDArray[np.uint8], path: Path, number: int
-) -> tuple[NDArray[np.uint8], Color]:
+def _mask(crop: NDArray[np.uint8], path: Path, number: int) -> tuple[NDArray[np.uint8], Color]:
     """The pixels that are not black, and the colour that they all have."""
     red, green, blue = (crop[..., channel] for channel in range(3))
     mask = (red | green | blue) > 0

@@ -11,13 +11,14 @@ from torch.utils.checkpoint import checkpoint
 
 from sihl_api.record import HeadConfig
 from sihl_trainer.tasks.dense.assignment import Assignment
+from sihl_trainer.tasks.dense.suppression import suppressed
 from sihl_trainer.tasks.head import Loss
 from sihl_trainer.tasks.instance_segmentation.target import InstancesTarget
 from sihl_trainer.tasks.masks.coverage import FULL, coverage
 from sihl_trainer.tasks.masks.crops import InstancesPrediction, cropped
 from sihl_trainer.tasks.masks.dynamic import FINER, DynamicMasks, dice, masks
 from sihl_trainer.tasks.masks.sampling import choose, sample
-from sihl_trainer.tasks.object_detection.head import Dense, ObjectDetection, suppressed
+from sihl_trainer.tasks.object_detection.head import NMS_IOU, Dense, ObjectDetection
 from sihl_trainer.tasks.object_detection.target import BoxesTarget
 from sihl_trainer.tasks.passes import Features
 
@@ -47,7 +48,10 @@ class InstanceBranch(nn.Module):
     ) -> dict[str, Loss]:
         """The detector's losses, and the Dice loss of sampled points' masks, by their number."""
         dense = self.detection.dense(features)
-        boxes = [t and BoxesTarget(t.boxes.float(), t.categories) for t in targets]
+        boxes = [
+            None if target is None else BoxesTarget(target.boxes.float(), target.categories)
+            for target in targets
+        ]
         losses, found = self.detection.learnt(dense, boxes)
         level = self._mask_level(features)
         seen = self.masks.seen(features[level])
@@ -101,8 +105,8 @@ class InstanceBranch(nn.Module):
         boxes, scores = dense.boxes.clamp(min=0).minimum(limit), dense.logits.sigmoid()
         results = []
         for row in range(len(seen)):
-            chosen = (each[:MAX_MASKS] for each in suppressed(scores[row], boxes[row]))
-            point, category, score = chosen
+            chosen = suppressed(scores[row], boxes[row], NMS_IOU)
+            point, category, score = (each[:MAX_MASKS] for each in chosen)
             filters = self.masks.filters(_at(dense.regions, [row], point[None]))[0]
             parts = [
                 masks(
