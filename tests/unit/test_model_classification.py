@@ -21,11 +21,11 @@ def head(categories: int = 3) -> MulticlassClassification:
     return MulticlassClassification(config, {5: 8})
 
 
-def test_the_loss_is_the_mean_cross_entropy_of_annotated_images() -> None:
+def test_the_loss_is_the_mean_cross_entropy_of_annotated_images_with_smoothed_labels() -> None:
     classifier, features = head(), {5: torch.randn(4, 8, 2, 3)}
     logits = classifier.linear(features[5].mean((2, 3)))
     found = classifier.loss(plain(features), [CategoryTarget(2), None, CategoryTarget(0), None])
-    expected = F.cross_entropy(logits[[0, 2]], torch.tensor([2, 0]))
+    expected = F.cross_entropy(logits[[0, 2]], torch.tensor([2, 0]), label_smoothing=0.1)
     torch.testing.assert_close(found["cross_entropy"].mean, expected)
     assert found["cross_entropy"].amount == 2
 

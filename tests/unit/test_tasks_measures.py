@@ -22,6 +22,7 @@ from sihl_trainer.tasks.measures.average_precision import AveragePrecision
 from sihl_trainer.tasks.measures.base import Measure
 from sihl_trainer.tasks.measures.confusion import ConfusionMatrix
 from sihl_trainer.tasks.measures.depth import DepthErrors
+from sihl_trainer.tasks.measures.labels import Labels
 from sihl_trainer.tasks.measures.panoptic import PanopticQuality
 from sihl_trainer.tasks.measures.retrieval import Retrieval
 from sihl_trainer.tasks.measures.roc import BinnedRoc, Roc
@@ -64,6 +65,7 @@ KINDS: dict[str, tuple[Callable[[], Measure], Batches]] = {
     "regression": (Regression, lambda g: tuple(g.integers(0, 9, (2, 4)))),
     "roc": (Roc, lambda g: (g.random(5) < 0.5, g.integers(0, 4, 5) / 4)),
     "binned roc": (BinnedRoc, lambda g: (g.random((3, 3)) < 0.5, g.random((3, 3)))),
+    "labels": (lambda: Labels(3), lambda g: (g.random((4, 3)) < 0.4, g.integers(0, 4, (4, 3)) / 4)),
     "text": (TextErrors, lambda g: (text(g), text(g))),
 }
 

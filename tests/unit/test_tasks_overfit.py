@@ -15,6 +15,9 @@ from tests.support.overfit import digits, overfitted
     ("task", "kind", "metric"),
     [
         (Task.MULTICLASS_CLASSIFICATION, "classification", "accuracy"),
+        (Task.MULTILABEL_CLASSIFICATION, "multilabel", "f1"),
+        (Task.METRIC_LEARNING, "metric-learning", "recall1"),
+        (Task.REGRESSION, "regression", "r2"),
         (Task.OBJECT_DETECTION, "detection", "map"),
     ],
 )

@@ -142,10 +142,19 @@ def read_names(fields: dict[str, Value], field: str, place: str) -> tuple[str, .
     return tuple(names)
 
 
-def unknown_name(name: str, known: Sequence[str]) -> str:
-    """The text for a category that the metadata does not list."""
+def unknown_name(
+    name: str, known: Sequence[str], kind: str = "category", field: str = "categories"
+) -> str:
+    """The text for a name that the metadata does not list: a category, or of another kind.
+
+    Args:
+        name: The one that is unknown.
+        known: Those that are listed.
+        kind: What it names, for the message.
+        field: Which field of the metadata lists them.
+    """
     shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
     return (
-        f"unknown category {name!r}; the metadata lists {shown}: correct it here, or add it to "
-        "`categories` there"
+        f"unknown {kind} {name!r}; the metadata lists {shown}: correct it here, or add it to "
+        f"`{field}` there"
     )

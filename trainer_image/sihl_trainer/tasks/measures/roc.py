@@ -24,9 +24,7 @@ class Roc(Kept):
     def compute(self) -> dict[str, float]:
         """`auroc` and `average_precision`."""
         table = self.rows.table()
-        different, group = np.unique(table["score"], return_inverse=True)
-        positives = np.bincount(group, table["positive"], len(different))
-        return _areas(positives, np.bincount(group, minlength=len(different)) - positives)
+        return areas(table["positive"], table["score"])
 
 
 class BinnedRoc(Summed):
@@ -52,6 +50,13 @@ class BinnedRoc(Summed):
     def compute(self) -> dict[str, float]:
         """`auroc` and `average_precision`."""
         return _areas(self.totals[1], self.totals[0])
+
+
+def areas(positive: NDArray[Any], scores: NDArray[Any]) -> dict[str, float]:
+    """`auroc` and `average_precision` of scores [N], of which some are positive, bool [N]."""
+    different, group = np.unique(scores, return_inverse=True)
+    positives = np.bincount(group, positive, len(different))
+    return _areas(positives, np.bincount(group, minlength=len(different)) - positives)
 
 
 def _areas(positives: NDArray[Any], negatives: NDArray[Any]) -> dict[str, float]:

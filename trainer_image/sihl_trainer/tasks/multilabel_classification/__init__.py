@@ -1,0 +1,1 @@
+"""Multilabel classification: any number of labels for an image."""

@@ -1,0 +1,75 @@
+"""What heads share that say one thing of a whole image: the mean of a level's features."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from sihl_api.record import HeadConfig
+from sihl_trainer.tasks.head import Head, Loss
+from sihl_trainer.tasks.passes import Features, Pass, Views
+from sihl_trainer.tasks.target import Target
+
+T = TypeVar("T", bound=Target)
+
+
+class PooledHead(Head, Generic[T]):
+    """Global average pooling of one level, from which the head's own layer tells its outputs.
+
+    Args:
+        config: Name, levels, of which the last is pooled, and settings.
+        channels: Of the levels that are there.
+    """
+
+    loss_name: ClassVar[str]
+    target_class: type[T]
+
+    def __init__(self, config: HeadConfig, channels: Mapping[int, int]) -> None:
+        super().__init__(config, channels)
+        self.level = config.levels[-1]
+        self.width = channels[self.level]
+
+    @classmethod
+    def default_levels(cls, channels: Mapping[int, int], has_neck: bool) -> list[int]:  # noqa: ARG003
+        """The coarsest level."""
+        return [max(channels)] * 2
+
+    def pooled(self, features: Features) -> Tensor:
+        """The mean over the level's places, [B, width]."""
+        return features[self.level].mean(dim=(2, 3))
+
+    @abstractmethod
+    def outputs(self, features: Features) -> Tensor:
+        """What the loss is of, float32 [B, ...]; all of the head's weights take part in it."""
+
+    @abstractmethod
+    def total(self, outputs: Tensor, targets: Sequence[T]) -> Tensor:
+        """The sum over annotated images of their losses, a scalar.
+
+        Args:
+            outputs: [N, ...] with N at least 1, of those images.
+            targets: N.
+        """
+
+    def loss(self, views: Views, targets: Sequence[Target | None]) -> dict[str, Loss]:
+        """The one loss, over annotated images."""
+        outputs = self.outputs(views[Pass.PLAIN].features)
+        kind = self.target_class
+        rows = [row for row, target in enumerate(targets) if isinstance(target, kind)]
+        amount = outputs.new_full((), float(len(rows)))
+        if not rows:
+            return {self.loss_name: Loss(outputs[:0].sum(), amount)}
+        if len(rows) < len(targets):
+            outputs = outputs[rows]
+        known = [target for target in targets if isinstance(target, kind)]
+        return {self.loss_name: Loss(self.total(outputs, known), amount)}
+
+
+def on_device(values: Sequence[int] | Sequence[float], like: Tensor) -> Tensor:
+    """Numbers of targets, [N], where another tensor lies."""
+    # From the host: where targets lay on the device, each would be waited for by itself.
+    return torch.tensor(values).to(like.device, non_blocking=True)

@@ -1,0 +1,34 @@
+"""How far predicted values are from true ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+from sihl_trainer.tasks.measures.scalar import Regression as Errors
+from sihl_trainer.tasks.metric import Metric
+from sihl_trainer.tasks.regression.target import ValueTarget
+
+
+class ValueErrors(Metric):
+    """Errors, correlation, and the error of whoever always says the mean."""
+
+    def __init__(self) -> None:
+        self.measure = Errors()
+
+    def update(
+        self,
+        predictions: Sequence[float],
+        targets: Sequence[ValueTarget],
+        places: Sequence[int],  # noqa: ARG002
+    ) -> None:
+        """Count images."""
+        self.measure.update([target.value for target in targets], predictions)
+
+    def merge(self, other: Self) -> None:
+        """Count the other's images."""
+        self.measure.merge(other.measure)
+
+    def compute(self) -> dict[str, float]:
+        """mae, rmse, r2, spearman and mae_of_mean; R2 of constant values is 0."""
+        return self.measure.compute()
