@@ -12,13 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
+
 from sihl_api.trainingjob import Head, TrainingJobSpec
-from sihl_trainer.data.documents import Entry, Value, read_entries
+from sihl_trainer.data.documents import Entry, Value, number, read_entries
 from sihl_trainer.errors import BadData
 from sihl_trainer.tasks.info import HeadInfo
 
 if TYPE_CHECKING:
     from sihl_trainer.tasks.target import Target
+
+TOLERANCE = 0.5
+"""Pixels that an annotation may reach over its image's edge: tools round differently."""
 
 
 class Annotations(ABC):
@@ -108,6 +113,40 @@ def annotation_entries(path: Path) -> Iterator[Entry]:
             "or correct `annotations` in the metadata",
         )
     return read_entries(path)
+
+
+def list_entries(path: Path, what: str) -> Iterator[tuple[Entry, list[Value]]]:
+    """The entries of the images that are annotated, each with its list of objects.
+
+    Args:
+        path: The annotations file.
+        what: What is listed, in the plural, for messages.
+
+    Raises:
+        BadData: As `annotation_entries`, or an entry that is neither a list nor null.
+    """
+    for entry in annotation_entries(path):
+        if entry.value is None:
+            continue
+        if not isinstance(entry.value, list):
+            raise invalid(
+                path, entry, f"must be a list of {what}, [] for none, null if not annotated"
+            )
+        yield entry, entry.value
+
+
+def point(value: Value) -> tuple[float, float] | None:
+    """The two numbers of a point [x, y], or None where it is none."""
+    if not isinstance(value, list) or len(value) != 2:
+        return None
+    x, y = map(number, value)
+    return None if x is None or y is None else (x, y)
+
+
+def outside(points: np.ndarray, width: int, height: int) -> np.ndarray:
+    """bool [...]: which points [..., 2] lie further than the tolerance from an image's inside."""
+    far = (points < -TOLERANCE) | (points > np.array((width, height)) + TOLERANCE)
+    return np.asarray(far.any(-1))
 
 
 def invalid(path: Path, entry: Entry, what: str) -> BadData:

@@ -16,9 +16,11 @@ from sihl_trainer.tasks.measures.base import Measure, Rows
 
 THRESHOLDS: tuple[float, ...] = tuple(np.linspace(0.5, 0.95, 10).tolist())
 RECALLS = np.linspace(0, 1, 101)
-_ROW = [("score", "f4"), ("category", "u2"), ("hits", "u2"), ("image", "u4")]
+_ROW = [("score", "f4"), ("category", "u2"), ("hits", "u2"), ("image", "u4"), ("early", "?")]
 _MOST_THRESHOLDS = 16
 _LARGEST_THRESHOLD = 1 - 1e-10  # COCO's: a similarity of one, less its rounding, is a hit
+_EARLY = 100
+"""COCO's recall is that of so many detections of a category in an image."""
 _NAMED = {"map50": 0.5, "map75": 0.75}
 
 
@@ -26,12 +28,13 @@ class AveragePrecision(Measure):
     """Mean average precision and recall.
 
     Matching is done image by image: a detection leaves its score, its category, and one bit a
-    threshold that says whether it hit (twelve bytes).
+    threshold that says whether it hit (thirteen bytes with what else there is).
 
     Args:
         categories: how many there are, at most 65,536.
         thresholds: of the similarity, at most 16.
-        max_detections: how many of a category count in an image, the best first.
+        max_detections: how many of a category count in an image, the best first. COCO counts 100:
+            beyond that, images with more objects can be told apart. Recall stays that of 100.
     """
 
     def __init__(
@@ -67,14 +70,19 @@ class AveragePrecision(Measure):
         score = np.nan_to_num(np.asarray(scores, np.float32))
         category = np.asarray(found, np.int64)
         order = np.argsort(-score, kind="stable")
-        if len(order) > self.max_detections:
-            order = order[_places(category[order]) < self.max_detections]
+        places = _places(category[order])
+        order, places = order[places < self.max_detections], places[places < self.max_detections]
         category = category[order]
         likeness = np.asarray(similarity).reshape(len(score), len(true))[order]
         hits = _matched(likeness, category[:, None] == true, self.thresholds)
         self.truths += np.bincount(true, minlength=len(self.truths))
         self.detections.add(
-            len(order), score=score[order], category=category, hits=hits, image=image
+            len(order),
+            score=score[order],
+            category=category,
+            hits=hits,
+            image=image,
+            early=places < _EARLY,
         )
 
     def merge(self, other: Self) -> None:
@@ -83,7 +91,10 @@ class AveragePrecision(Measure):
         self.detections.extend(other.detections)
 
     def compute(self) -> dict[str, float]:
-        """`map`, `map50`, `map75` and recall, as `mar100`; means over categories with objects."""
+        """`map`, `map50`, `map75` and recall, as `mar100` or that of fewer.
+
+        Means over categories with objects.
+        """
         present = self.truths.nonzero()[0]
         precision = np.zeros((max(1, len(present)), len(self.thresholds)))
         recall = np.zeros_like(precision)
@@ -92,17 +103,18 @@ class AveragePrecision(Measure):
         starts = np.searchsorted(table["category"], present)
         ends = np.searchsorted(table["category"], present, side="right")
         for row, (start, end) in enumerate(zip(starts, ends, strict=True)):
-            hits, objects = table["hits"][start:end], int(self.truths[present[row]])
+            hits, early = table["hits"][start:end], table["early"][start:end]
+            objects = int(self.truths[present[row]])
             for column in range(len(self.thresholds)):
-                ranks = (hits >> column & 1).nonzero()[0] + 1
-                precision[row, column] = _interpolated(ranks, objects)
-                recall[row, column] = len(ranks) / objects
+                hit = (hits >> column & 1) > 0
+                precision[row, column] = _interpolated(hit.nonzero()[0] + 1, objects)
+                recall[row, column] = np.count_nonzero(hit & early) / objects
         results = {"map": float(precision.mean())}
         for name, threshold in _NAMED.items():
             columns = np.isclose(self.thresholds, threshold)
             if columns.any():
                 results[name] = float(precision[:, columns].mean())
-        return results | {f"mar{self.max_detections}": float(recall.mean())}
+        return results | {f"mar{min(self.max_detections, _EARLY)}": float(recall.mean())}
 
 
 def _places(category: NDArray[Any]) -> NDArray[Any]:

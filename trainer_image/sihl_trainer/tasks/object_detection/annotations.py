@@ -21,8 +21,9 @@ from sihl_trainer.data.documents import Value, number
 from sihl_trainer.tasks.annotations import (
     Annotations,
     Format,
-    annotation_entries,
     invalid,
+    list_entries,
+    outside,
     read_names,
     unknown_name,
 )
@@ -31,8 +32,6 @@ from sihl_trainer.tasks.info import HeadInfo
 if TYPE_CHECKING:
     from sihl_trainer.tasks.object_detection.target import BoxesTarget
 
-TOLERANCE = 0.5
-"""Pixels that a box may reach over its image's edge: tools round differently."""
 _CORNERS = "[xmin, ymin, xmax, ymax]"
 
 
@@ -76,11 +75,10 @@ class BoxAnnotations(Annotations):
     def fault(self, name: str, width: int, height: int) -> str | None:
         """The first box that reaches out of its image."""
         boxes = self._boxes[slice(*self._spans.get(name, (0, 0)))]
-        outside = (boxes < -TOLERANCE).any(1)
-        outside |= (boxes[:, 2] > width + TOLERANCE) | (boxes[:, 3] > height + TOLERANCE)
-        if not outside.any():
+        faulty = outside(boxes.reshape(-1, 2, 2), width, height).any(1)
+        if not faulty.any():
             return None
-        first = int(outside.argmax())
+        first = int(faulty.argmax())
         return (
             f'{self._file}, "{name}", box {first + 1}: {_shown(boxes[first])} lies outside the '
             f"image, which is {width} pixels wide and {height} high: correct the box, in pixels "
@@ -103,15 +101,9 @@ def read(path: Path, info: HeadInfo) -> BoxAnnotations:
     indices = {name: index for index, name in enumerate(info.categories)}
     spans: dict[str, tuple[int, int]] = {}
     numbers, categories = array("f"), array("q")
-    for entry in annotation_entries(path):
-        if entry.value is None:
-            continue
-        if not isinstance(entry.value, list):
-            raise invalid(
-                path, entry, "must be a list of boxes, [] for none, null if not annotated"
-            )
+    for entry, items in list_entries(path, "boxes"):
         start = len(categories)
-        for count, item in enumerate(entry.value, start=1):
+        for count, item in enumerate(items, start=1):
             box = _box(item)
             if isinstance(box, str):
                 raise invalid(path, entry, f"box {count}: {box}")

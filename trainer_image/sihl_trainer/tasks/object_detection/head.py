@@ -11,75 +11,53 @@ import math
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torchvision.ops import batched_nms, generalized_box_iou_loss
+from torch import Tensor
+from torchvision.ops import generalized_box_iou_loss
 
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
 from sihl_trainer.tasks.dense.assignment import Objects, assign
-from sihl_trainer.tasks.dense.points import grid
+from sihl_trainer.tasks.dense.head import (
+    DenseHead,
+    flat,
+    padded,
+    predictor,
+    quality_focal_loss,
+)
+from sihl_trainer.tasks.dense.suppression import suppressed
 from sihl_trainer.tasks.dense.tower import tower
-from sihl_trainer.tasks.head import Head, Loss
+from sihl_trainer.tasks.head import Loss
 from sihl_trainer.tasks.object_detection.metric import BoxesPrediction, BoxPrecision
 from sihl_trainer.tasks.object_detection.target import BoxesTarget
 from sihl_trainer.tasks.passes import Features, Pass, View, Views
 from sihl_trainer.tasks.target import Target
 
 BOX_WEIGHT = 2.0
-SCORE_THRESHOLD = 0.05
-CANDIDATES = 1000
 NMS_IOU = 0.6
-MAX_DETECTIONS = 100
-_PRIOR = 0.01
 _MAX_EXPONENT = 8.0
 
 
-class ObjectDetection(Head):
+class ObjectDetection(DenseHead):
     """Boxes with categories."""
 
     task = Task.OBJECT_DETECTION
 
     def __init__(self, config: HeadConfig, channels: Mapping[int, int]) -> None:
-        super().__init__(config, channels)
+        super().__init__(config, channels, len(config.settings["categories"]))
         self.categories = list(config.settings["categories"])
-        width = channels[self.levels[0]]
-        self.score_tower = tower(width)
-        self.box_tower = tower(width)
-        self.score = nn.Conv2d(width, len(self.categories), 3, padding=1)
-        self.box = nn.Conv2d(width, 4, 3, padding=1)
-        self.scale = nn.Parameter(torch.ones(len(self.levels)))
-        for layer in (self.score, self.box):
-            nn.init.normal_(layer.weight, std=0.01)
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
-        # At first nearly everything is background: start from that (RetinaNet, section 3.3).
-        assert self.score.bias is not None
-        assert self.box.bias is not None
-        nn.init.constant_(self.score.bias, -math.log((1 - _PRIOR) / _PRIOR))
-        nn.init.constant_(self.box.bias, math.log(2.0))
-
-    @classmethod
-    def default_levels(cls, channels: Mapping[int, int], has_neck: bool) -> list[int]:
-        """All of the neck's levels, or the backbone's fourth."""
-        if has_neck:
-            return [min(channels), max(channels)]
-        level = min(4, max(channels))
-        return [level, level]
+        self.box_tower = tower(self.width)
+        self.box = predictor(self.width, [math.log(2.0)] * 4)
 
     def _dense(self, features: Features) -> tuple[Tensor, Tensor, Tensor]:
         """Scores as logits [B, P, C], boxes [B, P, 4] in pixels, points [P, 2] in pixels."""
         logits, boxes, points = [], [], []
-        for i, level in enumerate(self.levels):
-            stride, feature = 2**level, features[level]
-            scores = self.score(self.score_tower(feature))
-            exponent = self.box(self.box_tower(feature)) * self.scale[i]
-            distances = exponent.float().clamp(max=_MAX_EXPONENT).exp() * stride
-            centres = grid(feature.shape[-2:], stride, feature.device)
-            sides = distances.flatten(2).transpose(1, 2)  # [B, H * W, 4]: left, top, right, bottom
-            boxes.append(torch.cat((centres - sides[..., :2], centres + sides[..., 2:]), dim=-1))
-            logits.append(scores.float().flatten(2).transpose(1, 2))
-            points.append(centres)
+        for level in self.dense_levels(features):
+            exponent = flat(self.box(self.box_tower(level.feature)) * self.scale[level.number])
+            sides = exponent.clamp(max=_MAX_EXPONENT).exp() * level.stride
+            left_top, right_bottom = sides[..., :2], sides[..., 2:]  # [B, H * W, 2]
+            boxes.append(torch.cat((level.points - left_top, level.points + right_bottom), dim=-1))
+            logits.append(self.logits(level))
+            points.append(level.points)
         return torch.cat(logits, 1), torch.cat(boxes, 1), torch.cat(points)
 
     def loss(self, views: Views, targets: Sequence[Target | None]) -> dict[str, Loss]:
@@ -97,26 +75,21 @@ class ObjectDetection(Head):
             }
         if len(rows) < len(targets):
             logits, boxes = logits[rows], boxes[rows]
-        known = [t for t in targets if isinstance(t, BoxesTarget)]
-        truth = _padded(known, logits.device)
+        truth = _objects([t for t in targets if isinstance(t, BoxesTarget)], logits.device)
         found = assign(logits.detach().sigmoid(), boxes.detach(), points, truth)
         amount = found.weight.sum()
-        error = (found.scores - logits.sigmoid()).detach().square()
-        entropy = F.binary_cross_entropy_with_logits(logits, found.scores, reduction="none")
         overlap = generalized_box_iou_loss(boxes, found.boxes, eps=1e-7)  # [B, P]
         # Background points have no box: whatever their loss, even NaN, it counts for nothing.
         overlap = torch.where(found.weight > 0, overlap * found.weight, 0.0)
         return {
-            "classification": Loss((error * entropy).sum(), amount),
+            "classification": Loss(quality_focal_loss(logits, found.scores), amount),
             "box": Loss(BOX_WEIGHT * overlap.sum(), amount),
         }
 
     def predict(self, view: View) -> list[BoxesPrediction]:
         """Detections after non-maximum suppression by category, within the input."""
-        features = view.features
-        logits, boxes, _ = self._dense(features)
-        level = self.levels[0]
-        height, width = (side * 2**level for side in features[level].shape[-2:])
+        logits, boxes, _ = self._dense(view.features)
+        width, height = self.input_size(view.features)
         limit = boxes.new_tensor([width, height, width, height])
         boxes = boxes.clamp(min=0).minimum(limit)
         return [_suppressed(s, b) for s, b in zip(logits.sigmoid(), boxes, strict=True)]
@@ -126,28 +99,19 @@ class ObjectDetection(Head):
         return BoxPrecision(len(self.categories))
 
 
-def _padded(targets: Sequence[BoxesTarget], device: torch.device) -> Objects:
+def _objects(targets: Sequence[BoxesTarget], device: torch.device) -> Objects:
     """The objects of all targets, on the device."""
-    counts = [len(target.boxes) for target in targets]
-    boxes = torch.zeros(len(targets), max(counts), 4)
-    categories = torch.zeros(len(targets), max(counts), dtype=torch.int64)
-    for row, (target, count) in enumerate(zip(targets, counts, strict=True)):
-        boxes[row, :count], categories[row, :count] = target.boxes, target.categories
-    # From the host: where targets lay on the device, each would be waited for by itself.
     return Objects(
-        boxes.to(device, non_blocking=True), categories.to(device, non_blocking=True), counts
+        padded([target.boxes for target in targets], device),
+        padded([target.categories for target in targets], device),
+        [len(target.boxes) for target in targets],
     )
 
 
 def _suppressed(scores: Tensor, boxes: Tensor) -> BoxesPrediction:
     """The best detections of scores [P, C] and boxes [P, 4], on the CPU."""
-    point, category = (scores > SCORE_THRESHOLD).nonzero(as_tuple=True)
-    kept = scores[point, category]
-    if len(kept) > CANDIDATES:
-        kept, order = kept.topk(CANDIDATES)
-        point, category = point[order], category[order]
-    chosen = batched_nms(boxes[point], kept, category, NMS_IOU)[:MAX_DETECTIONS]
-    return BoxesPrediction(boxes[point[chosen]].cpu(), category[chosen].cpu(), kept[chosen].cpu())
+    chosen = suppressed(scores, boxes, NMS_IOU)
+    return BoxesPrediction(boxes[chosen.point].cpu(), chosen.category.cpu(), chosen.score.cpu())
 
 
 HEAD = ObjectDetection

@@ -8,6 +8,7 @@ from typing import Self
 
 from torch import Tensor
 
+from sihl_trainer.tasks.dense.suppression import MAX_DETECTIONS
 from sihl_trainer.tasks.measures.average_precision import AveragePrecision
 from sihl_trainer.tasks.measures.geometry import box_iou
 from sihl_trainer.tasks.metric import Metric
@@ -33,7 +34,7 @@ class BoxPrecision(Metric):
     """Over IoU 0.5 to 0.95, at 0.5, at 0.75, and recall."""
 
     def __init__(self, categories: int) -> None:
-        self.precision = AveragePrecision(categories)
+        self.precision = AveragePrecision(categories, max_detections=MAX_DETECTIONS)
 
     def update(
         self,

@@ -1,0 +1,1 @@
+"""Keypoint detection: instances whose parts are points."""

@@ -1,0 +1,1 @@
+"""Quadrilateral detection: four corners with a category."""
