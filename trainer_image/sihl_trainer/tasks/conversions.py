@@ -1,60 +1,25 @@
 """Annotations for one task turned into those for another, along `sihl_api.tasks.CONVERSIONS`.
 
 A converter belongs to an edge of that graph and does one step; a longer path is their
-composition, so that a new edge serves every path through it. The fetch asks which paths there are
-and what heads are told, so torch is imported only where a target is made.
+composition, so that a new edge serves every path through it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from sihl_api.tasks import SELF_SUPERVISED, Task, conversion_path
+from sihl_api.tasks import Task, conversion_path
+from sihl_trainer.tasks.converters import CONVERTERS, Converter, Converters
 from sihl_trainer.tasks.info import HeadInfo
 
 if TYPE_CHECKING:
     from sihl_trainer.tasks.target import Target
 
 
-@dataclass(frozen=True)
-class Converter:
-    """One step: what the head is told, and each target. Functions of a module: they are pickled.
-
-    Args:
-        info: From the source's info to the result's.
-        target: From the source's info and target to the result's target.
-    """
-
-    info: Callable[[HeadInfo], HeadInfo]
-    target: Callable[[HeadInfo, Target], Target]
-
-
-Converters = Mapping[tuple[Task, Task], Converter]
-
-
-def _images_alone(task: Task) -> Converter:
-    """To a self-supervised task, which ignores whatever is annotated."""
-    return Converter(partial(_no_names, task), _image)
-
-
-def _no_names(task: Task, _: HeadInfo) -> HeadInfo:
-    return HeadInfo(task)
-
-
-def _image(_: HeadInfo, target: Target) -> Target:  # noqa: ARG001
-    from sihl_trainer.tasks.target import ImageTarget
-
-    return ImageTarget()
-
-
-CONVERTERS: Converters = {
-    (source, to): _images_alone(to) for source in Task for to in SELF_SUPERVISED if source is not to
-}
-"""By edge of the graph."""
+__all__ = ["CONVERTERS", "Conversion", "Converter", "Converters", "conversion"]
 
 
 @dataclass(frozen=True)
