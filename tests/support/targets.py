@@ -157,16 +157,17 @@ def _categories(draw: st.DrawFn, count: int) -> Tensor:
 
 def _box(draw: st.DrawFn, size: tuple[int, int]) -> tuple[float, float, float, float]:
     """Half a pixel or more wide and high, and in the image."""
-    left, top = (draw(st.floats(0, side - HALF, width=32)) for side in size)
-    across, down = (
-        draw(st.floats(HALF, side - start, width=32))
-        for side, start in zip(size, (left, top), strict=True)
-    )
-    return left, top, left + across, top + down
+    (left, right), (top, bottom) = (_span(draw, side) for side in size)
+    return left, top, right, bottom
+
+
+def _span(draw: st.DrawFn, side: int) -> tuple[float, float]:
+    start = draw(st.integers(0, 8 * side - 4))
+    return start / 8, draw(st.integers(start + 4, 8 * side)) / 8
 
 
 def _point(draw: st.DrawFn, size: tuple[int, int]) -> tuple[float, float]:
-    x, y = (draw(st.floats(0, side, width=32)) for side in size)
+    x, y = (draw(st.integers(0, 8 * side)) / 8 for side in size)
     return x, y
 
 

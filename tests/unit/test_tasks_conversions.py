@@ -79,7 +79,7 @@ def shown(source: Task, to: Task) -> str:
 each_pair = pytest.mark.parametrize(
     ("source", "to"), PAIRS, ids=[shown(source, to) for source, to in PAIRS]
 )
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=15, deadline=None)
 
 
 @st.composite
@@ -101,7 +101,7 @@ def fits(draw: st.DrawFn, size: tuple[int, int]) -> Letterboxing:
 
 def test_every_task_that_can_become_another_is_tried_here() -> None:
     assert {source for source, _ in PAIRS} == set(ANNOTATED)
-    assert len(PAIRS) == 18
+    assert len(PAIRS) == 20
 
 
 @each_pair
@@ -162,8 +162,9 @@ def test_every_annotation_becomes_the_image_alone_for_a_self_supervised_head(
 
 
 def test_a_conversion_travels_to_the_loaders_processes() -> None:
-    found = conversion(PANOPTIC, LABELS)
-    assert pickle.loads(pickle.dumps(found)) == found
+    arrived = pickle.loads(pickle.dumps(conversion(PANOPTIC, LABELS)))
+    found = arrived.target(HeadInfo(PANOPTIC, ("bud", "leaf", "stem")), SEGMENTS)
+    assert apart(found, converted(PANOPTIC, LABELS, SEGMENTS)) == 0
 
 
 @given(ANNOTATED[BOXES])
@@ -205,7 +206,7 @@ def test_a_map_of_more_categories_than_a_byte_holds_has_two() -> None:
         info,
     )
     assert isinstance(found, SemanticTarget)
-    assert found.labels.unique().tolist() == [300]
+    assert found.labels.tolist() == [[300] * 3] * 2
 
 
 def test_every_segment_with_a_pixel_left_becomes_an_instance_of_any_kind() -> None:

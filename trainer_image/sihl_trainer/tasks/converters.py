@@ -173,7 +173,7 @@ def _labels_of_boxes(_: HeadInfo, target: Target) -> Target:
     from sihl_trainer.tasks.object_detection.target import BoxesTarget
 
     assert isinstance(target, BoxesTarget)
-    return LabelsTarget(target.categories.unique())
+    return LabelsTarget(target.categories.bincount().nonzero().flatten())
 
 
 def _labels_of_map(_: HeadInfo, target: Target) -> Target:
@@ -182,8 +182,7 @@ def _labels_of_map(_: HeadInfo, target: Target) -> Target:
     from sihl_trainer.tasks.semantic_segmentation.target import SemanticTarget
 
     assert isinstance(target, SemanticTarget)
-    labels = target.labels.unique().long()
-    return LabelsTarget(labels[labels > 0] - 1)
+    return LabelsTarget(target.labels.flatten().bincount()[1:].nonzero().flatten())
 
 
 def _one_label(_: HeadInfo, target: Target) -> Target:
