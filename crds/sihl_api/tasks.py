@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Mapping
+from difflib import get_close_matches
 from enum import StrEnum
 
 
@@ -50,14 +51,20 @@ def task_from_words(words: str) -> Task:
     """The task that metadata names in words, in any case and spacing, with or without 'learning'.
 
     Raises:
-        ValueError: no such task; the message lists those that exist.
+        ValueError: no such task; the message names the nearest, or lists those that exist.
     """
     wanted = "".join(words.replace("-", " ").replace("_", " ").split()).lower()
     for task in Task:
         if wanted in (task.value.lower(), f"{task.value.lower()}learning"):
             return task
-    known = ", ".join(repr(task.words) for task in Task)
-    raise ValueError(f"unknown task {words!r}: this release knows {known}")
+    near = get_close_matches(words.lower(), [task.words for task in Task], n=1)
+    remedy = f"did you mean {near[0]!r}?" if near else f"write one of {known_tasks()}"
+    raise ValueError(f"unknown task {words!r}: {remedy}")
+
+
+def known_tasks() -> str:
+    """All tasks as metadata spells them, for a message."""
+    return ", ".join(repr(task.words) for task in Task)
 
 
 _SUPERVISED: dict[Task, tuple[Task, ...]] = {
@@ -94,3 +101,8 @@ def conversion_path(
                 seen.add(step)
                 paths.append([*path, step])
     return None
+
+
+def reachable(source: Task) -> list[Task]:
+    """All other tasks that annotations for a task can become annotations for."""
+    return [task for task in Task if task is not source and conversion_path(source, task)]

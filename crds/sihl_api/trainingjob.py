@@ -194,7 +194,10 @@ class Head(Schema):
     )  # fmt: skip
 
     name: Name = Field(description="Unique within the job; metrics and losses carry it.")
-    task: Task
+    task: Task = Field(
+        description="What it learns: what the dataset is annotated for, or what that can become "
+        "(docs/tasks.md). ViewInvariance, Autoencoding and AnomalyDetection need images alone."
+    )
     annotations: str | None = Field(
         default=None,
         min_length=1,
@@ -204,8 +207,9 @@ class Head(Schema):
     )
     levels: LevelRange | None = Field(
         default=None,
-        description="First and last level; by default all of the neck's for detection, the "
-        "coarsest for classification.",
+        description="First and last level; each task has its default (docs/tasks.md), mostly all "
+        "of the neck's for what lies somewhere in the image, the coarsest for what is said of it "
+        "as a whole.",
     )
     loss_weight: float = Field(default=1.0, ge=0, le=1e6)
 

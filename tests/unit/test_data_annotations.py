@@ -36,6 +36,11 @@ tasks:
   boxes: {task: object detection, categories: [cat, dog], annotations: boxes.yaml}
   mood: {task: Multiclass Classification, categories: [good, bad], annotations: labels/mood.yaml}
 """
+VIEWS = """
+tasks:
+  boxes: {task: object detection, categories: [cat, dog], annotations: annotations.yaml}
+  views: {task: view-invariance learning}
+"""
 
 
 def opened(folder: Path, *heads: Mapping[str, Any]) -> Split:
@@ -62,6 +67,22 @@ def test_a_multitask_dataset_has_the_sets_that_it_names(tmp_path: Path) -> None:
         "mood": Task.MULTICLASS_CLASSIFICATION,
     }
     assert sets["mood"].source == PurePosixPath("labels/mood.yaml")
+
+
+def test_a_self_supervised_head_may_name_what_metadata_says_of_images_alone(
+    tmp_path: Path,
+) -> None:
+    folder = write(tmp_path, detection(3) | {"metadata.yaml": VIEWS.encode()})
+    views = {"name": "v", "task": "ViewInvariance"}
+    for head in (views, views | {"annotations": "views"}, views | {"annotations": "boxes"}):
+        split = opened(folder, head, BOX_HEAD)
+        assert list(split.feeds["v"].annotations.names) == split.names
+        assert split.feeds["v"].self_supervised
+        assert not split.feeds["boxes"].self_supervised
+    alone = tmp_path / "alone"
+    alone_files = detection(2) | {"metadata.yaml": b"tasks: {views: {task: autoencoding}}"}
+    split = opened(write(alone, alone_files), views | {"annotations": "views"})
+    assert split.annotated == split.names
 
 
 def test_metadata_in_json_says_the_same(tmp_path: Path) -> None:
@@ -95,6 +116,12 @@ def test_metadata_in_json_says_the_same(tmp_path: Path) -> None:
         ("task: object detection\ncategories: [a]\nannotations: metadata.yaml", "metadata"),
         ("tasks: {}", "`tasks` must map"),
         ("tasks: {a: b}", "tasks.a: must be a mapping"),
+        ("tasks: {a: {task: regresion}}", "tasks.a: unknown task 'regresion': did you mean 'regr"),
+        ("tasks: {a: {categories: [b]}}", "tasks.a: `task` is missing: write one of 'multiclass"),
+        (
+            "tasks: {a: {task: object detection, categories: [b]}}",
+            "tasks.a: `annotations` must name the annotations' file, e.g. annotations.yaml",
+        ),
         ("task: x\ntasks: {a: {}}", "both `task` and `tasks`"),
     ],
 )
@@ -235,7 +262,11 @@ def test_each_head_is_fed_by_the_set_that_it_names(tmp_path: Path) -> None:
          "head 'pet' asks for annotations 'x'; the dataset has 'boxes' (object detection), 'mood' "
          "(multiclass classification): name one of them"),
         (CLASS_HEAD, BOXES,
-         "learns multiclass classification, but annotations 'annotations' are for object detec"),
+         "learns multiclass classification, but annotations 'annotations' are for object "
+         "detection and cannot become it, only multilabel classification, quadrilateral detection, "
+         "view invariance, autoencoding, anomaly detection: change the head's task"),
+        (CLASS_HEAD | {"annotations": "views"}, VIEWS,
+         "head 'pet' asks for annotations 'views'; the dataset has 'boxes' (object detection)"),
     ],
 )  # fmt: skip
 def test_a_head_that_the_dataset_cannot_feed_is_the_jobs_fault(

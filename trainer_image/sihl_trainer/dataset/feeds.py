@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sihl_api.tasks import reachable
 from sihl_api.trainingjob import Head, TrainingJobSpec
 from sihl_trainer.data.names import IMAGE_SUFFIXES, is_image
 from sihl_trainer.dataset.metadata import IMAGES, AnnotationSet, Metadata, read_metadata
@@ -123,7 +124,7 @@ def choose_set(head: Head, metadata: Metadata) -> AnnotationSet | None:
         BadConfig: No such set, more than one to choose from, or none that can become the task's.
     """
     sets = metadata.sets
-    if head.task.self_supervised and head.annotations is None:
+    if head.task.self_supervised and head.annotations in (None, *metadata.unannotated):
         return None
     if not sets:
         raise BadConfig(
@@ -156,10 +157,11 @@ def find_conversion(head: Head, annotation_set: AnnotationSet) -> Conversion:
     """
     found = conversion(annotation_set.task, head.task)
     if found is None:
+        can = ", ".join(task.words for task in reachable(annotation_set.task))
         raise BadConfig(
             "AnnotationsUnsuitable",
             f"head {head.name!r} learns {head.task.words}, but annotations {annotation_set.name!r} "
-            f"are for {annotation_set.task.words} and cannot be converted to it: change the "
+            f"are for {annotation_set.task.words} and cannot become it, only {can}: change the "
             "head's task or its annotations",
         )
     return found

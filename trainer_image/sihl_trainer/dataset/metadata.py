@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from sihl_api.tasks import Task, task_from_words
+from sihl_api.tasks import Task, known_tasks, task_from_words
 from sihl_trainer.data.documents import METADATA_LIMIT, Value, read_entries
 from sihl_trainer.data.names import fault_in_name
 from sihl_trainer.errors import BadData
@@ -35,10 +35,17 @@ class AnnotationSet:
 
 @dataclass(frozen=True)
 class Metadata:
-    """The annotation sets of a dataset, by name; none where it is images alone."""
+    """The annotation sets of a dataset, by name; none where it is images alone.
+
+    Args:
+        file: Where it stands.
+        sets: Those with annotations.
+        unannotated: Names under `tasks` of what is learnt from the images alone.
+    """
 
     file: str
     sets: dict[str, AnnotationSet]
+    unannotated: frozenset[str] = frozenset()
 
 
 def metadata_name(names: Iterable[str], place: str) -> str:
@@ -78,7 +85,8 @@ def read_metadata(folder: Path) -> Metadata:
     if not isinstance(tasks, dict) or not tasks:
         raise _fault(name, "`tasks` must map the name of each annotation set to its task")
     sets = {set_name: _annotation_set(name, set_name, value) for set_name, value in tasks.items()}
-    return Metadata(name, {set_name: found for set_name, found in sets.items() if found})
+    annotated = {set_name: found for set_name, found in sets.items() if found}
+    return Metadata(name, annotated, frozenset(sets.keys() - annotated.keys()))
 
 
 def _annotation_set(file: str, name: str | None, fields: Value) -> AnnotationSet | None:
@@ -88,8 +96,7 @@ def _annotation_set(file: str, name: str | None, fields: Value) -> AnnotationSet
         raise _fault(place, "must be a mapping with `task` and `annotations`")
     words = fields.get("task")
     if not isinstance(words, str):
-        known = ", ".join(repr(task.words) for task in Task)
-        raise _fault(place, f"`task` is missing; this release knows {known}")
+        raise _fault(place, f"`task` is missing: write one of {known_tasks()}")
     try:
         task = task_from_words(words)
     except ValueError as error:
