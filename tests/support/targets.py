@@ -13,6 +13,7 @@ from sihl_api.tasks import Task
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.instance_segmentation.target import InstancesTarget, instances
 from sihl_trainer.tasks.keypoint_detection.target import KeypointsTarget
+from sihl_trainer.tasks.maps.palette import ColorInfo
 from sihl_trainer.tasks.metric_learning.target import IdentityTarget
 from sihl_trainer.tasks.multiclass_classification.target import CategoryTarget
 from sihl_trainer.tasks.multilabel_classification.target import LabelsTarget
@@ -23,6 +24,7 @@ from sihl_trainer.tasks.semantic_segmentation.target import SemanticTarget
 from sihl_trainer.tasks.target import ImageTarget, Target
 
 NAMES = ("bud", "leaf", "stem")
+COLORS = (("bud", (255, 0, 0)), ("stem", (0, 0, 255)))
 HALF = 0.5  # pixels that a box may reach over its image's edge
 MOST_CELLS = 5
 
@@ -34,6 +36,13 @@ class Annotated:
     info: HeadInfo
     size: tuple[int, int]
     target: Target
+
+
+def info_of(task: Task) -> HeadInfo:
+    """What a set's metadata tells of `NAMES`, annotated for a task."""
+    if task in (Task.PANOPTIC_SEGMENTATION, Task.SEMANTIC_SEGMENTATION, Task.INSTANCE_SEGMENTATION):
+        return ColorInfo(task, NAMES, COLORS)
+    return HeadInfo(task, NAMES)
 
 
 # --- random annotations ----------------------------------------------------------------------
@@ -68,7 +77,7 @@ def _panoptic(draw: st.DrawFn) -> Annotated:
     segments = draw(_cells(count))
     size = _covered(draw, segments.shape[1], segments.shape[0])
     target = PanopticTarget(segments.to(torch.uint8), _categories(draw, count)).sized(size)
-    return Annotated(HeadInfo(Task.PANOPTIC_SEGMENTATION, NAMES), size, target)
+    return Annotated(info_of(Task.PANOPTIC_SEGMENTATION), size, target)
 
 
 @st.composite
@@ -76,7 +85,7 @@ def _semantic(draw: st.DrawFn) -> Annotated:
     labels = draw(_cells(len(NAMES)))
     size = _covered(draw, labels.shape[1], labels.shape[0])
     target = SemanticTarget(labels.to(torch.uint8)).sized(size)
-    return Annotated(HeadInfo(Task.SEMANTIC_SEGMENTATION, NAMES), size, target)
+    return Annotated(info_of(Task.SEMANTIC_SEGMENTATION), size, target)
 
 
 @st.composite
@@ -88,7 +97,7 @@ def _instances(draw: st.DrawFn) -> Annotated:
     size = _covered(draw, width, height)
     found = [(mask > 0, 0, 0) for mask in masks]
     target = instances(found, _categories(draw, len(found)), (width, height), size)
-    return Annotated(HeadInfo(Task.INSTANCE_SEGMENTATION, NAMES), size, target)
+    return Annotated(info_of(Task.INSTANCE_SEGMENTATION), size, target)
 
 
 @st.composite
@@ -97,7 +106,7 @@ def _boxes(draw: st.DrawFn) -> Annotated:
     boxes = [_box(draw, size) for _ in range(draw(st.integers(0, 4)))]
     found = torch.tensor(boxes).reshape(-1, 4).float()
     target = BoxesTarget(found, _categories(draw, len(boxes)))
-    return Annotated(HeadInfo(Task.OBJECT_DETECTION, NAMES), size, target)
+    return Annotated(info_of(Task.OBJECT_DETECTION), size, target)
 
 
 @st.composite
@@ -119,7 +128,7 @@ def _quads(draw: st.DrawFn) -> Annotated:
         quads.append(corners[start:] + corners[:start])
     found = torch.tensor(quads).reshape(-1, 4, 2).float()
     target = QuadrilateralsTarget(found, _categories(draw, len(quads)))
-    return Annotated(HeadInfo(Task.QUADRILATERAL_DETECTION, NAMES), size, target)
+    return Annotated(info_of(Task.QUADRILATERAL_DETECTION), size, target)
 
 
 @st.composite
@@ -133,12 +142,12 @@ def _keypoints(draw: st.DrawFn) -> Annotated:
         torch.tensor(visible).reshape(-1, len(NAMES)).bool(),
         torch.arange(len(NAMES)).flip(0),
     )
-    return Annotated(HeadInfo(Task.KEYPOINT_DETECTION, NAMES), size, target)
+    return Annotated(info_of(Task.KEYPOINT_DETECTION), size, target)
 
 
 def _alone(task: Task, kind: Callable[[int], Target]) -> st.SearchStrategy[Annotated]:
     return st.builds(
-        lambda size, index: Annotated(HeadInfo(task, NAMES), size, kind(index)),
+        lambda size, index: Annotated(info_of(task), size, kind(index)),
         _sizes(),
         st.integers(0, len(NAMES) - 1),
     )

@@ -18,13 +18,24 @@ from sihl_trainer.tasks.converters import OBJECT
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.instance_segmentation.target import InstancesTarget, instances
 from sihl_trainer.tasks.keypoint_detection.target import KeypointsTarget
+from sihl_trainer.tasks.maps.palette import ColorInfo
 from sihl_trainer.tasks.multilabel_classification.target import LabelsTarget
 from sihl_trainer.tasks.object_detection.target import BoxesTarget
 from sihl_trainer.tasks.panoptic_segmentation.target import PanopticTarget
 from sihl_trainer.tasks.quadrilateral_detection.target import QuadrilateralsTarget
 from sihl_trainer.tasks.semantic_segmentation.target import SemanticTarget
 from sihl_trainer.tasks.target import Target
-from tests.support.targets import ANNOTATED, MOST_CELLS, Annotated, apart, check_valid, signed_area
+from tests.support.targets import (
+    ANNOTATED,
+    COLORS,
+    MOST_CELLS,
+    NAMES,
+    Annotated,
+    apart,
+    check_valid,
+    info_of,
+    signed_area,
+)
 
 PANOPTIC, SEMANTIC, INSTANCE = (
     Task.PANOPTIC_SEGMENTATION,
@@ -69,7 +80,7 @@ def along(path: list[Task]) -> Conversion:
 def converted(source: Task, to: Task, target: Target, info: HeadInfo | None = None) -> Target:
     found = conversion(source, to)
     assert found is not None
-    return found.target(info or HeadInfo(source, ("bud", "leaf", "stem")), target)
+    return found.target(info or info_of(source), target)
 
 
 def shown(source: Task, to: Task) -> str:
@@ -137,7 +148,7 @@ def test_what_is_converted_follows_its_image_as_what_is_annotated_does(
     width = fit.canvas[0]
     mirrored = converted(source, to, given_.target.placed(fit).mirrored(width))
     assert apart(after.mirrored(width), mirrored) <= EXACT
-    check_valid(HeadInfo(to, ("bud", "leaf", "stem")), mirrored, fit.canvas)
+    check_valid(info_of(to), mirrored, fit.canvas)
 
 
 def keeps_every_cell(target: Target, fit: Letterboxing) -> bool:
@@ -163,7 +174,7 @@ def test_every_annotation_becomes_the_image_alone_for_a_self_supervised_head(
 
 def test_a_conversion_travels_to_the_loaders_processes() -> None:
     arrived = pickle.loads(pickle.dumps(conversion(PANOPTIC, LABELS)))
-    found = arrived.target(HeadInfo(PANOPTIC, ("bud", "leaf", "stem")), SEGMENTS)
+    found = arrived.target(info_of(PANOPTIC), SEGMENTS)
     assert apart(found, converted(PANOPTIC, LABELS, SEGMENTS)) == 0
 
 
@@ -197,8 +208,18 @@ def test_segments_become_a_map_of_their_categories_whose_ignored_pixels_stay_ign
     assert found.labels.tolist() == [[0, 3, 3, 1], [0, 3, 3, 1]]
 
 
+def test_the_colours_of_categories_follow_maps_to_the_heads_that_draw_them() -> None:
+    for to in (SEMANTIC, INSTANCE):
+        found = conversion(PANOPTIC, to)
+        assert found is not None
+        assert found.info(info_of(PANOPTIC)) == ColorInfo(to, NAMES, COLORS)
+    boxes = conversion(PANOPTIC, BOXES)
+    assert boxes is not None
+    assert boxes.info(info_of(PANOPTIC)) == HeadInfo(BOXES, NAMES)
+
+
 def test_a_map_of_more_categories_than_a_byte_holds_has_two() -> None:
-    info = HeadInfo(PANOPTIC, tuple(map(str, range(300))))
+    info = ColorInfo(PANOPTIC, tuple(map(str, range(300))))
     found = converted(
         PANOPTIC,
         SEMANTIC,

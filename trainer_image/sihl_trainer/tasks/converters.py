@@ -7,12 +7,13 @@ top, nor targets, but where one is made.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from sihl_api.tasks import SELF_SUPERVISED, Task
 from sihl_trainer.tasks.info import HeadInfo
+from sihl_trainer.tasks.maps.palette import ColorInfo
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,8 +51,9 @@ def _names_kept(task: Task, info: HeadInfo) -> HeadInfo:
 
 
 def _colors_kept(task: Task, info: HeadInfo) -> HeadInfo:
-    """The same names, with the colors in which they are drawn."""
-    return replace(info, task=task)
+    """The same names, with the colours in which maps show them."""
+    assert isinstance(info, ColorInfo)
+    return ColorInfo(task, info.categories, info.colors)
 
 
 def _one_name(task: Task, _: HeadInfo) -> HeadInfo:
