@@ -1,4 +1,4 @@
-"""The rules of composition, on edges that the tests bring: the release has none yet."""
+"""The rules of composition, on edges that the tests bring."""
 
 from __future__ import annotations
 
