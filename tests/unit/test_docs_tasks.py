@@ -13,7 +13,8 @@ from sihl_trainer.dataset.metadata import read_metadata
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.rooms import format_of, head_of
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 TEXT = (DOCS / "tasks.md").read_text()
 CHANNELS = dict.fromkeys(range(1, 8), 8)
 each_task = pytest.mark.parametrize("task", list(Task))
@@ -89,6 +90,13 @@ def test_the_metrics_that_are_named_are_those_that_a_head_reports(
     line = next(line for line in section(task).splitlines() if line.startswith("- **Metrics**"))
     named = set(re.findall(r"`(\w+)`", line))
     assert named == set(kind(config, CHANNELS).metric().compute())
+
+
+def test_every_reason_that_is_explained_is_one_that_the_code_gives() -> None:
+    named = set(re.findall(r"`((?:Dataset|Annotations|Settings)\w+)`", TEXT))
+    code = "".join(path.read_text() for path in (ROOT / "trainer_image").rglob("*.py"))
+    assert len(named) > 10
+    assert {reason for reason in named if f'"{reason}"' not in code} == set()
 
 
 def test_every_file_that_the_documents_of_tasks_link_to_exists() -> None:

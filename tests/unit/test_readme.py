@@ -11,6 +11,7 @@ import yaml
 
 from demo import chart, datasets, jobs
 from sihl_api.runtime import ExitCode
+from sihl_api.tasks import Task
 from sihl_api.trainingjob import KIND, TrainingJobSpec
 from sihl_trainer.dataset.metadata import read_metadata
 from sihl_trainer.jobfile import read_job
@@ -37,6 +38,11 @@ def test_every_file_that_it_links_to_exists() -> None:
     links = re.findall(r"\]\(([^)#]+)\)", README)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_its_table_of_formats_has_every_task() -> None:
+    table = README[README.index("| a head's `task`") :].split("\n\n")[0]
+    assert re.findall(r"`([A-Z]\w+)`", table) == [task.value for task in Task]
 
 
 def test_every_job_in_it_is_valid() -> None:

@@ -112,7 +112,6 @@ def fits(draw: st.DrawFn, size: tuple[int, int]) -> Letterboxing:
 
 def test_every_task_that_can_become_another_is_tried_here() -> None:
     assert {source for source, _ in PAIRS} == set(ANNOTATED)
-    assert len(PAIRS) == 20
 
 
 @each_pair
