@@ -24,6 +24,7 @@ from botocore.utils import parse_timestamp
 from prometheus_client import CollectorRegistry, Gauge
 
 from sihl_api.runtime import Env, ExitCode, ProgressReport, Result, read_result, reference_json
+from sihl_api.tasks import SELF_SUPERVISED, Task
 from sihl_api.trainingjob import TrainingJobSpec
 from sihl_trainer.dataset.dataset import open_datasets
 from sihl_trainer.errors import BadConfig, BadData, DiskFull, TrainerError, Unavailable
@@ -130,6 +131,26 @@ def test_only_the_annotations_that_a_head_needs_are_fetched(
     found = files_below(tmp_path / "train")
     assert "deep/er/a.yaml" in found
     assert "annotations.yaml" not in found
+
+
+@pytest.mark.parametrize("task", SELF_SUPERVISED)
+def test_images_alone_are_a_dataset_for_self_supervised_heads(
+    s3: S3Server, tmp_path: Path, upload: Upload, task: Task
+) -> None:
+    head = {"name": "head", "task": task.value}
+    images = {f"images/{index}.jpg": jpeg(seed=index) for index in range(3)}
+    fetch(s3, tmp_path, upload(images | {"notes.txt": b"x"}), head)
+    assert files_below(tmp_path) == {f"train/{name}" for name in images}
+    data = open_datasets(job(head), tmp_path)
+    assert len(data.train) + len(data.validation) == 3
+
+
+def test_of_a_dataset_with_metadata_a_self_supervised_head_needs_the_images_only(
+    s3: S3Server, tmp_path: Path, upload: Upload
+) -> None:
+    head = {"name": "head", "task": Task.VIEW_INVARIANCE.value}
+    fetch(s3, tmp_path, upload(detection(3) | {"metadata.yaml": b"task: [\n"}), head)
+    assert files_below(tmp_path) == {f"train/images/{index}.jpg" for index in range(3)}
 
 
 def test_validation_is_fetched_beside_training_and_held_against_it(

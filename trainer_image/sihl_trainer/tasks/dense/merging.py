@@ -14,6 +14,9 @@ from sihl_trainer.tasks.passes import Features
 class Merging(nn.Module):
     """Levels made alike in width, brought to the finest one's size, summed, and mixed.
 
+    What is mixed is added to the sum: normalization by group alone would take away how bright or
+    strong things are.
+
     Args:
         channels: By level.
         levels: Which of them, the finest first.
@@ -29,14 +32,12 @@ class Merging(nn.Module):
     def forward(self, features: Features) -> Tensor:
         """[B, width, H, W], of the finest level's size."""
         size = features[self.levels[0]].shape[-2:]
-        total: Tensor | None = None
-        for level, lateral in zip(self.levels, self.lateral, strict=True):
-            each = lateral(features[level])
-            if each.shape[-2:] != size:
-                each = F.interpolate(each, size=size, mode="bilinear", align_corners=False)
-            total = each if total is None else total + each
+        total: Tensor = self.lateral[0](features[self.levels[0]])
+        for level, lateral in zip(self.levels[1:], self.lateral[1:], strict=True):
+            coarse = lateral(features[level])
+            total = total + F.interpolate(coarse, size, mode="bilinear", align_corners=False)
         mixed: Tensor = self.mixing(total)
-        return mixed
+        return total + mixed
 
 
 def fine_levels(channels: Mapping[int, int], has_neck: bool) -> list[int]:
