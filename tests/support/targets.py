@@ -201,6 +201,12 @@ def check_valid(info: HeadInfo, target: Target, size: tuple[int, int]) -> None:
     _CHECKS[type(target)](info, target, size)
 
 
+def _check_panoptic(info: HeadInfo, target: PanopticTarget, size: tuple[int, int]) -> None:
+    assert target.size == size
+    _check_categories(info, target.categories, len(target.categories))
+    assert target.segments.max() <= len(target.categories)
+
+
 def _check_semantic(info: HeadInfo, target: SemanticTarget, size: tuple[int, int]) -> None:
     assert target.labels.dtype is torch.uint8
     assert target.labels.max() <= len(info.categories)
@@ -229,6 +235,14 @@ def _check_quads(info: HeadInfo, target: QuadrilateralsTarget, size: tuple[int, 
     assert (signed_area(target.corners) > 0).all()
     hulls = torch.cat((target.corners.amin(1), target.corners.amax(1)), 1)
     _check_boxes_inside(hulls, size, over=HALF)
+
+
+def _check_keypoints(info: HeadInfo, target: KeypointsTarget, size: tuple[int, int]) -> None:
+    assert target.points.shape == (*target.visible.shape, 2)
+    assert target.swap.sort().values.tolist() == list(range(len(info.categories)))
+    assert target.visible.any(1).all()
+    seen = target.points[target.visible]
+    assert ((seen >= -HALF) & (seen <= torch.tensor(size) + HALF)).all()
 
 
 def _check_labels(info: HeadInfo, target: LabelsTarget, size: tuple[int, int]) -> None:
@@ -268,9 +282,11 @@ def signed_area(corners: Tensor) -> Tensor:
 
 
 _CHECKS: dict[type[Target], Callable[..., None]] = {
+    PanopticTarget: _check_panoptic,
     SemanticTarget: _check_semantic,
     InstancesTarget: _check_instances,
     BoxesTarget: _check_boxes,
+    KeypointsTarget: _check_keypoints,
     QuadrilateralsTarget: _check_quads,
     LabelsTarget: _check_labels,
     CategoryTarget: _check_category,

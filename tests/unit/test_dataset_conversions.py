@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
@@ -124,22 +125,18 @@ def test_labels_are_what_the_dataset_says_that_there_is_by_whatever_path(tmp_pat
             )
 
 
-def test_boxes_hold_the_quadrilaterals_and_keypoints_that_they_are_made_of(tmp_path: Path) -> None:
+def test_boxes_of_quadrilaterals_and_keypoints_are_their_hulls(tmp_path: Path) -> None:
     folder = make("everything", tmp_path, count=12, held_out=1, size=SIZE) / "train"
-    quads, points = entries(folder, "quads"), entries(folder, "keypoints")
+    quads, instances = entries(folder, "quads"), entries(folder, "keypoints")
     split = opened(folder, ("quads", Task.OBJECT_DETECTION), ("keypoints", Task.OBJECT_DETECTION))
     assert split.head_info["keypoints"].categories == ("object",)
     for name in split.names:
-        hulls = [hull(each["quad"]) for each in quads[name]]
-        found = [box for box, _ in boxes_of(split, "quads", name)]
-        assert sorted(found) == pytest.approx(sorted(hulls))
-        seen = [[xy for xy in each.values() if xy] for each in points[name]]
-        hulls = [hull(each) for each in seen if len(each) == 4]
-        found = [box for box, _ in boxes_of(split, "keypoints", name)]
-        assert len(found) == sum(bool(each) for each in seen)
-        for expected in hulls:
-            if min(expected[2] - expected[0], expected[3] - expected[1]) >= 1:
-                assert any(box == pytest.approx(expected, abs=1e-4) for box in found)
+        outlines = [each["quad"] for each in quads[name]]
+        found = {set_: [box for box, _ in boxes_of(split, set_, name)] for set_ in split.feeds}
+        assert np.array(found["quads"]) == pytest.approx(np.array(sorted(map(hull, outlines))))
+        seen = [[point for point in each.values() if point] for each in instances[name]]
+        hulls = sorted(hull(points) for points in seen if points)
+        assert np.array(found["keypoints"]) == pytest.approx(np.array(hulls))
 
 
 def boxes_of(split: Split, set_: str, name: str) -> list[tuple[list[float], str]]:
@@ -155,5 +152,11 @@ def boxes_of(split: Split, set_: str, name: str) -> list[tuple[list[float], str]
 
 
 def hull(points: list[list[float]]) -> list[float]:
-    xs, ys = zip(*points, strict=True)
-    return [min(xs), min(ys), max(xs), max(ys)]
+    """The box around points, at least a pixel wide and high."""
+    (left, right), (top, bottom) = (span(sides) for sides in zip(*points, strict=True))
+    return [left, top, right, bottom]
+
+
+def span(values: tuple[float, ...]) -> tuple[float, float]:
+    lacking = max(0.0, 1 - (max(values) - min(values))) / 2
+    return min(values) - lacking, max(values) + lacking

@@ -80,6 +80,7 @@ def test_the_example_of_each_format_can_be_read(task: Task, tmp_path: Path) -> N
 
 
 @each_task
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")  # before anything is counted
 def test_the_metrics_that_are_named_are_those_that_a_head_reports(
     task: Task, tmp_path: Path
 ) -> None:
