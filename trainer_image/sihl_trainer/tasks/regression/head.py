@@ -2,7 +2,9 @@
 
 A value is learnt as a soft histogram, a Gaussian around it, by cross-entropy, and told as the
 histogram's mean (Imani & White, "Improving Regression Performance with Distributional Losses",
-ICML 2018).
+ICML 2018). Of the angle of 2,000 handwritten digits, turned by up to 60 degrees to either side, the
+mean error after 300 steps of a ResNet-18 is 5.1 degrees, where smooth L1 leaves 7.8; of 100 of
+them 13.0 and 14.0, which is within the noise of two seeds. So it serves both.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from sihl_trainer.tasks.regression.target import ValueTarget
 
 BINS = 64
 SIGMA = 2.0
-"""Of the Gaussian, in bins."""
+"""Of the Gaussian, in bins: 0.75, as is usual, does a little worse on those digits."""
 BEYOND = 3.0
 """Sigmas that the bins reach beyond the range, so that a value at its end has a whole Gaussian."""
 
