@@ -88,8 +88,13 @@ class VisionDataset:
             )
             pixels = images.pixels(image, fit.size, change.brightness)
         canvas = self._canvas(pixels, fit.placement, mirror=change.mirror)
+        # Once a set, however many heads it feeds: a map is a file to be decoded.
+        sets = {feed.annotations for feed in self.feeds.values()}
+        annotated = {annotations: annotations.target(name) for annotations in sets}
         targets = {
-            head: self._target(feed.target(name, size), fit, mirror=change.mirror)
+            head: self._target(
+                feed.converted(annotated[feed.annotations], size), fit, mirror=change.mirror
+            )
             for head, feed in self.feeds.items()
         }
         return Sample(canvas, epoch, index, name, targets, size, fit)

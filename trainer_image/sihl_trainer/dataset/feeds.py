@@ -37,7 +37,10 @@ class Feed:
 
     def target(self, name: str, size: tuple[int, int]) -> Target | None:
         """What an image of this size means for the head, in its own pixels; None: not annotated."""
-        target = self.annotations.target(name)
+        return self.converted(self.annotations.target(name), size)
+
+    def converted(self, target: Target | None, size: tuple[int, int]) -> Target | None:
+        """What an annotation of the set, of an image of this size, means for the head."""
         return None if target is None else self.conversion.target(self.info, target.sized(size))
 
 
