@@ -93,7 +93,7 @@ def test_images_without_an_annotation_feed_the_self_supervised_head_beside_those
         assert all(target is not None for target in batch.targets["views"])
     measured = measure(run)
     assert measured is not None
-    counted = measured["views"].cosines.totals[0]  # type: ignore[attr-defined]
+    counted = measured.metrics["views"].cosines.totals[0]  # type: ignore[attr-defined]
     validation = run.data.validation
     assert counted == len(validation)
     assert not set(validation.names) <= set(validation.feeds["pet"].annotations.names)
