@@ -180,7 +180,8 @@ def _unlike(outlines: np.ndarray, category: np.ndarray) -> np.ndarray:
         category: int64 [N].
     """
     # As far apart as categories are in number, outlines of two never meet, which costs nothing.
-    shift = category * (np.ptp(outlines, axis=(0, 1)).max(initial=0) + 1)
+    apart = outlines.max(initial=0) - outlines.min(initial=0) + 1
+    shift = category * apart
     outlines = outlines + shift[:, None, None]
     left = np.arange(len(outlines))
     kept: list[int] = []
