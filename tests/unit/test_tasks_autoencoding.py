@@ -82,6 +82,7 @@ def test_images_of_any_size_are_drawn_at_theirs() -> None:
 @pytest.mark.slow
 def test_eight_images_are_drawn_from_memory(tmp_path: Path) -> None:
     shown = digits("unlabelled", tmp_path, Task.AUTOENCODING, size=32)
-    found = overfitted(shown.info, shown.images, shown.targets, rate=5e-3, neck=(1, 3))
-    assert found["psnr"] > 25
-    assert found["ssim"] > 0.9
+    found = overfitted(shown.info, shown.images, shown.targets, steps=250, rate=5e-3, neck=(1, 3))
+    # An image of the mean colour would have 13 dB.
+    assert found["psnr"] > 22
+    assert found["ssim"] > 0.6

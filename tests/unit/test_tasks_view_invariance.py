@@ -105,6 +105,7 @@ def test_the_prediction_is_the_mean_of_each_level_one_beside_the_other() -> None
 @pytest.mark.slow
 def test_second_views_of_eight_images_find_their_own(tmp_path: Path) -> None:
     shown = digits("unlabelled", tmp_path, Task.VIEW_INVARIANCE, size=32)
-    found = overfitted(shown.info, shown.images, shown.targets, steps=150, levels=(4, 4))
-    assert found["recall1"] > 0.9
-    assert found["effective_rank"] > 4
+    found = overfitted(shown.info, shown.images, shown.targets, steps=200)
+    assert found["recall1"] > 0.85
+    assert found["contrast"] > 0.3
+    assert found["effective_rank"] > 5
