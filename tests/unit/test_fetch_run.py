@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 from botocore.utils import parse_timestamp
+from PIL import Image
 from prometheus_client import CollectorRegistry, Gauge
 
 from sihl_api.runtime import Env, ExitCode, ProgressReport, Result, read_result, reference_json
@@ -43,7 +44,16 @@ from sihl_trainer.fetch.plan import PlannedFile
 from sihl_trainer.fetch.progress import FetchProgress
 from sihl_trainer.http import ProgressServer
 from sihl_trainer.termination import PATH_VARIABLE
-from tests.support.datasets import BOX_HEAD, BOXES, CLASS_HEAD, classification, detection, job, jpeg
+from tests.support.datasets import (
+    BOX_HEAD,
+    BOXES,
+    CLASS_HEAD,
+    classification,
+    detection,
+    encoded,
+    job,
+    jpeg,
+)
 from tests.support.proxy import proxied
 from tests.support.s3 import S3Server
 from tests.support.waiting import eventually
@@ -192,6 +202,24 @@ def test_a_second_run_fetches_only_what_is_missing_changed_or_torn(
     assert (images / "1.jpg").read_bytes() == files["images/1.jpg"]
     total = sum(map(len, files.values()))
     assert progress.registry.get_sample_value("sihl_dataset_bytes", {"split": "train"}) == total
+
+
+def test_maps_are_fetched_and_checked_and_those_that_are_gone_removed(
+    s3: S3Server, tmp_path: Path, upload: Upload
+) -> None:
+    fields = b"task: depth estimation\nrange: [0, 255]\nannotations: a/maps\n"
+    maps = {f"a/maps/{index}.png": encoded(Image.new("L", (12, 8), 9), "PNG") for index in (0, 1)}
+    images = {name: body for name, body in detection(3).items() if name.startswith("images/")}
+    prefix = upload({"metadata.yaml": fields} | images | maps)
+    stale = tmp_path / "train" / "a" / "maps" / "2.png"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"no longer in the dataset")
+    head = {"name": "far", "task": "DepthEstimation"}
+    fetch(s3, tmp_path, prefix, head)
+    assert files_below(tmp_path / "train") == {"metadata.yaml", *images, *maps}
+    s3.put(BUCKET, {f"{prefix}/a/maps/1.png": encoded(Image.new("L", (80, 80), 9), "PNG")})
+    with pytest.raises(BadData, match=r"maps/1\.png is 80 pixels wide and 80 high"):
+        fetch(s3, tmp_path, prefix, head)
 
 
 def test_fetching_and_checking_imports_no_torch(

@@ -123,5 +123,5 @@ def _sums(features: Tensor, logits: nn.Conv2d, labels: Tensor, rows: range, stri
     by_truth = torch.stack((-own * known, own.exp() * known, known), 1)
     sums = by_truth.new_zeros(batch, 3, count)
     sums = sums.scatter_add(2, index[:, None].expand_as(by_truth), by_truth)
-    found = probability @ known[:, :, None]  # [B, C, 1]
-    return torch.cat((sums[:, :2], found.transpose(1, 2), sums[:, 2:]), 1)
+    found = (probability * known[:, None]).sum(2)  # no product of matrices: those may be of 16 bits
+    return torch.cat((sums[:, :2], found[:, None], sums[:, 2:]), 1)
