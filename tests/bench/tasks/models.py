@@ -129,7 +129,8 @@ def keypoint_rcnn(spec: TrainingJobSpec, data: Datasets) -> Network:
         **PROPOSALS,
         **sides(spec),
     )
-    model.roi_heads.keypoint_predictor = KeypointRCNNPredictor(2 * CHANNELS, count)
+    predictor = KeypointRCNNPredictor(2 * CHANNELS, count)
+    model.roi_heads.keypoint_predictor = nn.Sequential(predictor, Contiguous())
 
     def truth(target: Any) -> dict[str, Tensor]:
         shown = target.visible[..., None]
@@ -146,6 +147,14 @@ def keypoint_rcnn(spec: TrainingJobSpec, data: Datasets) -> Network:
         return by_our_metric(reference, answered, keypoints_prediction)
 
     return detector(model, truth, measure)
+
+
+class Contiguous(nn.Module):
+    """What the loss of keypoints asks for: it does not know channels that come last."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """The same."""
+        return values.contiguous()
 
 
 def keypoints_prediction(found: dict[str, Tensor]) -> KeypointsPrediction:
