@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from examples.scenes.source import SPLITS, Order, handwritten, picked
 
 TRAIN, VALIDATION = SPLITS
 CACHE = Path(os.environ.get("SIHL_CACHE", Path.home() / ".cache" / "sihl")) / "bench"
+SOURCES = Path(digits.__file__).parent
 
 
 def dataset(kind: str, seed: int = 0, count: int | None = None) -> Path:
@@ -33,11 +37,18 @@ def dataset(kind: str, seed: int = 0, count: int | None = None) -> Path:
     return kept(name, lambda folder: digits.make(kind, folder, count, None, seed, held_out))
 
 
-def kept(name: str, make: Any) -> Path:
-    """A folder of the cache, made in another place first: what is there is whole."""
-    folder = CACHE / name
+def kept(name: str, make: Callable[[Path], object], place: Path | None = None) -> Path:
+    """A folder that is made once, in another place first: what is there is whole.
+
+    Args:
+        name: The folder's.
+        make: Fills it.
+        place: Where it lies; by default among what this very code made.
+    """
+    place = place or made()
+    folder = place / name
     if not folder.exists():
-        unfinished = CACHE / f".{name}-{os.getpid()}"
+        unfinished = place / f".{name}-{os.getpid()}"
         unfinished.mkdir(parents=True)
         make(unfinished)
         try:
@@ -45,6 +56,14 @@ def kept(name: str, make: Any) -> Path:
         except OSError:  # another process was faster
             shutil.rmtree(unfinished)
     return folder
+
+
+@cache
+def made() -> Path:
+    """Where datasets lie that are made by the code as it stands: other code, other images."""
+    sources = [*SOURCES.rglob("*.py"), *Path(__file__).parent.glob("*.py")]
+    contents = b"".join(path.read_bytes() for path in sorted(sources))
+    return CACHE / hashlib.sha256(contents).hexdigest()[:12]
 
 
 def names(split: Path) -> list[str]:

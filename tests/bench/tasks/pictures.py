@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from examples.scenes.files import write_image, write_metadata
-from tests.bench.tasks.data import TRAIN, VALIDATION, kept
+from tests.bench.tasks.data import CACHE, TRAIN, VALIDATION, kept
 
 WHEEL = "scikit-image==0.26.0"
 FOCAL_LENGTH, BASELINE, OFFSET = 994.978, 193.001, 31.086
@@ -43,7 +43,7 @@ def pictures() -> Path:
         options = ["--quiet", "--no-deps", "--target", str(folder)]
         subprocess.run([uv, "pip", "install", *options, WHEEL], check=True)
 
-    return kept("scikit-image", fetch) / "skimage" / "data"
+    return kept(WHEEL, fetch, CACHE) / "skimage" / "data"
 
 
 def motorcycle() -> Path:

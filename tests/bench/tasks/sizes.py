@@ -28,6 +28,7 @@ from tests.bench.tasks.plans import HEAD, PYRAMID, Plan, spec
 
 Results = dict[str, float]
 STEP, VALIDATED, READING = "step, s", "validation, s", "reading, s"
+STRIPE = 3  # pixels wide: so many fit that all classes are in each image
 WARM = 1  # steps before the one that is measured
 
 
@@ -133,7 +134,7 @@ def classes(split: Path, amount: int) -> None:
     palette = np.array(list(colors.values()), np.uint8)
     (split / "maps").mkdir(parents=True)
     for number in range(MANY_CLASSES.batch):
-        stripes = (np.arange(side) // 8 + rng.integers(amount, size=side // 8)[0]) % amount
+        stripes = (np.arange(side) // STRIPE + rng.integers(amount)) % amount
         picture = np.broadcast_to(palette[stripes][:, None], (side, side, 3))
         write_image(split, f"{number}.jpg", noisy(picture, rng))
         write_map(split / "maps" / f"{number}.png", np.ascontiguousarray(picture))
