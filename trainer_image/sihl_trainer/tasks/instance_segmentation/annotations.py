@@ -41,7 +41,7 @@ class _Page:
     category: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MaskAnnotations(Annotations):
     """A file an image, which is read whenever its masks are asked for.
 
