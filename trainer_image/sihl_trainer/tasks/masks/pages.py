@@ -48,14 +48,6 @@ def grey(page: Image.Image) -> NDArray[Any]:
     return np.asarray(page)
 
 
-def fault_in(read: Iterable[object]) -> str | None:
-    """What is wrong with a file, of which this reads all there is; None: nothing."""
-    try:
-        for _ in read:
-            pass
-    except BadData as error:
-        return error.message
-    return None
 
 
 def written(arrays: Iterable[NDArray[Any]]) -> bytes:
