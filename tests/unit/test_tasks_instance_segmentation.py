@@ -57,7 +57,13 @@ def opened(folder: Path) -> MaskAnnotations:
 
 @pytest.mark.parametrize(
     ("mode", "compression"),
-    [("RGB", None), ("RGB", "tiff_lzw"), ("RGB", "tiff_deflate"), ("RGBA", "packbits"), ("P", None)],
+    [
+        ("RGB", None),
+        ("RGB", "tiff_lzw"),
+        ("RGB", "tiff_deflate"),
+        ("RGBA", "packbits"),
+        ("P", None),
+    ],
 )
 def test_a_page_is_an_object_and_a_black_one_none(
     tmp_path: Path, mode: str, compression: str | None
@@ -305,9 +311,7 @@ def test_exact_masks_are_a_precision_of_one_and_halves_of_them_less() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    count=st.integers(0, 4), size=sizes, canvas=sizes, seed=st.integers(0, 1000)
-)
+@given(count=st.integers(0, 4), size=sizes, canvas=sizes, seed=st.integers(0, 1000))
 def test_what_is_written_is_read_as_what_was_found_at_the_originals_size(
     tmp_path_factory: pytest.TempPathFactory,
     count: int,

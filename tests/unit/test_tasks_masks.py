@@ -55,9 +55,7 @@ def assigned(owners: list[list[int]], weights: list[list[float]]) -> Assignment:
 
 
 @settings(max_examples=60)
-@given(
-    objects=st.integers(1, 90), points=st.integers(1, 200), seed=st.integers(0, 1000)
-)
+@given(objects=st.integers(1, 90), points=st.integers(1, 200), seed=st.integers(0, 1000))
 def test_no_object_is_sampled_twice_before_all_were_once(
     objects: int, points: int, seed: int
 ) -> None:

@@ -12,9 +12,7 @@ from torch import Tensor
 from sihl_trainer.tasks.drawing import caption, color_of, tinted
 
 
-def drawn(
-    canvas: Image.Image, objects: Iterable[tuple[Tensor, Tensor, str]]
-) -> Image.Image:
+def drawn(canvas: Image.Image, objects: Iterable[tuple[Tensor, Tensor, str]]) -> Image.Image:
     """Each object in a colour of its own, outlined and named; the first lies on top.
 
     Args:

@@ -48,8 +48,6 @@ def grey(page: Image.Image) -> NDArray[Any]:
     return np.asarray(page)
 
 
-
-
 def written(arrays: Iterable[NDArray[Any]]) -> bytes:
     """A TIFF of pages uint8 [h, w, 3], uint8 [h, w] or uint16 [h, w]; one at a time in memory."""
     file = io.BytesIO()

@@ -128,7 +128,10 @@ def _labels(target: PanopticTarget, count: int) -> Tensor:
 
 def _nothing() -> InstancesPrediction:
     return InstancesPrediction(
-        torch.zeros((0, 4), dtype=torch.int32), [], torch.zeros(0, dtype=torch.int64), torch.zeros(0)
+        torch.zeros((0, 4), dtype=torch.int32),
+        [],
+        torch.zeros(0, dtype=torch.int64),
+        torch.zeros(0),
     )
 
 

@@ -23,9 +23,7 @@ STUFF_AREA = 0.002
 """Share of the input that stuff must cover: less of it is a mistake more often than not."""
 
 
-def merged(
-    objects: InstancesPrediction, labels: Tensor, stuff: Set[int]
-) -> PanopticPrediction:
+def merged(objects: InstancesPrediction, labels: Tensor, stuff: Set[int]) -> PanopticPrediction:
     """Objects painted, the surest first; then stuff on what is left.
 
     Args:
