@@ -9,14 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from sihl_trainer.data.documents import Value
+from sihl_trainer.data.letterbox import letterboxing
 from sihl_trainer.errors import BadData
+from sihl_trainer.tasks.depth_estimation.target import DepthTarget
 from sihl_trainer.tasks.maps.files import MapFolder, fault_in_aspect, map_folder
 from sihl_trainer.tasks.maps.palette import Palette, colored, read_palette
+from sihl_trainer.tasks.maps.placement import placed, restored
 from tests.support.datasets import encoded, write
 
 COLORS = {"cat": (255, 0, 0), "dog": (90, 90, 90)}
@@ -193,3 +197,49 @@ def wide_png(values: np.ndarray) -> bytes:
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
         for name, body in chunks
     )
+
+
+# --- placement -------------------------------------------------------------------------------
+
+SIDES = st.tuples(st.integers(1, 60), st.integers(1, 60))
+
+
+@given(image=SIDES, canvas=SIDES, factor=st.integers(1, 4), position=st.floats(0, 1))
+def test_a_map_lies_where_boxes_of_its_image_lie(
+    image: tuple[int, int], canvas: tuple[int, int], factor: int, position: float
+) -> None:
+    fit = letterboxing(image, canvas, position=(position, position))
+    values = torch.ones(-(-image[1] // factor), -(-image[0] // factor), dtype=torch.uint8)
+    found = placed(values, fit)
+    assert found.shape == (canvas[1], canvas[0])
+    left, top, right, bottom = fit.placement.apply(torch.tensor([0.0, 0, *image])).tolist()
+    rows, columns = found.any(1).nonzero().flatten(), found.any(0).nonzero().flatten()
+    inside = [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]
+    assert inside == [round(side) for side in (left, top, right, bottom)]
+    assert restored(found, image, fit).all()
+
+
+@given(image=SIDES, at=st.tuples(st.floats(0, 0.999), st.floats(0, 0.999)), scale=st.floats(1, 3))
+def test_a_pixel_of_a_map_moves_as_points_of_its_image_do(
+    image: tuple[int, int], at: tuple[float, float], scale: float
+) -> None:
+    x, y = int(at[0] * image[0]), int(at[1] * image[1])
+    canvas = (round(image[0] * scale) + 3, round(image[1] * scale) + 5)
+    fit = letterboxing(image, canvas)
+    values = torch.zeros(image[1], image[0], dtype=torch.uint8)
+    values[y, x] = 1
+    rows, columns = placed(values, fit).nonzero().float().unbind(1)
+    centre = fit.placement.apply(torch.tensor([x + 0.5, y + 0.5]))
+    assert abs(float(columns.mean()) + 0.5 - float(centre[0])) <= 1
+    assert abs(float(rows.mean()) + 0.5 - float(centre[1])) <= 1
+
+
+@given(image=SIDES, canvas=SIDES)
+def test_a_map_that_is_mirrored_twice_is_the_same(
+    image: tuple[int, int], canvas: tuple[int, int]
+) -> None:
+    values = torch.arange(image[0] * image[1], dtype=torch.int32).view(image[1], image[0])
+    target = DepthTarget(values, 1.0).placed(letterboxing(image, canvas))
+    once = target.mirrored(canvas[0])
+    assert torch.equal(once.steps[:, 0], target.steps[:, -1])
+    assert torch.equal(once.mirrored(canvas[0]).steps, target.steps)

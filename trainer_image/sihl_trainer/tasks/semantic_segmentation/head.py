@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
@@ -17,8 +16,8 @@ from sihl_trainer.tasks.head import Head, Loss
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.maps.categories import category_losses, likeliest
 from sihl_trainer.tasks.maps.palette import ColorInfo
-from sihl_trainer.tasks.maps.tower import MapTower, map_levels
-from sihl_trainer.tasks.passes import Features, Pass, View, Views
+from sihl_trainer.tasks.maps.tower import MapTower, map_levels, per_place
+from sihl_trainer.tasks.passes import Pass, View, Views
 from sihl_trainer.tasks.semantic_segmentation.metric import CategoryOverlap, SemanticPrediction
 from sihl_trainer.tasks.semantic_segmentation.target import SemanticTarget
 from sihl_trainer.tasks.target import Target
@@ -33,10 +32,7 @@ class SemanticSegmentation(Head):
         super().__init__(config, channels)
         self.categories = list(config.settings["categories"])
         self.tower = MapTower({level: channels[level] for level in self.levels})
-        self.logits = nn.Conv2d(self.tower.width, len(self.categories), 1)
-        nn.init.normal_(self.logits.weight, std=0.01)
-        assert self.logits.bias is not None
-        nn.init.zeros_(self.logits.bias)
+        self.logits = per_place(self.tower.width, len(self.categories))
 
     @classmethod
     def settings(cls, info: HeadInfo) -> dict[str, Any]:
@@ -49,27 +45,24 @@ class SemanticSegmentation(Head):
         """The second to the fifth, as far as they are there."""
         return map_levels(channels)
 
-    def _logits(self, features: Features) -> Tensor:
-        logits: Tensor = self.logits(self.tower(features))  # [B, C, h, w]
-        return logits
-
     def loss(self, views: Views, targets: Sequence[Target | None]) -> dict[str, Loss]:
         """Cross-entropy over known pixels, and Dice over images that have some."""
         view = views[Pass.PLAIN]
-        logits = self._logits(view.features)
+        features = self.tower(view.features)
         rows = [i for i, target in enumerate(targets) if isinstance(target, SemanticTarget)]
         known = [t.labels for t in targets if isinstance(t, SemanticTarget)]
         blank = torch.zeros(0, *view.images.shape[-2:], dtype=torch.uint8)
         labels = torch.stack(known) if known else blank
         if len(rows) < len(targets):
-            logits = logits[rows]
-        labels = labels.to(logits.device, non_blocking=True)
-        return category_losses(logits, labels, self.tower.stride)
+            features = features[rows]
+        labels = labels.to(features.device, non_blocking=True)
+        return category_losses(features, self.logits, labels, self.tower.stride)
 
     def predict(self, view: View) -> list[SemanticPrediction]:
         """The likeliest category of each pixel."""
         height, width = view.images.shape[-2:]
-        labels = likeliest(self._logits(view.features), self.tower.stride, (height, width))
+        features = self.tower(view.features)
+        labels = likeliest(features, self.logits, self.tower.stride, (height, width))
         return [SemanticPrediction(each) for each in labels]
 
     def metric(self) -> CategoryOverlap:

@@ -1,0 +1,163 @@
+"""Depth estimation: a folder with a grey PNG of 8 or 16 bits for each image, of the image's stem.
+
+The metadata gives the range that all depths lie in, 0 or more, and what a step of the maps is in
+its unit, unless that is 1. A pixel of 0 is not known:
+
+    range: [0.5, 10]     # metres
+    scale: 0.001         # maps in millimetres
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ImageOps
+from PIL.ImageFile import ImageFile
+
+from sihl_api.tasks import Task
+from sihl_trainer.data.documents import Value, number
+from sihl_trainer.errors import BadData
+from sihl_trainer.tasks.annotations import Annotations, Format
+from sihl_trainer.tasks.info import HeadInfo
+from sihl_trainer.tasks.maps.files import (
+    MapFolder,
+    fault_in_aspect,
+    invalid_map,
+    map_folder,
+    opened_map,
+)
+
+if TYPE_CHECKING:
+    from sihl_trainer.tasks.depth_estimation.target import DepthTarget
+
+_KINDS = ("L", "I;16", "I;16B", "I;16L", "I;16N", "I")
+"""How Pillow calls grey of 8 and 16 bits in a file; grey of fewer it would stretch to 8."""
+_ROUNDING = 1e-6  # of a step
+
+
+@dataclass(frozen=True)
+class DepthInfo(HeadInfo):
+    """What depths there are. A validation set keeps its own.
+
+    Args:
+        nearest, farthest: Both can occur; the nearest may be 0.
+        scale: What a step of a map is in their unit.
+    """
+
+    nearest: float = 0.0
+    farthest: float = 1.0
+    scale: float = 1.0
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """Least and greatest value of a map."""
+        return (
+            max(1, math.ceil(self.nearest / self.scale - _ROUNDING)),
+            math.floor(self.farthest / self.scale + _ROUNDING),
+        )
+
+
+class DepthAnnotations(Annotations):
+    """The maps of all images, read when they are asked for."""
+
+    def __init__(self, folder: MapFolder, info: DepthInfo) -> None:
+        self._folder = folder
+        self._info = info
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The images that have a map."""
+        return self._folder.names
+
+    def beside(self, images: Sequence[str]) -> DepthAnnotations:
+        """The maps of these images."""
+        return DepthAnnotations(self._folder.beside(images), self._info)
+
+    def target(self, name: str) -> DepthTarget | None:
+        """The image's map.
+
+        Raises:
+            BadData: It cannot be read; names file, pixel and value.
+        """
+        import torch
+
+        from sihl_trainer.tasks.depth_estimation.target import DepthTarget
+
+        if (path := self._folder.file(name)) is None:
+            return None
+        return DepthTarget(torch.from_numpy(read_steps(path, self._info)), self._info.scale)
+
+    def fault(self, name: str, width: int, height: int) -> str | None:
+        """A map that cannot be read, or that has another aspect ratio than its image."""
+        if (path := self._folder.file(name)) is None:
+            return None
+        try:
+            rows, columns = read_steps(path, self._info).shape
+        except BadData as error:
+            return str(error)
+        return fault_in_aspect(path, (columns, rows), (width, height))
+
+
+def read_steps(path: Path, info: DepthInfo) -> NDArray[Any]:
+    """The values of a map, uint8 or int32 [h, w]; 0 where nothing is known.
+
+    Raises:
+        BadData: No grey PNG of 8 or 16 bits that can be decoded, or a value out of range.
+    """
+    with opened_map(path, "PNG") as image:
+        assert isinstance(image, ImageFile)
+        if (kind := image.tile[0][3]) not in _KINDS:
+            raise invalid_map(path, f"has pixels of kind {kind}: save it as grey of 8 or 16 bits")
+        upright = np.array(ImageOps.exif_transpose(image))
+    steps: NDArray[Any] = upright if upright.dtype == np.uint8 else upright.astype(np.int32)
+    least, most = info.steps
+    outside = (steps != 0) & ((steps < least) | (steps > most))
+    if outside.any():
+        row, column = np.unravel_index(int(outside.argmax()), steps.shape)
+        value = int(steps[row, column])
+        raise invalid_map(
+            path,
+            f"has depth {value * info.scale:g} (value {value}) at x {column}, y {row}, outside "
+            f"the range [{info.nearest:g}, {info.farthest:g}]: correct the map, or in the "
+            "metadata `range`, or `scale`, which is what a value of 1 stands for",
+        )
+    return steps
+
+
+def read_info(fields: dict[str, Value], place: str) -> DepthInfo:
+    """The range of depths, and what a step of the maps is."""
+    value = fields.get("range")
+    ends = [number(end) for end in value] if isinstance(value, list) else []
+    known = [end for end in ends if end is not None]
+    if len(ends) != 2 or len(known) != 2 or not 0 <= known[0] < known[1]:
+        raise BadData(
+            "DatasetMetadataInvalid",
+            f"{place}: `range` must be the least and the greatest depth, 0 or more: [0.5, 10]",
+        )
+    scale = number(fields.get("scale", "1"))
+    if scale is None or scale <= 0:
+        raise BadData(
+            "DatasetMetadataInvalid",
+            f"{place}: `scale` must be what a value of 1 in a map stands for in the unit of "
+            "`range`, more than 0: 0.001 for millimetres where it is in metres",
+        )
+    return DepthInfo(Task.DEPTH_ESTIMATION, nearest=known[0], farthest=known[1], scale=scale)
+
+
+def read(path: Path, info: HeadInfo) -> DepthAnnotations:
+    """The maps in a folder.
+
+    Raises:
+        BadData: No such folder, or two files for one image.
+    """
+    assert isinstance(info, DepthInfo)
+    return DepthAnnotations(map_folder(path, (".png",)), info)
+
+
+FORMAT = Format(read_info, read)
