@@ -14,8 +14,7 @@ from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
 from sihl_trainer.data.letterbox import Letterboxing, Placement, letterboxing
 from sihl_trainer.errors import BadData
-from sihl_trainer.tasks.instance_segmentation import annotations
-from sihl_trainer.tasks.instance_segmentation.annotations import MaskAnnotations
+from sihl_trainer.tasks.instance_segmentation.annotations import FORMAT, MaskAnnotations, read
 from sihl_trainer.tasks.instance_segmentation.head import InstanceSegmentation
 from sihl_trainer.tasks.instance_segmentation.picture import MasksPainter
 from sihl_trainer.tasks.instance_segmentation.target import InstancesTarget, instances
@@ -46,13 +45,13 @@ def tiff(path: Path, pages: list[Image.Image], **options: str) -> Path:
 def page(color: tuple[int, int, int] | None = None, size: tuple[int, int] = (6, 4)) -> Image.Image:
     """Black, or with two pixels of a colour."""
     image = Image.new("RGB", size)
-    for at in ((2, 1), (3, 2)) if color else ():
-        image.putpixel(at, color)
+    for at in (2, 1), (3, 2):
+        image.putpixel(at, color or (0, 0, 0))
     return image
 
 
 def opened(folder: Path) -> MaskAnnotations:
-    return annotations.read(folder, INFO).beside(["a.jpg", "b.jpg"])
+    return read(folder, INFO).beside(["a.jpg", "b.jpg"])
 
 
 @pytest.mark.parametrize(
@@ -124,7 +123,7 @@ def test_files_that_are_no_masks_are_refused_by_page(
 
 
 def test_the_room_is_found() -> None:
-    assert format_of(Task.INSTANCE_SEGMENTATION) is annotations.FORMAT
+    assert format_of(Task.INSTANCE_SEGMENTATION) is FORMAT
     assert head_of(Task.INSTANCE_SEGMENTATION) is InstanceSegmentation
     assert painter_of(Task.INSTANCE_SEGMENTATION) is MasksPainter
 
@@ -222,9 +221,9 @@ def test_losses_are_of_the_order_of_one_at_first_whatever_is_shown(
     shown = plain(features(levels, size))
     losses = {k: v.mean for k, v in segmenter.loss(shown, [target, None]).items()}
     assert losses.keys() == {"classification", "box", "mask"}
-    assert 0.1 < float(losses["mask"]) <= 1
-    assert 0.1 < float(sum(losses.values())) < 10
-    sum(losses.values()).backward()  # type: ignore[union-attr]
+    assert 0.1 < losses["mask"].item() <= 1
+    assert 0.1 < sum(loss.item() for loss in losses.values()) < 10
+    torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
     assert all(p.grad is not None and p.grad.isfinite().all() for p in segmenter.parameters())
 
 

@@ -177,7 +177,7 @@ def test_the_box_of_a_segment_is_around_all_its_parts() -> None:
 
 def test_pages_are_read_as_they_were_written(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    arrays = [
+    arrays: list[np.ndarray] = [
         rng.integers(0, 255, (5, 7, 3)).astype(np.uint8),
         rng.integers(0, 255, (5, 7)).astype(np.uint8),
         rng.integers(0, 60000, (5, 7)).astype(np.uint16),

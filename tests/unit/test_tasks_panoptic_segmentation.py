@@ -19,8 +19,13 @@ from sihl_trainer.data.documents import Value
 from sihl_trainer.data.letterbox import Letterboxing, Placement, letterboxing
 from sihl_trainer.errors import BadData
 from sihl_trainer.tasks.masks.crops import InstancesPrediction
-from sihl_trainer.tasks.panoptic_segmentation import annotations
-from sihl_trainer.tasks.panoptic_segmentation.annotations import PanopticAnnotations, PanopticInfo
+from sihl_trainer.tasks.panoptic_segmentation.annotations import (
+    FORMAT,
+    PanopticAnnotations,
+    PanopticInfo,
+    read,
+    read_info,
+)
 from sihl_trainer.tasks.panoptic_segmentation.head import PanopticSegmentation
 from sihl_trainer.tasks.panoptic_segmentation.merge import merged
 from sihl_trainer.tasks.panoptic_segmentation.metric import PanopticPrediction
@@ -45,7 +50,7 @@ def info(*stuff: str) -> PanopticInfo:
 
 
 def opened(folder: Path, *stuff: str) -> PanopticAnnotations:
-    return annotations.read(folder, info(*stuff)).beside(["a.jpg", "b.jpg"])
+    return read(folder, info(*stuff)).beside(["a.jpg", "b.jpg"])
 
 
 def colored(rows: list[list[tuple[int, int, int]]]) -> np.ndarray:
@@ -146,7 +151,7 @@ def test_stuff_that_is_no_list_of_categories_is_refused(stuff: Value, says: str)
         "categories": ["sky"], "colors": {"sky": ["1", "2", "3"]}, "stuff": stuff
     }  # fmt: skip
     with pytest.raises(BadData) as caught:
-        annotations.read_info(fields, "metadata.yaml")
+        read_info(fields, "metadata.yaml")
     assert says in str(caught.value)
 
 
@@ -155,7 +160,7 @@ def test_what_is_stuff_in_training_is_stuff_in_validation() -> None:
 
 
 def test_the_room_is_found() -> None:
-    assert format_of(Task.PANOPTIC_SEGMENTATION) is annotations.FORMAT
+    assert format_of(Task.PANOPTIC_SEGMENTATION) is FORMAT
     assert head_of(Task.PANOPTIC_SEGMENTATION) is PanopticSegmentation
     assert painter_of(Task.PANOPTIC_SEGMENTATION) is PanopticPainter
 
@@ -248,8 +253,8 @@ def test_losses_are_of_the_order_of_one_at_first_and_reach_all_weights(
         k: v.mean for k, v in segmenter.loss(batch, [shown(), shown(300), IGNORED, None]).items()
     }
     assert ("mask" in losses) == (len(stuff) < 3)
-    assert 0.1 < float(sum(losses.values())) < 10
-    sum(losses.values()).backward()  # type: ignore[union-attr]
+    assert 0.1 < sum(loss.item() for loss in losses.values()) < 10
+    torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
     assert all(p.grad is not None and p.grad.isfinite().all() for p in segmenter.parameters())
 
 

@@ -97,7 +97,7 @@ class MaskAnnotations(Annotations):
         if path is None:
             return None
         try:
-            size = [page.size for page in self._pages(path)][0]
+            size, *_ = [page.size for page in self._pages(path)]  # all of them are read
         except BadData as error:
             return error.message
         return fault_in_aspect(path, size, (width, height))

@@ -47,7 +47,10 @@ class InstanceBranch(nn.Module):
     ) -> dict[str, Loss]:
         """The detector's losses, and the Dice loss of sampled points' masks, by their number."""
         dense = self.detection.dense(features)
-        boxes = [t and BoxesTarget(t.boxes.float(), t.categories) for t in targets]
+        boxes = [
+            None if target is None else BoxesTarget(target.boxes.float(), target.categories)
+            for target in targets
+        ]
         losses, found = self.detection.learnt(dense, boxes)
         level = self._mask_level(features)
         seen = self.masks.seen(features[level])

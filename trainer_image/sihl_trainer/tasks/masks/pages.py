@@ -13,7 +13,6 @@ from PIL import Image, ImageSequence
 from PIL.TiffImagePlugin import AppendingTiffWriter
 
 from sihl_trainer.data.letterbox import Letterboxing
-from sihl_trainer.errors import BadData
 from sihl_trainer.tasks.maps.files import invalid_map, opened_map
 
 SUFFIXES = (".tiff", ".tif")

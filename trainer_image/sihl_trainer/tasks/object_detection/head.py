@@ -113,8 +113,7 @@ class ObjectDetection(Head):
     def learnt(
         self, dense: Dense, targets: Sequence[BoxesTarget | None]
     ) -> tuple[dict[str, Loss], Assignment | None]:
-        """The losses, and which points learn what, image by annotated image (None: there is none).
-        """
+        """The losses, and which points learn what in each annotated image; None: there is none."""
         logits, boxes = dense.logits, dense.boxes
         rows = [i for i, target in enumerate(targets) if target is not None]
         if not rows:

@@ -96,7 +96,7 @@ class PanopticAnnotations(Annotations):
         return PanopticTarget(torch.from_numpy(segments), torch.from_numpy(categories))
 
     def fault(self, name: str, width: int, height: int) -> str | None:
-        """A file that is not what the format asks for, or of another aspect ratio than its image."""
+        """A file that is not what the format asks for, or another aspect ratio than its image's."""
         if (path := self.folder.file(name)) is None:
             return None
         try:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
@@ -18,7 +18,7 @@ from sihl_trainer.tasks.head import Head, Loss
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.instance_segmentation.target import InstancesTarget
 from sihl_trainer.tasks.maps.categories import category_losses, likeliest
-from sihl_trainer.tasks.maps.tower import COARSEST, MapTower
+from sihl_trainer.tasks.maps.tower import COARSEST, MapTower, per_place
 from sihl_trainer.tasks.masks.branch import InstanceBranch
 from sihl_trainer.tasks.masks.crops import InstancesPrediction
 from sihl_trainer.tasks.masks.segments import objects_of
@@ -43,7 +43,7 @@ class PanopticSegmentation(Head):
         self.things = [i for i, name in enumerate(self.categories) if name not in stuff]
         last = max(self.levels[0], COARSEST)
         self.tower = MapTower({level: channels[level] for level in self.levels if level <= last})
-        self.logits = nn.Conv2d(self.tower.width, len(self.categories), 1)
+        self.logits = per_place(self.tower.width, len(self.categories))
         self.instances: InstanceBranch | None = None
         if self.things:
             names = [self.categories[index] for index in self.things]
@@ -70,7 +70,8 @@ class PanopticSegmentation(Head):
         known = [t if isinstance(t, PanopticTarget) else None for t in targets]
         losses = self._semantic_losses(view, known)
         if self.instances is not None:
-            losses |= self.instances.loss(view.features, [t and self._things(t) for t in known])
+            things = [None if target is None else self._things(target) for target in known]
+            losses |= self.instances.loss(view.features, things)
         return losses
 
     def _semantic_losses(

@@ -68,5 +68,6 @@ class SegmentQuality(Metric):
 
 def category_map(segments: NDArray[Any], categories: Tensor) -> NDArray[np.int64]:
     """Each pixel's category [h, w]; -1 where there is no segment."""
-    table: NDArray[np.int64] = np.append(-1, categories.numpy())
-    return table[segments]
+    table = np.append(-1, categories.numpy())
+    found: NDArray[np.int64] = table[segments]
+    return found
