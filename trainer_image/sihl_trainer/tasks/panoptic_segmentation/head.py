@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
@@ -79,10 +79,10 @@ class PanopticSegmentation(Head):
     ) -> dict[str, Loss]:
         features = self.tower(view.features)
         kept = [row for row, target in enumerate(targets) if target is not None]
-        known = [_labels(t, len(self.categories)) for t in targets if t is not None]
-        blank = torch.zeros(0, *view.images.shape[-2:], dtype=torch.uint8)
-        labels = torch.stack(known) if known else blank
-        labels = labels.to(features.device, non_blocking=True)
+        known = [t.to(features.device, non_blocking=True) for t in targets if t is not None]
+        blank = features.new_zeros((0, *view.images.shape[-2:]), dtype=torch.uint8)
+        count = len(self.categories)
+        labels = torch.stack([_labels(t, count) for t in known]) if known else blank
         if len(kept) < len(targets):
             features = features[kept]
         return category_losses(features, self.logits, labels, self.tower.stride)
@@ -123,7 +123,7 @@ class PanopticSegmentation(Head):
 def _labels(target: PanopticTarget, count: int) -> Tensor:
     """Each pixel's category plus one, 0 to ignore: uint8, of over 255 categories int16."""
     kind = torch.uint8 if count < 2**8 else torch.int16
-    table = torch.cat((torch.zeros(1, dtype=torch.int64), target.categories + 1)).to(kind)
+    table = nn.functional.pad(target.categories + 1, (1, 0)).to(kind)
     return table[target.segments.int()]
 
 
