@@ -13,13 +13,20 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from sihl_api.tasks import Task
 from sihl_trainer.data.documents import Value
 from sihl_trainer.errors import BadData
 from sihl_trainer.tasks.annotations import Annotations, Format
 from sihl_trainer.tasks.info import HeadInfo
-from sihl_trainer.tasks.maps.files import MapFolder, fault_in_aspect, invalid_map, map_folder
+from sihl_trainer.tasks.maps.files import (
+    MapFolder,
+    bits,
+    fault_in_aspect,
+    invalid_map,
+    map_folder,
+)
 from sihl_trainer.tasks.maps.palette import Color, ColorInfo, read_palette, rgb
 from sihl_trainer.tasks.masks.pages import SUFFIXES, pages
 
@@ -90,20 +97,20 @@ class MaskAnnotations(Annotations):
         if path is None:
             return None
         try:
-            size = [page.size for page in self._pages(path)][0]
+            size, *_ = [page.size for page in self._pages(path)]  # all of them are read
         except BadData as error:
             return error.message
         return fault_in_aspect(path, size, (width, height))
 
     def _pages(self, path: Path) -> Iterator[_Page]:
         for number, page in pages(path):
-            pixels = rgb(page, path)
-            height, width, _ = pixels.shape
-            (top, bottom), (left, right) = _extent(pixels)
-            if top == bottom:
-                yield _Page((width, height))
+            image = _image(page, path)
+            box = image.getbbox()
+            if box is None:
+                yield _Page(page.size)
                 continue
-            crop = pixels[top:bottom, left:right]
+            left, top, _, _ = box
+            crop = np.asarray(image.crop(box))
             mask, color = _mask(crop, path, number)
             if color not in self.categories:
                 raise invalid_map(
@@ -111,19 +118,18 @@ class MaskAnnotations(Annotations):
                     f"page {number} has colour {list(color)}, which is no category's: correct the "
                     "page, or list it under `colors` in the metadata",
                 )
-            yield _Page((width, height), mask, left, top, self.categories[color])
+            yield _Page(page.size, mask, left, top, self.categories[color])
 
 
-def _extent(pixels: NDArray[np.uint8]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """From where to where rows and columns of [h, w, 3] are not all black: (0, 0) if all are."""
-    height, width, _ = pixels.shape
-    rows = pixels.reshape(height, -1).max(1).nonzero()[0]
-    if not len(rows):
-        return (0, 0), (0, 0)
-    top, bottom = int(rows[0]), int(rows[-1]) + 1
-    columns = pixels[top:bottom].reshape(bottom - top, -1).max(0).reshape(width, 3).max(1)
-    inside = columns.nonzero()[0]
-    return (top, bottom), (int(inside[0]), int(inside[-1]) + 1)
+def _image(page: Image.Image, path: Path) -> Image.Image:
+    """A page as RGB. Most are, and most of most is black: no more of these is copied than need be.
+
+    Pillow turns TIFFs upright by itself.
+    """
+    if page.mode == "RGB" and bits(page) == 8:
+        page.load()
+        return page
+    return Image.fromarray(rgb(page, path))
 
 
 def _mask(crop: NDArray[np.uint8], path: Path, number: int) -> tuple[NDArray[np.uint8], Color]:

@@ -46,12 +46,9 @@ class InstancesTarget(Target):
 
     def placed(self, fit: Letterboxing) -> InstancesTarget:
         """The objects in the canvas. None vanishes: the smallest keeps a pixel."""
-        scale_x, scale_y = (
-            placed / own for placed, own in zip(fit.size, self.map_size, strict=True)
-        )
         found = []
         for mask, (left, top, _, _) in zip(self.masks(), self.boxes.tolist(), strict=True):
-            crop, x, y = _resampled(mask, left, top, (scale_x, scale_y), fit.size)
+            crop, x, y = _resampled(mask, left, top, self.map_size, fit.size)
             found.append((crop, x + fit.placement.left, y + fit.placement.top))
         return instances(found, self.categories, fit.canvas, fit.canvas)
 
@@ -90,26 +87,30 @@ def instances(
 
 
 def _resampled(
-    mask: Tensor, left: int, top: int, scale: tuple[float, float], size: tuple[int, int]
+    mask: Tensor, left: int, top: int, own: tuple[int, int], size: tuple[int, int]
 ) -> tuple[Tensor, int, int]:
-    """A mask that lies at (left, top) in a map that is scaled to `size`: nearest, as maps are."""
-    rows, y = _hit(mask.shape[0], top, scale[1], size[1])
-    columns, x = _hit(mask.shape[1], left, scale[0], size[0])
+    """A mask that lies at (left, top) in a map of the size `own` that becomes one of `size`."""
+    rows, y = _hit(mask.shape[0], top, own[1], size[1])
+    columns, x = _hit(mask.shape[1], left, own[0], size[0])
     found = mask[rows[:, None], columns]
     if not found.any():
         # No centre of a pixel hits it: it keeps the one pixel that its middle lies in.
         ys, xs = mask.nonzero().float().mean(0).tolist()
-        x = min(size[0] - 1, int((left + xs + 0.5) * scale[0]))
-        y = min(size[1] - 1, int((top + ys + 0.5) * scale[1]))
+        x = min(size[0] - 1, int((left + xs + 0.5) * size[0] / own[0]))
+        y = min(size[1] - 1, int((top + ys + 0.5) * size[1] / own[1]))
         found = mask.new_ones(1, 1)
     return found, x, y
 
 
-def _hit(length: int, start: int, scale: float, limit: int) -> tuple[Tensor, int]:
-    """Which of `length` places from `start` on each new place hits, and the first new place."""
-    first = max(0, int(start * scale) - 1)
-    last = min(limit, int((start + length) * scale) + 2)
-    hit = ((torch.arange(first, last) + 0.5) / scale).long() - start
+def _hit(length: int, start: int, own: int, new: int) -> tuple[Tensor, int]:
+    """Which of `length` places from `start` on each new place hits, and the first new place.
+
+    `own` places become `new` ones as in `maps.placement.resized`, to the last bit: masks lie where
+    maps say.
+    """
+    first = max(0, int(start * new / own) - 1)
+    last = min(new, int((start + length) * new / own) + 2)
+    hit = ((torch.arange(first, last) + 0.5) * (own / new)).long().clamp(max=own - 1) - start
     inside = (hit >= 0) & (hit < length)
     if not inside.any():
         return hit[:0], first

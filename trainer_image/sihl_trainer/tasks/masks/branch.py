@@ -93,7 +93,7 @@ class InstanceBranch(nn.Module):
                 use_reentrant=False, preserve_rng_state=False,
             )  # fmt: skip
             total = total + torch.where(taken.real[row], loss, 0.0).sum()
-        return Loss(total, taken.real.sum())
+        return Loss(total, taken.real.sum().float())
 
     def detect(self, features: Features, size: tuple[int, int]) -> list[InstancesPrediction]:
         """The objects of each image whose input has this (width, height), on the CPU."""

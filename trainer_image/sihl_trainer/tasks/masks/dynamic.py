@@ -16,7 +16,7 @@ from sihl_trainer.tasks.dense.tower import tower
 
 CHANNELS = 8
 """Of the mask features, and of the filters' layers."""
-_SPLIT = ((CHANNELS + 2) * CHANNELS, CHANNELS, CHANNELS * CHANNELS, CHANNELS, CHANNELS, 1)
+_SPLIT = [(CHANNELS + 2) * CHANNELS, CHANNELS, CHANNELS * CHANNELS, CHANNELS, CHANNELS, 1]
 WEIGHTS = sum(_SPLIT)
 """Weights and biases of the three layers: 169."""
 FINER = 2
@@ -41,7 +41,7 @@ class DynamicMasks(nn.Module):
         nn.init.normal_(self.controller.weight, std=0.01)
         # All objects begin with one set of filters, as any network begins: where three layers of
         # next to nothing are multiplied, no gradient comes through.
-        first, _, second, _, third, _ = self.controller.bias.detach().split(_SPLIT)
+        first, _, second, _, third, _ = torch.split(self.controller.bias.detach(), _SPLIT)
         nn.init.zeros_(self.controller.bias)
         for layer, inputs in ((first, CHANNELS + 2), (second, CHANNELS), (third, CHANNELS)):
             nn.init.normal_(layer, std=(2 / inputs) ** 0.5)
@@ -77,7 +77,8 @@ def masks(
     """
     count, size = len(filters), features.shape[-2:]
     with torch.autocast(features.device.type, enabled=False):
-        first, first_bias, second, second_bias, third, third_bias = filters.split(_SPLIT, -1)
+        parts = torch.split(filters, _SPLIT, -1)
+        first, first_bias, second, second_bias, third, third_bias = parts
         first = first.view(count, CHANNELS, CHANNELS + 2)
         # Seen from the point: the cells' places are the same for all, what differs is a bias.
         across = first[..., :2] / (REACH * strides)[:, None, None]

@@ -13,7 +13,6 @@ from PIL import Image, ImageSequence
 from PIL.TiffImagePlugin import AppendingTiffWriter
 
 from sihl_trainer.data.letterbox import Letterboxing
-from sihl_trainer.errors import BadData
 from sihl_trainer.tasks.maps.files import invalid_map, opened_map
 
 SUFFIXES = (".tiff", ".tif")
@@ -46,16 +45,6 @@ def is_grey(page: Image.Image) -> bool:
 def grey(page: Image.Image) -> NDArray[Any]:
     """A grey page's numbers [h, w]."""
     return np.asarray(page)
-
-
-def fault_in(read: Iterable[object]) -> str | None:
-    """What is wrong with a file, of which this reads all there is; None: nothing."""
-    try:
-        for _ in read:
-            pass
-    except BadData as error:
-        return error.message
-    return None
 
 
 def written(arrays: Iterable[NDArray[Any]]) -> bytes:
