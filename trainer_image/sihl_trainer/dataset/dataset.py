@@ -89,11 +89,11 @@ class VisionDataset:
             pixels = images.pixels(image, fit.size, change.brightness)
         canvas = self._canvas(pixels, fit.placement, mirror=change.mirror)
         # Once a set, however many heads it feeds: a map is a file to be decoded.
-        sets = {feed.annotations for feed in self.feeds.values()}
-        annotated = {annotations: annotations.target(name) for annotations in sets}
+        sets = {id(feed.annotations): feed.annotations for feed in self.feeds.values()}
+        read = {key: annotations.target(name) for key, annotations in sets.items()}
         targets = {
             head: self._target(
-                feed.converted(annotated[feed.annotations], size), fit, mirror=change.mirror
+                feed.converted(read[id(feed.annotations)], size), fit, mirror=change.mirror
             )
             for head, feed in self.feeds.items()
         }
