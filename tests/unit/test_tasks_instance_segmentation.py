@@ -289,7 +289,7 @@ def test_what_is_found_can_be_measured_drawn_and_written(
         for row, (target, each) in enumerate(zip(targets, found, strict=True))
     ]
     made = files(MasksPainter(segmenter.config), shown)
-    assert sorted(made) == ["0.jpg.png", "1.jpg.png", "annotations/0.tiff", "annotations/1.tiff"]
+    assert sorted(made) == ["0.jpg.map.tiff", "0.jpg.png", "1.jpg.map.tiff", "1.jpg.png"]
     assert Image.open(io.BytesIO(made["0.jpg.png"])).size == (3 * 96 + 8, 64)
 
 
