@@ -67,6 +67,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--count", type=int, help="training images, for a trial")
     parser.add_argument("--json", type=Path, default=Path("tasks.jsonl"),
                         help="the file of the rows, one a line")  # fmt: skip
+    parser.add_argument("--pictures", type=Path, metavar="DIR",
+                        help="draw what the product's runs predict, as DIR/<task>.png")  # fmt: skip
     parser.add_argument("--again", action="store_true", help="run also what the file has")
     parser.add_argument("--markdown", action="store_true", help="run nothing: print the tables")
     parser.add_argument("--one", nargs=2, metavar=("RUN", "FILE"), help=argparse.SUPPRESS)
@@ -107,6 +109,7 @@ def apart(run: str, given: argparse.Namespace) -> Row:
         command = [sys.executable, "-m", "tests.bench.tasks", "--one", run, str(file),
                    f"--minutes={given.minutes}", f"--threads={given.threads}"]  # fmt: skip
         command += [f"--count={given.count}"] if given.count else []
+        command += [f"--pictures={given.pictures}"] if given.pictures else []
         threads = str(given.threads)
         environ = {**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
         with log.open("wb") as output:
@@ -135,7 +138,7 @@ def one(given: argparse.Namespace) -> int:
     """A run in this process, whose row goes to a file."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     run, file = given.one
-    row = measured(run, Given(given.minutes, given.threads, given.count))
+    row = measured(run, Given(given.minutes, given.threads, given.count, given.pictures))
     Path(file).write_text(json.dumps(asdict(row)))
     return 0
 

@@ -21,6 +21,7 @@ from sihl_trainer.training.loop import take_steps, train
 from sihl_trainer.training.run import Run
 from sihl_trainer.training.worker import prepare
 from tests.bench.tasks.rows import steps_within
+from tests.bench.tasks.sheets import MOST, save_sheet
 
 PROBE_SECONDS = 20
 WARM_STEPS = 3
@@ -45,7 +46,9 @@ class Learnt:
         return dict(self.run.state.metrics)
 
 
-def learn(spec: TrainingJobSpec, folder: Path, seconds: float, threads: int) -> Learnt:
+def learn(
+    spec: TrainingJobSpec, folder: Path, seconds: float, threads: int, sheet: Path | None = None
+) -> Learnt:
     """Train for a time; the schedule is laid out so that it is complete by its end.
 
     Args:
@@ -53,12 +56,20 @@ def learn(spec: TrainingJobSpec, folder: Path, seconds: float, threads: int) -> 
         folder: With train/ and validation/.
         seconds: Of learning.
         threads: That compute.
+        sheet: Where to save what the last validation drew; None: nothing is drawn.
     """
     probe = min(PROBE_SECONDS, max(2, round(seconds / 4)))
     steps = steps_within(seconds, step_seconds(spec, folder, probe, threads))
-    limited = with_training(spec, max_steps=steps, max_duration=f"{max(1, round(seconds))}s")
+    limited = with_training(
+        spec,
+        max_steps=steps,
+        max_duration=f"{max(1, round(seconds))}s",
+        pictures=MOST if sheet else 0,
+    )
     with prepared(limited, folder, threads) as run:
         train(run)
+        if sheet:
+            save_sheet(run, sheet)
     return Learnt(run, run.state.elapsed)
 
 

@@ -30,11 +30,13 @@ class Given:
         minutes: Of learning.
         threads: That compute.
         count: Training images of made datasets, for a trial; None: the kinds' own numbers.
+        pictures: A folder for what the product's runs draw, `<task>.png`; None: nothing is drawn.
     """
 
     minutes: float
     threads: int
     count: int | None = None
+    pictures: Path | None = None
 
     @property
     def seconds(self) -> float:
@@ -84,7 +86,9 @@ def _job(
     from tests.bench.tasks.judged import judged
     from tests.bench.tasks.ours import learn
 
-    learnt = learn(job, folder, share * given.seconds, given.threads)
+    task = run.split("/")[0]
+    sheet = given.pictures / f"{task}.png" if given.pictures and task in PLANS else None
+    learnt = learn(job, folder, share * given.seconds, given.threads, sheet)
     results = learnt.results | judged(learnt.run, folder)
     name, steps = metric.split("/")[1], learnt.run.state.step
     return Row(run, OURS, name, results[metric], learnt.seconds, steps, results=results)
