@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
-from sihl_api.trainingjob import GROUP, PLURAL, VERSION
+from sihl_api.tasks import Task
+from sihl_api.trainingjob import GROUP, KIND, PLURAL, VERSION
 
 ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 GOOD: dict[str, Any] = {
     "apiVersion": "sihl.ai/v1alpha1",
     "kind": "TrainingJob",
@@ -36,9 +39,9 @@ class Jobs:
         self._api = client.CustomObjectsApi(api)
         self._where = (GROUP, VERSION, "default", PLURAL)
 
-    def create(self, job: dict[str, Any]) -> dict[str, Any]:
+    def create(self, job: dict[str, Any], **options: str) -> dict[str, Any]:
         created: dict[str, Any] = self._api.create_namespaced_custom_object(
-            *self._where, job, field_validation="Strict"
+            *self._where, job, field_validation="Strict", **options
         )
         return created
 
@@ -162,6 +165,17 @@ INVALID: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a duration without a unit": (training(maxDuration="10"), "spec.training.maxDuration"),
     "a negative number of GPUs": (runner(gpus=-1), "spec.runner.gpus"),
     "a dataset size with a blank": (runner(datasetSize="20 GB"), "spec.runner.datasetSize"),
+    "text that is mirrored": (
+        lambda j: (
+            head(task="TextRecognition")(j),
+            training(augmentation={"horizontalFlip": True})(j),
+        ),
+        "spec.training.augmentation.horizontalFlip",
+    ),
+    "depth that is shrunk": (
+        lambda j: (head(task="DepthEstimation")(j), training(augmentation={"scale": 0.1})(j)),
+        "spec.training.augmentation.scale",
+    ),
     "a name too long for a label": (
         lambda j: j["metadata"].update(name="j" * 64),
         "metadata.name",
@@ -176,6 +190,23 @@ def test_the_api_server_refuses_and_names_the_field(jobs: Jobs, fault: str) -> N
         jobs.create(changed(change))
     assert refusal.value.status in (400, 422)
     assert field in json.loads(refusal.value.body)["message"]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_what_people_copy_is_accepted_by_the_api_server_as_it_stands(
+    jobs: Jobs, example: Path
+) -> None:
+    documents = [each for each in yaml.safe_load_all(example.read_text()) if each]
+    found = [each for each in documents if each["kind"] == KIND]
+    assert found
+    for job in found:
+        job["metadata"]["namespace"] = "default"
+        jobs.create(job, dry_run="All")
+
+
+@pytest.mark.parametrize("task", Task)
+def test_a_head_may_learn_any_task(jobs: Jobs, task: Task) -> None:
+    jobs.create(changed(head(task=task.value)), dry_run="All")
 
 
 def test_defaults_are_filled_in_by_the_api_server(jobs: Jobs, job: str) -> None:
