@@ -102,9 +102,9 @@ def test_validation_may_have_identities_of_its_own_which_come_after_those_of_tra
 def test_embeddings_have_length_one_and_come_with_the_nearest_identity() -> None:
     learner = head()
     with torch.no_grad():
-        learner.prototypes[1] = 7 * learner.embeddings({5: torch.ones(1, 8, 1, 1)})[0]
+        learner.prototypes[1] = 7 * learner.projections({5: torch.ones(1, 8, 1, 1)})[0]
     (found,) = learner.predict(view({5: torch.ones(1, 8, 2, 3)}))
-    assert found.embedding.shape == (16,)
+    assert found.embedding.shape == (8,)
     assert found.embedding.dtype == torch.float32
     assert found.embedding.norm().item() == pytest.approx(1)
     assert found.identity == 1
@@ -142,7 +142,7 @@ def test_a_single_identity_teaches_nothing() -> None:
 def test_an_identity_with_one_image_is_looked_for_by_nobody() -> None:
     found = [lying(1, 0), lying(0.9, 0.1), lying(0, 1), lying(0.1, 0.9), lying(-1, 0)]
     learner = MetricLearning(head().config.model_copy(update={
-        "settings": {"categories": ["a"], "dimension": 2}}), {5: 8})  # fmt: skip
+        "settings": {"categories": ["a"], "dimension": 16}}), {5: 2})  # fmt: skip
     pairs = [IdentityTarget(i) for i in (0, 0, 1, 1, 2)]
     assert measured(learner, found, pairs) == {"recall1": 1.0, "r_precision": 1.0, "map_r": 1.0}
     alone = measured(learner, found[3:], pairs[3:])

@@ -30,6 +30,7 @@ class Plan:
         decay: The weights'.
         clip: The gradients' norm; None: as they are.
         neck: None: the head is on the backbone.
+        levels: First and last level of the head; None: its own choice.
         augmentation: By how much training images are shrunk, brightened; None: the defaults.
         others: Names of what else learns the same, see `runs`.
     """
@@ -45,12 +46,14 @@ class Plan:
     decay: float = 0.05
     clip: float | None = 10.0
     neck: Mapping[str, Any] | None = None
+    levels: tuple[int, int] | None = None
     augmentation: Mapping[str, Any] = field(default_factory=dict)
     others: tuple[str, ...] = ()
 
     def spec(self, seed: int = 0) -> TrainingJobSpec:
         """The job of this plan alone."""
-        return spec(self, [{"name": HEAD, "task": self.task.value}], seed)
+        head = {"name": HEAD, "task": self.task.value, "levels": self.levels}
+        return spec(self, [head], seed)
 
 
 def spec(plan: Plan, heads: Sequence[Mapping[str, Any]], seed: int = 0) -> TrainingJobSpec:
@@ -95,7 +98,7 @@ PLANS: dict[str, Plan] = {
     ),
     "metric-learning": Plan(
         Task.METRIC_LEARNING, "metric-learning", "recall1", 0.97,
-        size=(64, 64), batch=64, others=("nearest-pixels",),
+        size=(64, 64), batch=32, levels=(4, 4), others=("nearest-pixels",),
     ),
     "regression": Plan(
         Task.REGRESSION, "regression", "mae", least=True,

@@ -1,9 +1,13 @@
-"""Metric learning: a linear embedding of pooled features, learnt by CosFace.
+"""Metric learning: pooled features as embeddings, whose projection is learnt by CosFace.
 
-Embeddings and a prototype of each identity have length one. A softmax over their cosines, from
+Projections and a prototype of each identity have length one. A softmax over their cosines, from
 which the right one has a margin taken off, is what learns (Wang et al., "CosFace", CVPR 2018); its
 scale follows from the number of identities (Zhang et al., "AdaCos", CVPR 2019). Losses of this
 family hardly differ when they are tuned alike (Musgrave et al., ECCV 2020).
+
+The projection is for the loss alone, as in Khosla et al., "Supervised Contrastive Learning",
+NeurIPS 2020: it keeps what tells the training's identities apart and forgets the rest, by which
+new identities are told apart.
 """
 
 from __future__ import annotations
@@ -47,16 +51,20 @@ class MetricLearning(PooledHead[IdentityTarget]):
 
     @classmethod
     def settings(cls, info: HeadInfo) -> dict[str, Any]:
-        """The training set's identities, and how long embeddings are."""
+        """The training set's identities, and how long projections are."""
         return {"categories": list(info.categories), "dimension": DIMENSION}
 
     def embeddings(self, features: Features) -> Tensor:
-        """float32 [B, dimension], of length one."""
+        """float32 [B, width], of length one: what images are compared by."""
+        return F.normalize(self.pooled(features).float(), dim=1)
+
+    def projections(self, features: Features) -> Tensor:
+        """float32 [B, dimension], of length one: what the loss is of."""
         return F.normalize(self.linear(self.pooled(features)).float(), dim=1)
 
     def outputs(self, features: Features) -> Tensor:
         """Cosines to all prototypes, float32 [B, C]."""
-        return self._cosines(self.embeddings(features))
+        return self._cosines(self.projections(features))
 
     def total(self, outputs: Tensor, targets: Sequence[IdentityTarget]) -> Tensor:
         """CosFace, in units of what it is where all cosines are 0.
@@ -70,20 +78,20 @@ class MetricLearning(PooledHead[IdentityTarget]):
         return F.cross_entropy(logits, truth, reduction="sum") / max(at_first, 1.0)
 
     def predict(self, view: View) -> list[EmbeddingPrediction]:
-        """An embedding for each image."""
+        """An embedding for each image, and the identity that its projection is nearest to."""
         embeddings = self.embeddings(view.features)
-        similarity, identity = self._cosines(embeddings).max(dim=1)
+        similarity, identity = self.outputs(view.features).max(dim=1)
         rows = zip(embeddings.cpu(), identity.tolist(), similarity.tolist(), strict=True)
         return [EmbeddingPrediction(*row) for row in rows]
 
     def metric(self) -> IdentityRetrieval:
         """Retrieval among the validation images."""
-        return IdentityRetrieval(self.dimension)
+        return IdentityRetrieval(self.width)
 
-    def _cosines(self, embeddings: Tensor) -> Tensor:
+    def _cosines(self, projections: Tensor) -> Tensor:
         # At half precision cosines near 1, of which the best matches are, would all be the same.
-        with torch.autocast(embeddings.device.type, enabled=False):
-            return embeddings @ F.normalize(self.prototypes.float(), dim=1).T
+        with torch.autocast(projections.device.type, enabled=False):
+            return projections @ F.normalize(self.prototypes.float(), dim=1).T
 
 
 def scale(identities: int) -> float:
