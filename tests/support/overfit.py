@@ -83,6 +83,7 @@ def overfitted(
     rate: float = 2e-3,
     neck: tuple[int, int] = LEVELS,
     levels: tuple[int, int] | None = None,
+    rounds: int = 1,
 ) -> dict[str, float]:
     """What the metric says of a head that has learnt from these images and is shown them again.
 
@@ -98,6 +99,7 @@ def overfitted(
         rate: The first step's.
         neck: First and last level of the neck.
         levels: First and last level of the head; by default its own choice.
+        rounds: How often they are shown at the end, with other draws for their passes each time.
     """
     torch.manual_seed(0)
     model = network(info, images, neck, levels)
@@ -114,11 +116,13 @@ def overfitted(
         optimizer.step()
         schedule.step()
     model.eval()
-    with torch.inference_mode():
-        examined = head.examine(model.views(images, head.examined, keys(len(images), 0)))
-    kept = [row for row in zip(examined, targets, strict=True) if row[1] is not None]
     metric = head.metric()
-    metric.update([row[0] for row in kept], [row[1] for row in kept], range(len(kept)))
+    known = [index for index, target in enumerate(targets) if target is not None]
+    for number in range(rounds):
+        with torch.inference_mode():
+            examined = head.examine(model.views(images, head.examined, keys(len(images), number)))
+        places = [number * len(images) + index for index in known]
+        metric.update([examined[i] for i in known], [targets[i] for i in known], places)
     return metric.compute()
 
 

