@@ -76,6 +76,18 @@ def test_metadata_must_list_the_labels() -> None:
 # --- head ------------------------------------------------------------------------------------
 
 
+def test_what_shows_a_label_at_one_place_counts_whole_beside_the_mean_of_all() -> None:
+    classifier = MultilabelClassification(config(), {5: 4})
+    somewhere, everywhere = torch.zeros(2, 1, 4, 3, 3).unbind()
+    somewhere[0, :, 1, 2] = 1.0
+    everywhere[0] = 1.0
+    weight, bias = classifier.linear.weight.sum(1), classifier.linear.bias
+    torch.testing.assert_close(
+        classifier.outputs({5: somewhere})[0], weight / 9 + weight.clamp(min=0) + bias
+    )
+    torch.testing.assert_close(classifier.outputs({5: everywhere})[0], 2 * weight + bias)
+
+
 def test_at_first_every_label_is_as_likely_as_the_prior_says() -> None:
     torch.manual_seed(0)
     head = MultilabelClassification(config(), {5: 8})
