@@ -94,7 +94,7 @@ PLANS: dict[str, Plan] = {
     ),
     "multilabel": Plan(
         Task.MULTILABEL_CLASSIFICATION, "multilabel", "f1", 0.97,
-        batch=32, rate=2e-3, others=("one-vs-rest",),
+        batch=32, rate=2e-3, levels=(4, 4), others=("one-vs-rest",),
     ),
     "metric-learning": Plan(
         Task.METRIC_LEARNING, "metric-learning", "recall1", 0.97,
