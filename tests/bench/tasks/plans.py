@@ -119,13 +119,15 @@ PLANS: dict[str, Plan] = {
         Task.QUADRILATERAL_DETECTION, "quadrilaterals", "map50", 0.90, neck=PYRAMID,
     ),
     "instance": Plan(
-        Task.INSTANCE_SEGMENTATION, "instance", "map50", 0.85, neck=PYRAMID, others=("mask-rcnn",),
+        Task.INSTANCE_SEGMENTATION, "instance", "map50", 0.85,
+        rate=2e-3, neck=PYRAMID, others=("mask-rcnn",),
     ),
     # Maps.
     "semantic": Plan(
-        Task.SEMANTIC_SEGMENTATION, "semantic", "miou", 0.85, neck=PYRAMID, others=("deeplabv3",),
+        Task.SEMANTIC_SEGMENTATION, "semantic", "miou", 0.85,
+        rate=2e-3, neck=PYRAMID, others=("deeplabv3",),
     ),
-    "panoptic": Plan(Task.PANOPTIC_SEGMENTATION, "panoptic", "pq", 0.75, neck=PYRAMID),
+    "panoptic": Plan(Task.PANOPTIC_SEGMENTATION, "panoptic", "pq", 0.75, rate=2e-3, neck=PYRAMID),
     "depth": Plan(Task.DEPTH_ESTIMATION, "depth", "abs_rel", least=True, neck=PYRAMID),
     # From images alone.
     "view-invariance": Plan(
