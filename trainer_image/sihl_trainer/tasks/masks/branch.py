@@ -15,14 +15,13 @@ from sihl_trainer.tasks.dense.suppression import suppressed
 from sihl_trainer.tasks.head import Loss
 from sihl_trainer.tasks.instance_segmentation.target import InstancesTarget
 from sihl_trainer.tasks.masks.coverage import FULL, coverage
-from sihl_trainer.tasks.masks.crops import InstancesPrediction, cropped
+from sihl_trainer.tasks.masks.crops import MAX_MASKS, InstancesPrediction, cropped
 from sihl_trainer.tasks.masks.dynamic import FINER, DynamicMasks, dice, masks
 from sihl_trainer.tasks.masks.sampling import choose, sample
 from sihl_trainer.tasks.object_detection.head import NMS_IOU, Dense, ObjectDetection
 from sihl_trainer.tasks.object_detection.target import BoxesTarget
 from sihl_trainer.tasks.passes import Features
 
-MAX_MASKS = 100
 _MOST_CELLS = 2**14
 """Of the level that mask features are made of: 128 x 128. Finer ones cost more than they show."""
 _CHUNK = 16

@@ -12,6 +12,8 @@ from torch import Tensor
 MARGIN = 0.1
 """Of a box's sides: how far a mask may reach over each."""
 THRESHOLD = 0.5
+MAX_MASKS = 100
+"""Of an image: each is a map of its own, made and compared by itself."""
 
 
 @dataclass(frozen=True, eq=False)

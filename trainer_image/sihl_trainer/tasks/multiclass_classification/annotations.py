@@ -6,47 +6,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sihl_api.tasks import Task
 from sihl_trainer.data.documents import Value
-from sihl_trainer.tasks.annotations import (
-    Annotations,
-    Format,
-    annotation_entries,
-    invalid,
-    read_names,
-    unknown_name,
-)
+from sihl_trainer.tasks.annotations import Format, read_names
 from sihl_trainer.tasks.info import HeadInfo
+from sihl_trainer.tasks.one_name import OneName, read_indices
 
 if TYPE_CHECKING:
     from sihl_trainer.tasks.multiclass_classification.target import CategoryTarget
 
 
-class CategoryAnnotations(Annotations):
+class CategoryAnnotations(OneName):
     """An index into the categories by image."""
 
-    def __init__(self, categories: dict[str, int]) -> None:
-        self._categories = categories
-
-    @property
-    def names(self) -> Sequence[str]:
-        """The images that have a category."""
-        return list(self._categories)
-
-    def target(self, name: str) -> CategoryTarget | None:
-        """The image's category."""
+    def of(self, index: int) -> CategoryTarget:
+        """The category."""
         from sihl_trainer.tasks.multiclass_classification.target import CategoryTarget
 
-        category = self._categories.get(name)
-        return None if category is None else CategoryTarget(category)
-
-    def fault(self, name: str, width: int, height: int) -> str | None:  # noqa: ARG002
-        """Nothing: a category fits an image of any size."""
-        return None
+        return CategoryTarget(index)
 
 
 def read_info(fields: dict[str, Value], place: str) -> HeadInfo:
@@ -60,17 +40,7 @@ def read(path: Path, info: HeadInfo) -> CategoryAnnotations:
     Raises:
         BadData: Malformed, or a category that the metadata does not list; names file, line, image.
     """
-    indices = {name: index for index, name in enumerate(info.categories)}
-    found: dict[str, int] = {}
-    for entry in annotation_entries(path):
-        if entry.value is None:
-            continue
-        if not isinstance(entry.value, str):
-            raise invalid(path, entry, "must be one category's name, or null if not annotated")
-        if entry.value not in indices:
-            raise invalid(path, entry, unknown_name(entry.value, info.categories))
-        found[entry.key] = indices[entry.value]
-    return CategoryAnnotations(found)
+    return CategoryAnnotations(read_indices(path, info, "category", "categories"))
 
 
 FORMAT = Format(read_info, read)

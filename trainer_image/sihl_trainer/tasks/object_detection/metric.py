@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any
 
+from numpy.typing import NDArray
 from torch import Tensor
 
-from sihl_trainer.tasks.dense.suppression import MAX_DETECTIONS
-from sihl_trainer.tasks.measures.average_precision import AveragePrecision
+from sihl_trainer.tasks.dense.precision import ShapePrecision
 from sihl_trainer.tasks.measures.geometry import box_iou
-from sihl_trainer.tasks.metric import Metric
 from sihl_trainer.tasks.object_detection.target import BoxesTarget
 
 
@@ -30,32 +28,9 @@ class BoxesPrediction:
     scores: Tensor
 
 
-class BoxPrecision(Metric):
-    """Over IoU 0.5 to 0.95, at 0.5, at 0.75, and recall."""
+class BoxPrecision(ShapePrecision):
+    """Over the IoU of boxes."""
 
-    def __init__(self, categories: int) -> None:
-        self.precision = AveragePrecision(categories, max_detections=MAX_DETECTIONS)
-
-    def update(
-        self,
-        predictions: Sequence[BoxesPrediction],
-        targets: Sequence[BoxesTarget],
-        places: Sequence[int],
-    ) -> None:
-        """Count images."""
-        for prediction, target, place in zip(predictions, targets, places, strict=True):
-            self.precision.update(
-                box_iou(prediction.boxes.numpy(), target.boxes.numpy()),
-                prediction.scores.numpy(),
-                prediction.categories.numpy(),
-                target.categories.numpy(),
-                image=place,
-            )
-
-    def merge(self, other: Self) -> None:
-        """Count the other's images."""
-        self.precision.merge(other.precision)
-
-    def compute(self) -> dict[str, float]:
-        """map, map50, map75 and mar100; 0 where there is no object at all."""
-        return self.precision.compute()
+    def likeness(self, prediction: BoxesPrediction, target: BoxesTarget) -> NDArray[Any]:
+        """IoU [D, G]."""
+        return box_iou(prediction.boxes.numpy(), target.boxes.numpy())

@@ -1,0 +1,54 @@
+"""How well shapes with categories are found: COCO's mean average precision over their likeness."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+from numpy.typing import NDArray
+
+from sihl_trainer.tasks.dense.suppression import MAX_DETECTIONS
+from sihl_trainer.tasks.measures.average_precision import AveragePrecision
+from sihl_trainer.tasks.metric import Metric
+
+
+class ShapePrecision(Metric):
+    """Over likenesses of 0.5 to 0.95, at 0.5, at 0.75, and recall.
+
+    Predictions and targets have `categories` int64 [N], predictions `scores` float32 [N] as well.
+
+    Args:
+        categories: How many there are.
+    """
+
+    most: ClassVar[int] = MAX_DETECTIONS
+    """Detections of an image that count."""
+
+    def __init__(self, categories: int) -> None:
+        self.precision = AveragePrecision(categories, max_detections=self.most)
+
+    @abstractmethod
+    def likeness(self, prediction: Any, target: Any) -> NDArray[Any]:
+        """float [D, G] within 0 to 1: how alike the D predicted and the G true shapes are."""
+
+    def update(
+        self, predictions: Sequence[Any], targets: Sequence[Any], places: Sequence[int]
+    ) -> None:
+        """Count images."""
+        for prediction, target, place in zip(predictions, targets, places, strict=True):
+            self.precision.update(
+                self.likeness(prediction, target),
+                prediction.scores.numpy(),
+                prediction.categories.numpy(),
+                target.categories.numpy(),
+                image=place,
+            )
+
+    def merge(self, other: Self) -> None:
+        """Count the other's images."""
+        self.precision.merge(other.precision)
+
+    def compute(self) -> dict[str, float]:
+        """map, map50, map75 and mar100; 0 where there is no object at all."""
+        return self.precision.compute()
