@@ -66,8 +66,8 @@ def test_no_object_is_sampled_twice_before_all_were_once(
     weight[weight < 0.5] = 0
     for row in range(2):  # an assignment gives an object so many points at most
         for number in range(objects):
-            own = weight[row].where(owner[row] == number, 0).argsort(descending=True)
-            weight[row, own[TOP_K:][owner[row, own[TOP_K:]] == number]] = 0
+            rest = weight[row].where(owner[row] == number, 0).argsort(descending=True)[TOP_K:]
+            weight[row, rest[owner[row, rest] == number]] = 0
     chosen = [choose(objects) for _ in range(2)]
     assert all(len(set(own)) == len(own) == min(objects, MAX_SAMPLES) for own in chosen)
     places = torch.full((2, objects), -1)
