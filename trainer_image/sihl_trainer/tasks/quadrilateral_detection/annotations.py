@@ -11,26 +11,16 @@ nor touch itself, nor reach out of the image (as no box may). A `score` beside t
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-
 from sihl_api.tasks import Task
 from sihl_trainer.data.documents import Value
-from sihl_trainer.tasks.annotations import (
-    Annotations,
-    Format,
-    invalid,
-    list_entries,
-    outside,
-    point,
-    read_names,
-    unknown_name,
-)
+from sihl_trainer.tasks.annotations import Format, outside, point, read_names
 from sihl_trainer.tasks.info import HeadInfo
+from sihl_trainer.tasks.shapes import ShapeAnnotations, read_shapes, shown
 
 if TYPE_CHECKING:
     from sihl_trainer.tasks.quadrilateral_detection.target import QuadrilateralsTarget
@@ -39,49 +29,25 @@ Corners: TypeAlias = "Sequence[tuple[float, float]]"
 _QUAD = "[[x, y], [x, y], [x, y], [x, y]]"
 
 
-class QuadrilateralAnnotations(Annotations):
-    """The quadrilaterals of all images, one after the other in two arrays."""
-
-    def __init__(
-        self,
-        file: str,
-        spans: dict[str, tuple[int, int]],
-        corners: np.ndarray,
-        categories: np.ndarray,
-    ) -> None:
-        self._file = file
-        self._spans = spans
-        self._corners = corners  # float32 [M, 4, 2]
-        self._categories = categories  # int64 [M]
-
-    @property
-    def names(self) -> Sequence[str]:
-        """The images that are annotated, if only with no quadrilateral."""
-        return list(self._spans)
+class QuadrilateralAnnotations(ShapeAnnotations):
+    """The quadrilaterals of all images, float32 [M, 4, 2]."""
 
     def target(self, name: str) -> QuadrilateralsTarget | None:
         """The image's quadrilaterals."""
-        import torch
-
         from sihl_trainer.tasks.quadrilateral_detection.target import QuadrilateralsTarget
 
-        if (span := self._spans.get(name)) is None:
-            return None
-        part = slice(*span)
-        return QuadrilateralsTarget(
-            torch.from_numpy(self._corners[part].copy()),
-            torch.from_numpy(self._categories[part].copy()),
-        )
+        found = self.tensors(name)
+        return None if found is None else QuadrilateralsTarget(*found)
 
     def fault(self, name: str, width: int, height: int) -> str | None:
         """The first quadrilateral that reaches out of its image."""
-        corners = self._corners[slice(*self._spans.get(name, (0, 0)))]
+        corners = self.numbers(name)
         faulty = outside(corners, width, height)
         if not faulty.any():
             return None
         first = int(faulty.any(1).argmax())
         return (
-            f'{self._file}, "{name}", quadrilateral {first + 1}: corner '
+            f'{self.file}, "{name}", quadrilateral {first + 1}: corner '
             f"{shown(corners[first][faulty[first]][0])} lies outside the image, which is {width} "
             f"pixels wide and {height} high: correct it, in pixels from the top left of the "
             "upright image"
@@ -100,29 +66,8 @@ def read(path: Path, info: HeadInfo) -> QuadrilateralAnnotations:
         BadData: Malformed, a category that the metadata does not list, or an outline without area
             or that meets itself; names file, line, image and quadrilateral.
     """
-    indices = {name: index for index, name in enumerate(info.categories)}
-    spans: dict[str, tuple[int, int]] = {}
-    numbers, categories = array("f"), array("q")
-    for entry, items in list_entries(path, "quadrilaterals"):
-        start = len(categories)
-        for count, item in enumerate(items, start=1):
-            quad = _quad(item)
-            if isinstance(quad, str):
-                raise invalid(path, entry, f"quadrilateral {count}: {quad}")
-            corners, category = quad
-            if category not in indices:
-                text = unknown_name(category, info.categories)
-                raise invalid(path, entry, f"quadrilateral {count}: {text}")
-            for corner in corners:
-                numbers.extend(corner)
-            categories.append(indices[category])
-        spans[entry.key] = (start, len(categories))
-    return QuadrilateralAnnotations(
-        path.name,
-        spans,
-        np.array(numbers, dtype=np.float32).reshape(-1, 4, 2),
-        np.array(categories, dtype=np.int64),
-    )
+    words = "quadrilateral", "quadrilaterals"
+    return QuadrilateralAnnotations(read_shapes(path, info, words, (4, 2), _quad))
 
 
 def fault_in(corners: Corners) -> str | None:
@@ -141,13 +86,8 @@ def fault_in(corners: Corners) -> str | None:
     return None
 
 
-def shown(corner: Sequence[float] | np.ndarray) -> str:
-    """A point as a file has it."""
-    return "[" + ", ".join(f"{value:g}" for value in corner) + "]"
-
-
-def _quad(item: Value) -> tuple[Corners, str] | str:
-    """The corners, clockwise, and the category of an entry, or what is wrong with it."""
+def _quad(item: Value) -> tuple[list[float], str] | str:
+    """The corners, clockwise, one after the other, and the category; or what is wrong with it."""
     fields = item if isinstance(item, dict) else {}
     quad, category = fields.get("quad"), fields.get("category")
     if not isinstance(quad, list) or not isinstance(category, str):
@@ -159,7 +99,7 @@ def _quad(item: Value) -> tuple[Corners, str] | str:
         return fault
     a, b, c, d = corners
     clockwise = _turn(a, b, c) + _turn(a, c, d) > 0  # twice the area of the two triangles
-    return corners if clockwise else corners[::-1], category
+    return list(chain(*(corners if clockwise else corners[::-1]))), category
 
 
 def _turn(a: Sequence[float], b: Sequence[float], c: Sequence[float]) -> float:
