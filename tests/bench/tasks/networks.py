@@ -1,13 +1,14 @@
 """How another library's model learns: the same images, the same time, our instruments.
 
-Batches, augmentation, optimizer and schedule are ours; where they are in the schedule is told by
-the clock.
+Batches, augmentation, precision, optimizer and schedule are ours; where they are in the schedule is
+told by the clock.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sihl_api.trainingjob import TrainingJobSpec
+from sihl_api.trainingjob import Precision, TrainingJobSpec
 from sihl_trainer.dataset.dataset import Datasets, open_datasets
 from sihl_trainer.dataset.loading import batches, validation_batches
 from sihl_trainer.dataset.samples import Batch
@@ -70,7 +71,9 @@ def learn(
         factor = rate_factor(settings.scheduler, int(TICKS * passed / seconds), TICKS)
         set_rate(optimizer, settings.optimizer.learning_rate * factor)
         optimizer.zero_grad(set_to_none=True)
-        network.loss(batch).backward()  # type: ignore[no-untyped-call]  # torch's own
+        with precision(spec):
+            loss = network.loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own
         if settings.gradient_clip_norm is not None:
             nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip_norm)
         optimizer.step()
@@ -80,6 +83,13 @@ def learn(
     with torch.inference_mode():
         answered = [(b, network.answers(b)) for b in validation_batches(data.validation, spec)]
     return network.measure(answered), passed, steps
+
+
+def precision(spec: TrainingJobSpec) -> AbstractContextManager[object]:
+    """The number format of steps, as the product has it; torchvision's answers need float32."""
+    if spec.training.precision is Precision.BFLOAT16:
+        return torch.autocast("cpu", dtype=torch.bfloat16)
+    return nullcontext()
 
 
 # --- measuring ---------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ from sihl_api.trainingjob import TrainingJobSpec
 HEAD = "head"
 PYRAMID = {"name": "FPN", "levels": [2, 5], "channels": 64}
 """For what has a place in the image. The digits are small, and so are two cores."""
+PRECISION = "bfloat16"
+"""Of every network, ours or not: 1.3 to 1.7 times the steps on cores that know it."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ def spec(plan: Plan, heads: Sequence[Mapping[str, Any]], seed: int = 0) -> Train
             },
             "training": {
                 "validations": 1,
+                "precision": PRECISION,
                 "pictures": 0,
                 "batchSize": plan.batch,
                 "inputSize": {"width": plan.size[0], "height": plan.size[1]},
@@ -113,7 +116,8 @@ PLANS: dict[str, Plan] = {
         Task.OBJECT_DETECTION, "detection", "map50", 0.95, neck=PYRAMID, others=("fcos",),
     ),
     "keypoints": Plan(
-        Task.KEYPOINT_DETECTION, "keypoints", "map", 0.85, neck=PYRAMID, others=("keypoint-rcnn",),
+        Task.KEYPOINT_DETECTION, "keypoints", "map", 0.85,
+        rate=2e-3, neck=PYRAMID, others=("keypoint-rcnn",),
     ),
     "quadrilaterals": Plan(
         Task.QUADRILATERAL_DETECTION, "quadrilaterals", "map50", 0.90, neck=PYRAMID,
@@ -132,14 +136,14 @@ PLANS: dict[str, Plan] = {
     # From images alone.
     "view-invariance": Plan(
         Task.VIEW_INVARIANCE, "unlabelled", "nearest5", 0.95,
-        size=(64, 64), batch=64, others=("nearest-pixels",),
+        size=(32, 32), batch=64, others=("nearest-pixels",),
     ),
     "autoencoding": Plan(
         Task.AUTOENCODING, "unlabelled", "psnr", size=(64, 64), neck=PYRAMID, others=("shrunk",),
     ),
     "anomaly": Plan(
         Task.ANOMALY_DETECTION, "anomaly", "auroc_of_anomalies", 0.95,
-        neck=PYRAMID, others=("nearest-pixels",),
+        size=(64, 64), rate=2e-3, neck=PYRAMID, others=("nearest-pixels",),
     ),
     # Real pictures.
     "depth-motorcycle": Plan(

@@ -18,7 +18,6 @@ from sihl_trainer.dataset.samples import Batch
 from sihl_trainer.model.model import VisionModel
 from sihl_trainer.tasks.head import Head
 from sihl_trainer.tasks.metric import Metric
-from sihl_trainer.tasks.passes import Keys
 from sihl_trainer.tasks.picture import Pictured, files
 from sihl_trainer.tasks.rooms import painter_of
 from sihl_trainer.training.channel import MetricsMessage
@@ -84,7 +83,7 @@ def measure(run: Run) -> Measured | None:
                 if batch is None:
                     continue
                 images = batch.images.to(run.device, non_blocking=True)
-                keys = Keys(settings.seed, batch.epochs, batch.indices)
+                keys = run.keys(batch)
                 views = model.views(images, wanted, keys)
                 for name, head in heads.items():
                     if name in batch.annotated or not drawn.isdisjoint(batch.names):

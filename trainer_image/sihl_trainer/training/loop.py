@@ -143,7 +143,7 @@ def step(run: Run, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
     set_rate(run.optimizer, settings.optimizer.learning_rate * factor)
     images = batch.images.to(run.device, non_blocking=True)
     with run.precision():
-        keys = Keys(settings.seed, batch.epochs, batch.indices)
+        keys = run.keys(batch)
         total, losses = module(images, batch.targets, keys)
     run.optimizer.zero_grad(set_to_none=True)
     total.backward()

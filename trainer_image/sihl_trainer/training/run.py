@@ -13,7 +13,9 @@ import torch
 from sihl_api.runtime import Message
 from sihl_api.trainingjob import Precision, TrainingJobSpec
 from sihl_trainer.dataset.dataset import Datasets
+from sihl_trainer.dataset.samples import Batch
 from sihl_trainer.model.model import VisionModel
+from sihl_trainer.tasks.passes import Keys
 from sihl_trainer.training.checkpoint import BackgroundWriter, TrainingState
 from sihl_trainer.training.distributed import Ranks
 from sihl_trainer.training.pictures import PictureWriter
@@ -66,3 +68,9 @@ class Run:
         if self.spec.training.precision is Precision.BFLOAT16:
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return nullcontext()
+
+    def keys(self, batch: Batch) -> Keys:
+        """What the changes that passes make to a batch follow from."""
+        settings = self.spec.training
+        mirror = settings.augmentation.horizontal_flip
+        return Keys(settings.seed, batch.epochs, batch.indices, mirror)

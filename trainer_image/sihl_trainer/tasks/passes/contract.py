@@ -49,16 +49,18 @@ Views = Mapping[Pass, View]
 
 @dataclass(frozen=True)
 class Keys:
-    """What the random numbers of a batch are a function of, so that a resumed run draws the same.
+    """What the changes to a batch are a function of, so that a resumed run makes the same.
 
     Attributes:
         seed: The job's.
         epochs, indices: Of each of B images.
+        mirror: Whether the job lets images be mirrored.
     """
 
     seed: int
     epochs: Sequence[int]
     indices: Sequence[int]
+    mirror: bool = False
 
     def draw(self, count: int, stream: Stream) -> Tensor:
         """float32 [B, count] in [0, 1)."""

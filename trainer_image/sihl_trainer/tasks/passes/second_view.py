@@ -1,7 +1,9 @@
-"""Another view of the same thing: another crop, in other colours, perhaps mirrored.
+"""Another view of the same thing: another crop, in other colours.
 
-The changes of Chen et al., "SimCLR", ICML 2020, less blur and changes of hue: in industry and
-medicine the hue often is what tells two things apart.
+The changes of Chen et al., "SimCLR", ICML 2020, with larger crops, since small images are no
+photographs of a room, and without blur or changes of hue: in industry and medicine the hue often
+is what tells two things apart. So that colours alone do not tell two views to be of one image,
+half of the second views are grey, as there a fifth. Mirrored is what the job may mirror.
 """
 
 from __future__ import annotations
@@ -13,10 +15,10 @@ from sihl_trainer.data.draws import Stream
 from sihl_trainer.tasks.passes.contract import Keys
 from sihl_trainer.tasks.passes.sampling import axes, between, columns, evenly_in_ratio, sampled
 
-AREA = (0.3, 1.0)
+AREA = (0.5, 1.0)
 ASPECT = (3 / 4, 4 / 3)
 JITTER = 0.4
-GREY_SHARE = 0.2
+GREY_SHARE = 0.5
 MIRRORED_SHARE = 0.5
 _DRAWS = 9
 _LUMA = (0.299, 0.587, 0.114)
@@ -28,16 +30,23 @@ def second_view(images: Tensor, keys: Keys) -> Tensor:
     The crop is one of the canvas: where an image was letterboxed, padding may be in it.
     """
     draws = columns(keys.draw(_DRAWS, Stream.SECOND_VIEW), images.device)
-    return recoloured(cropped(images, draws[:5]), draws[5:])
+    return recoloured(cropped(images, draws[:5], keys.mirror), draws[5:])
 
 
-def cropped(images: Tensor, draws: list[Tensor]) -> Tensor:
-    """A random part of each, scaled to the whole, by draws of area, aspect, place and mirroring."""
+def cropped(images: Tensor, draws: list[Tensor], mirrored: bool) -> Tensor:
+    """A random part of each, scaled to the whole, by draws of area, aspect, place and mirroring.
+
+    Args:
+        images: float [B, C, H, W].
+        draws: Five, float [B, 1, 1] each.
+        mirrored: Whether some are.
+    """
     area, ratio, left, top, mirror = draws
     area, ratio = between(*AREA, area), evenly_in_ratio(*ASPECT, ratio)
     width, height = (area * ratio).sqrt().clamp(max=1), (area / ratio).sqrt().clamp(max=1)
     x, y = axes(images)
-    x = torch.where(mirror < MIRRORED_SHARE, 1 - x, x)
+    if mirrored:
+        x = torch.where(mirror < MIRRORED_SHARE, 1 - x, x)
     x, y = (1 - width) * left + width * x, (1 - height) * top + height * y
     return sampled(images, x, y)
 
