@@ -137,7 +137,7 @@ def prepare(
     from sihl_trainer.dataset.dataset import open_datasets
     from sihl_trainer.model.model import build_model
     from sihl_trainer.training.checkpoint import TrainingState, restore
-    from sihl_trainer.training.distributed import choose_device, join
+    from sihl_trainer.training.distributed import join
     from sihl_trainer.training.optimizer import build_optimizer
     from sihl_trainer.training.pictures import PictureWriter
     from sihl_trainer.training.run import Run
@@ -146,14 +146,7 @@ def prepare(
     job = JobReference.model_validate_json(os.environ[Env.JOB])
     spec = job.spec
     cpus = available_cpus()
-    torch.set_num_threads(max(1, cpus // max(1, spec.runner.gpus)))
-    device = choose_device(spec.runner.gpus, os.environ.get(Env.ALLOW_CPU) == "1")
-    if device.type == "cpu":
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        if spec.runner.gpus:
-            log.warning("torch sees no GPU: training on the CPU, as %s allows", Env.ALLOW_CPU)
-    else:
-        torch.backends.cudnn.benchmark = True  # every batch has the same shape
+    device = ready_device(spec.runner.gpus, cpus)
     ranks = join(device)
     data = open_datasets(spec, options.dataset)
     model = build_model(spec, data.head_info)
@@ -182,6 +175,27 @@ def prepare(
         if ranks.first and spec.training.pictures
         else None,
     )
+
+
+def ready_device(gpus: int, cpus: int) -> torch.device:
+    """Where this process computes, with torch set up for it.
+
+    Raises:
+        BadConfig: More GPUs were asked for than torch sees.
+    """
+    import torch
+
+    from sihl_trainer.training.distributed import choose_device
+
+    torch.set_num_threads(max(1, cpus // max(1, gpus)))
+    device = choose_device(gpus, os.environ.get(Env.ALLOW_CPU) == "1")
+    if device.type == "cpu":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        if gpus:
+            log.warning("torch sees no GPU: training on the CPU, as %s allows", Env.ALLOW_CPU)
+    else:
+        torch.backends.cudnn.benchmark = True  # every batch has the same shape
+    return device
 
 
 def step_of(checkpoint: Path | None) -> int:
