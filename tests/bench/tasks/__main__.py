@@ -3,6 +3,7 @@
 Each run is a process of its own, so that its peak memory is too, and adds its row to a file as it
 ends: what stands there is not run again, unless `--again`, and `--markdown` prints what there is.
 Two runs of one thread use two cores better than one run of two: `--processes 2 --threads 1`.
+Time is that of the cores themselves (`clock`), so that runs beside each other are as good as alone.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--ours", action="store_true", help="the product's runs alone")
     parser.add_argument("--theirs", action="store_true", help="all other runs")
     parser.add_argument("--both", action="store_true", help="all runs, as without any of the three")
-    parser.add_argument("--minutes", type=float, default=10.0, help="of learning")
+    parser.add_argument(
+        "--minutes", type=float, default=10.0, help="of learning, on all threads' cores"
+    )
     parser.add_argument("--threads", type=int, default=2, help="that compute, a process")
     parser.add_argument("--processes", type=int, default=1, help="runs at a time")
     parser.add_argument("--count", type=int, help="training images, for a trial")

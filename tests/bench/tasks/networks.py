@@ -6,7 +6,6 @@ told by the clock.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from sihl_trainer.dataset.samples import Batch
 from sihl_trainer.model.model import VisionModel, build_model
 from sihl_trainer.training.optimizer import build_optimizer, set_rate
 from sihl_trainer.training.schedule import rate_factor
+from tests.bench.tasks.clock import of_cores
 from tests.bench.tasks.plans import HEAD
 
 TICKS = 1_000_000  # of the schedule, which counts them for steps
@@ -62,10 +62,11 @@ def learn(
     model = network.model.to(memory_format=torch.channels_last)
     settings = spec.training
     optimizer = build_optimizer(settings.optimizer, model)
-    began, steps = time.monotonic(), 0
+    clock = of_cores(threads)
+    began, steps = clock(), 0
     model.train()
     for batch in batches(data.train, spec):
-        passed = time.monotonic() - began
+        passed = clock() - began
         if passed >= seconds:
             break
         factor = rate_factor(settings.scheduler, int(TICKS * passed / seconds), TICKS)
@@ -78,7 +79,7 @@ def learn(
             nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip_norm)
         optimizer.step()
         steps += 1
-    passed = time.monotonic() - began
+    passed = clock() - began
     model.eval()
     with torch.inference_mode():
         answered = [(b, network.answers(b)) for b in validation_batches(data.validation, spec)]

@@ -6,7 +6,6 @@ import argparse
 import itertools
 import os
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from sihl_api.trainingjob import TrainingJobSpec
 from sihl_trainer.training.loop import take_steps, train
 from sihl_trainer.training.run import Run
 from sihl_trainer.training.worker import prepare
+from tests.bench.tasks.clock import of_cores
 from tests.bench.tasks.rows import steps_within
 from tests.bench.tasks.sheets import MOST, save_sheet
 
@@ -34,7 +34,7 @@ class Learnt:
 
     Attributes:
         run: With its trained model.
-        seconds: Of learning.
+        seconds: Of learning, by the clock of its cores.
     """
 
     run: Run
@@ -54,7 +54,7 @@ def learn(
     Args:
         spec: The job, whose `maxSteps` and `maxDuration` are set here.
         folder: With train/ and validation/.
-        seconds: Of learning.
+        seconds: Of learning, by the clock of its cores.
         threads: That compute.
         sheet: Where to save what the last validation drew; None: nothing is drawn.
     """
@@ -76,9 +76,10 @@ def learn(
 def step_seconds(spec: TrainingJobSpec, folder: Path, seconds: int, threads: int) -> float:
     """What a step takes, measured over so many seconds of the loop itself."""
     began: list[float] = []
+    clock = of_cores(threads)
 
     def before_a_step() -> bool:
-        began.append(time.monotonic())
+        began.append(clock())
         return False
 
     limited = with_training(spec, max_steps=10_000_000, max_duration=f"{seconds}s")
@@ -107,6 +108,7 @@ def prepared(spec: TrainingJobSpec, folder: Path, threads: int) -> Iterator[Run]
         run = prepare(options, _unheard, _never)
         torch.set_num_threads(threads)
         run.workers = 0
+        run.clock = of_cores(threads)
         yield run
 
 

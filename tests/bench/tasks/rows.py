@@ -21,7 +21,7 @@ class Row:
         model: What learnt: "ours", "the mean", "torchvision FCOS".
         metric: The name of what the table shows.
         value: Its value; None where the run failed.
-        seconds: Of learning.
+        seconds: Of learning, by the clock of its cores.
         steps: Of the optimizer; None: it has none.
         peak: Most resident memory of the run's process, MiB.
         results: Everything that was measured, by name.
