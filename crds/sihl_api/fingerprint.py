@@ -1,7 +1,7 @@
 """What tells one dataset from another, in a job's record: was it the data?
 
-Names and ETags say whether objects are the same, without reading them again: the ETag of an object
-that was put in one part is its MD5, so that a copy of a dataset has the fingerprint of its original.
+Names and ETags say whether objects are the same, without reading them again. The ETag of an object
+that was put in one part is its MD5: a copy of a dataset has the fingerprint of its original.
 """
 
 from __future__ import annotations
