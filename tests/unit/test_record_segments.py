@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,8 @@ from sihl_trainer.record.segments import listed, merge, metric_lines, settled
 from sihl_trainer.record.store import FolderStore, MissingObjectError, StoredObject
 from tests.support.records import PATHS
 
-PIECES = 12
-MOST = 60
+PIECES = 7
+MOST = 45
 """Bytes of a sum: the pieces of `write` make three of them."""
 
 
@@ -111,14 +112,14 @@ def test_sums_grow_up_to_their_size_and_then_the_next_begins(
     store: FolderStore, tmp_path: Path
 ) -> None:
     lines: list[bytes] = []
-    for first in range(0, 30, 5):
+    for first in range(0, 20, 5):
         lines += write(store, range(first, first + 5))
-        merge(store, PATHS, 1, "log", tmp_path, most=100)
+        merge(store, PATHS, 1, "log", tmp_path, most=80)
         sums = store.objects(PATHS.attempt(1))
-        assert all(item.bytes <= 100 for item in sums)
-        beside = zip(sums, sums[1:], strict=False)
-        assert all(one.bytes + other.bytes > 100 for one, other in beside)
-    assert len(sums) > 3
+        assert all(item.bytes <= 80 for item in sums)
+        beside = pairwise(sums)
+        assert all(one.bytes + other.bytes > 80 for one, other in beside)
+    assert len(sums) > 2
     assert read(store) == lines
 
 
