@@ -32,15 +32,24 @@ def listed(store: Store, paths: RecordPaths, attempt: int, kind: Kind) -> list[S
 
 
 def metric_lines(store: Store, paths: RecordPaths, attempt: int) -> Iterator[MetricLine]:
-    """An attempt's lines of metrics, each once and in order; what cannot be read is left out.
+    """An attempt's lines of metrics, each once and in order.
 
     Raises:
         MissingObjectError: What was listed has been merged meanwhile: begin anew (see `settled`).
     """
     for key in to_read(item.key for item in listed(store, paths, attempt, "metrics")):
-        for line in _lines(store.read(key)):
-            with contextlib.suppress(ValidationError):
-                yield MetricLine.model_validate_json(line)
+        yield from lines_in(store, key)
+
+
+def lines_in(store: Store, key: str) -> Iterator[MetricLine]:
+    """The lines of one segment or sum of metrics; what cannot be read is left out.
+
+    Raises:
+        MissingObjectError: There is no such object any more.
+    """
+    for line in _lines(store.read(key)):
+        with contextlib.suppress(ValidationError):
+            yield MetricLine.model_validate_json(line)
 
 
 def settled(read: Callable[[], T]) -> T:
