@@ -13,15 +13,17 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sihl_api.record import RecordPaths
+from sihl_api.record import AttemptSummary, RecordPaths
 from sihl_api.runtime import ExitCode, JobReference, ProgressReport, Result
 from sihl_trainer.errors import TrainerError
+from sihl_trainer.fetch.fetched import fingerprint_of, read_fetched
 from sihl_trainer.record.checkpoints import checkpoint_status, remove_superseded
 from sihl_trainer.record.folders import TornFolderError, upload_folder
 from sihl_trainer.record.models import model_status, upload_model
 from sihl_trainer.record.pictures import PictureUploader
 from sihl_trainer.record.store import Store
-from sihl_trainer.record.writer import RecordWriter
+from sihl_trainer.record.summary import SummaryKeeper
+from sihl_trainer.record.writer import RecordWriter, now
 from sihl_trainer.supervisor import events
 from sihl_trainer.supervisor.logs import RecordHandler
 from sihl_trainer.supervisor.machine import (
@@ -38,6 +40,7 @@ from sihl_trainer.supervisor.processes import reap_orphans
 from sihl_trainer.supervisor.reserve import Reserve
 from sihl_trainer.supervisor.status import Status
 from sihl_trainer.supervisor.stop import SOCKET_NAME, StopServer
+from sihl_trainer.supervisor.upkeep import UPKEEP_SECONDS, Upkeep
 from sihl_trainer.supervisor.verdict import verdict
 from sihl_trainer.supervisor.worker import Worker, worker_command, worker_environment
 from sihl_trainer.training import channel
@@ -65,6 +68,8 @@ class Settings:
         console: Is given each line of the log.
         observe: Is given the progress every second.
         store_patience: Seconds for which a store that is away is waited for at the start.
+        fetched: The folder where the fetch left word of the dataset, if it is another one.
+        upkeep_seconds: How often segments are merged.
     """
 
     job: JobReference
@@ -78,6 +83,8 @@ class Settings:
     console: Callable[[bytes], None] = lambda _: None
     observe: Callable[[ProgressReport], None] = lambda _: None
     store_patience: float = PATIENCE
+    fetched: Path | None = None
+    upkeep_seconds: float = UPKEEP_SECONDS
 
 
 class Supervisor:
@@ -101,6 +108,20 @@ class Supervisor:
         self._writer = RecordWriter(
             store, self._paths, settings.attempt, settings.scratch / "record"
         )
+        fetched = read_fetched(settings.fetched or settings.dataset)
+        self._dataset = fingerprint_of(fetched)
+        self._summary = SummaryKeeper(
+            store,
+            self._paths,
+            AttemptSummary(
+                number=settings.attempt,
+                started_at=min((each.started_at for each in fetched.values()), default=now()),
+                fetched_at=max((each.fetched_at for each in fetched.values()), default=None),
+                dataset=self._dataset.digest if self._dataset else None,
+            ),
+            job.spec.training.max_steps,
+        )
+        self._upkeep = Upkeep(self._writer, self._summary, settings.upkeep_seconds)
         self._pictures = PictureUploader(store, self._paths, settings.attempt, self._is_pressed)
         # A SimpleQueue, because signal handlers put into it while its reader waits.
         self._events: queue.SimpleQueue[events.Event] = queue.SimpleQueue()
@@ -165,6 +186,7 @@ class Supervisor:
             return
         self._looked_at = time.monotonic()
         self._settings.observe(self.status.report())
+        self._upkeep.look()
         if os.getpid() == 1 and self._worker is not None:
             reap_orphans(but=self._worker.pid)
 
@@ -178,6 +200,7 @@ class Supervisor:
         if state.stopping and not before.stopping:
             log.info("A stop was asked for; grace period %.0f s", self._grace)
             self.status.stage("Stopping")
+            self._summary.stopping()
         match event:
             case events.UploadFailed(error):
                 log.warning("An upload failed: %s", error)
@@ -188,6 +211,8 @@ class Supervisor:
     def _do(self, action: events.Action) -> None:
         match action:
             case events.StartWorker(resume, initial):
+                checkpoint = self._state.checkpoint if resume else None
+                self._summary.resumes(checkpoint.step if checkpoint else None)
                 self._worker = self._started(resume, initial)
             case events.AskWorkerToStop():
                 assert self._worker is not None
@@ -215,6 +240,7 @@ class Supervisor:
             self._paths,
             self._settings.job,
             self._settings.image,
+            self._dataset,
             self._settings.scratch,
             self._events.put,
             self._settings.store_patience,
@@ -262,8 +288,9 @@ class Supervisor:
         match message:
             case channel.ProgressMessage():
                 self._progressed(message)
-            case channel.MetricsMessage(line=line):
+            case channel.MetricsMessage(line=line, better=better):
                 self._writer.metrics(line)
+                self._summary.line(line, better)
                 self.status.line(line)
                 if line.kind == "validation":
                     self._events.put(events.Validated(metrics_text(line)))
@@ -285,6 +312,7 @@ class Supervisor:
         if message.learning_rate is not None:
             self.status.learning_rate(message.learning_rate)
         if message.stage != "Loading":
+            self._summary.stepped(message.step, message.images_per_second)
             self._events.put(events.Stepped(message.step))
 
     def _line(self, line: bytes) -> None:
@@ -326,7 +354,11 @@ class Supervisor:
                 self._writer.result(result)
             except TrainerError as error:
                 log.warning("result.json could not be written: %s", error)
+            self._summary.close()
+            self._writer.merge()
             self._pictures.finish()
+
+        self._summary.ended(result)
 
         seconds = CLOSING_SECONDS - (time.monotonic() - began)
         if self._state.stop_at is not None:
