@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sihl_api.record import MetricLine, RecordPaths, to_read
+from sihl_api.record import JobSummary, MetricLine, RecordPaths, to_read
 from sihl_api.runtime import Env, ExitCode, JobReference, ProgressReport, Result, read_result
 from sihl_trainer.record.s3 import S3Settings, S3Store
 from sihl_trainer.record.segments import listed, metric_lines, settled
@@ -117,6 +117,10 @@ class Pod:
     def lines(self, attempt: int) -> list[MetricLine]:
         """The attempt's metrics in the record."""
         return settled(lambda: list(metric_lines(self.store, self.paths, attempt)))
+
+    def summary(self) -> JobSummary:
+        """The job's summary in the record."""
+        return JobSummary.model_validate_json(self.store.get(self.paths.summary))
 
     def log(self, attempt: int) -> str:
         """The attempt's log in the record."""

@@ -27,7 +27,7 @@ from sihl_trainer.tasks.passes import Keys, Pass, Views
 from sihl_trainer.tasks.picture import Painter
 from sihl_trainer.tasks.rooms import format_of, head_of, painter_of
 from sihl_trainer.tasks.target import Target
-from sihl_trainer.training.channel import PicturesWritten
+from sihl_trainer.training.channel import MetricsMessage, PicturesWritten
 from sihl_trainer.training.evaluation import measure, results, validate
 from sihl_trainer.training.loop import train
 from sihl_trainer.training.run import Run
@@ -226,6 +226,20 @@ def test_results_are_numbers_and_the_same_whatever_ranks_measured_them(
     assert all(math.isfinite(value) for value in together.values())
     if head.examined == {Pass.PLAIN}:  # what blends images depends on their batch
         assert apart == pytest.approx(together, rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize("task", Task)
+def test_each_result_says_which_of_its_values_are_better(
+    begun: Callable[..., tuple[Run, Any]], task: Task
+) -> None:
+    run, heard = begun(task)
+    run.stop_requested = never
+    assert validate(run)
+    better = run.model.head("head").metric().better
+    (message,) = heard.of(MetricsMessage)
+    assert message.line.values.keys() == {f"head/{name}" for name in better}
+    assert message.better == {f"head/{name}": each for name, each in better.items() if each}
+    assert "higher" in better.values() or "lower" in better.values()
 
 
 @pytest.mark.parametrize("task", Task)
