@@ -6,6 +6,7 @@ record, and sees files only.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from pydantic import ValidationError
 from sihl_api.fingerprint import DatasetFingerprint, SplitFingerprint
 from sihl_api.runtime import Message
 from sihl_trainer.data.names import TRAIN, VALIDATION
+from sihl_trainer.record.writer import now
+
+log = logging.getLogger(__name__)
 
 
 class Fetched(Message):
@@ -24,9 +28,16 @@ class Fetched(Message):
     fingerprint: SplitFingerprint
 
 
-def write_fetched(root: Path, split: str, fetched: Fetched) -> None:
-    """Leave word of a split in the folder that holds it."""
-    _file(root, split).write_bytes(fetched.model_dump_json(by_alias=True).encode())
+def write_fetched(root: Path, split: str, started_at: str, fingerprint: SplitFingerprint) -> None:
+    """Leave word of a split, in the folder that holds it, now that it is there and checked.
+
+    A disk that has no room for it costs the record a fingerprint, and nothing else.
+    """
+    told = Fetched(started_at=started_at, fetched_at=now(), fingerprint=fingerprint)
+    try:
+        _file(root, split).write_bytes(told.model_dump_json(by_alias=True).encode())
+    except OSError as error:
+        log.warning("The record will not say what the %s dataset was: %s", split, error)
 
 
 def read_fetched(root: Path) -> dict[str, Fetched]:
