@@ -1,4 +1,4 @@
-"""A dataset's fingerprint: the same for the same data wherever it lies, else it tells what differs."""
+"""A dataset's fingerprint: the same for the same data wherever it lies, else it says how not."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def occurrences(target: Any) -> list[int]:
         case LabelsTarget(labels=found) | TextTarget(tokens=found):
             return found.tolist()
         case SemanticTarget():
-            return [index - 1 for index in target.labels.unique().tolist() if index]
+            return [index - 1 for index in set(target.labels.flatten().tolist()) if index]
     found = target.categories.tolist()
     return list(found)
 
