@@ -13,17 +13,13 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sihl_api.record import AttemptSummary, RecordPaths
+from sihl_api.record import RecordPaths
 from sihl_api.runtime import ExitCode, JobReference, ProgressReport, Result
 from sihl_trainer.errors import TrainerError
-from sihl_trainer.fetch.fetched import fingerprint_of, read_fetched
 from sihl_trainer.record.checkpoints import checkpoint_status, remove_superseded
 from sihl_trainer.record.folders import TornFolderError, upload_folder
 from sihl_trainer.record.models import model_status, upload_model
-from sihl_trainer.record.pictures import PictureUploader
 from sihl_trainer.record.store import Store
-from sihl_trainer.record.summary import SummaryKeeper
-from sihl_trainer.record.writer import RecordWriter, now
 from sihl_trainer.supervisor import events
 from sihl_trainer.supervisor.logs import RecordHandler
 from sihl_trainer.supervisor.machine import (
@@ -37,10 +33,10 @@ from sihl_trainer.supervisor.machine import (
 from sihl_trainer.supervisor.output import Redactor
 from sihl_trainer.supervisor.prepare import PATIENCE, metrics_text, prepare
 from sihl_trainer.supervisor.processes import reap_orphans
+from sihl_trainer.supervisor.recorder import UPKEEP_SECONDS, Recorder
 from sihl_trainer.supervisor.reserve import Reserve
 from sihl_trainer.supervisor.status import Status
 from sihl_trainer.supervisor.stop import SOCKET_NAME, StopServer
-from sihl_trainer.supervisor.upkeep import UPKEEP_SECONDS, Upkeep
 from sihl_trainer.supervisor.verdict import verdict
 from sihl_trainer.supervisor.worker import Worker, worker_command, worker_environment
 from sihl_trainer.training import channel
@@ -105,24 +101,16 @@ class Supervisor:
         self._redactor = Redactor(settings.secrets)
         settings.scratch.mkdir(parents=True, exist_ok=True)
         self._reserve = Reserve(settings.scratch / "reserve")
-        self._writer = RecordWriter(
-            store, self._paths, settings.attempt, settings.scratch / "record"
-        )
-        fetched = read_fetched(settings.fetched or settings.dataset)
-        self._dataset = fingerprint_of(fetched)
-        self._summary = SummaryKeeper(
+        self._record = Recorder(
             store,
             self._paths,
-            AttemptSummary(
-                number=settings.attempt,
-                started_at=min((each.started_at for each in fetched.values()), default=now()),
-                fetched_at=max((each.fetched_at for each in fetched.values()), default=None),
-                dataset=self._dataset.digest if self._dataset else None,
-            ),
+            settings.attempt,
             job.spec.training.max_steps,
+            settings.fetched or settings.dataset,
+            settings.scratch / "record",
+            self._is_pressed,
+            settings.upkeep_seconds,
         )
-        self._upkeep = Upkeep(self._writer, self._summary, settings.upkeep_seconds)
-        self._pictures = PictureUploader(store, self._paths, settings.attempt, self._is_pressed)
         # A SimpleQueue, because signal handlers put into it while its reader waits.
         self._events: queue.SimpleQueue[events.Event] = queue.SimpleQueue()
         self._state = State(Deadlines.of(self._grace))
@@ -143,7 +131,7 @@ class Supervisor:
         """
         handler = RecordHandler(self._redactor, self._line)
         with handler, closing(self._reserve):
-            self._writer.start()
+            self._record.writer.start()
             stop_server = StopServer(self._settings.scratch / SOCKET_NAME, self.request_stop)
             threading.Thread(target=self._prepare, name="prepare", daemon=True).start()
             self._loop(stop_server)
@@ -186,7 +174,7 @@ class Supervisor:
             return
         self._looked_at = time.monotonic()
         self._settings.observe(self.status.report())
-        self._upkeep.look()
+        self._record.look_after()
         if os.getpid() == 1 and self._worker is not None:
             reap_orphans(but=self._worker.pid)
 
@@ -200,7 +188,7 @@ class Supervisor:
         if state.stopping and not before.stopping:
             log.info("A stop was asked for; grace period %.0f s", self._grace)
             self.status.stage("Stopping")
-            self._summary.stopping()
+            self._record.summary.stopping()
         match event:
             case events.UploadFailed(error):
                 log.warning("An upload failed: %s", error)
@@ -212,7 +200,7 @@ class Supervisor:
         match action:
             case events.StartWorker(resume, initial):
                 checkpoint = self._state.checkpoint if resume else None
-                self._summary.resumes(checkpoint.step if checkpoint else None)
+                self._record.summary.resumes(checkpoint.step if checkpoint else None)
                 self._worker = self._started(resume, initial)
             case events.AskWorkerToStop():
                 assert self._worker is not None
@@ -240,7 +228,7 @@ class Supervisor:
             self._paths,
             self._settings.job,
             self._settings.image,
-            self._dataset,
+            self._record.dataset,
             self._settings.scratch,
             self._events.put,
             self._settings.store_patience,
@@ -289,8 +277,7 @@ class Supervisor:
             case channel.ProgressMessage():
                 self._progressed(message)
             case channel.MetricsMessage(line=line, better=better):
-                self._writer.metrics(line)
-                self._summary.line(line, better)
+                self._record.metrics(line, better)
                 self.status.line(line)
                 if line.kind == "validation":
                     self._events.put(events.Validated(metrics_text(line)))
@@ -301,7 +288,7 @@ class Supervisor:
                 upload = events.Upload(Path(directory), step, is_model=True)
                 self._events.put(events.Written(upload))
             case channel.PicturesWritten(directory=directory, step=step):
-                self._pictures.add(step, Path(directory))
+                self._record.pictures.add(step, Path(directory))
             case channel.Failed(exit_code=code, reason=reason, message=text):
                 self._events.put(events.WorkerFailed(code, reason, text))
 
@@ -312,11 +299,11 @@ class Supervisor:
         if message.learning_rate is not None:
             self.status.learning_rate(message.learning_rate)
         if message.stage != "Loading":
-            self._summary.stepped(message.step, message.images_per_second)
+            self._record.summary.stepped(message.step, message.images_per_second)
             self._events.put(events.Stepped(message.step))
 
     def _line(self, line: bytes) -> None:
-        self._writer.log(line)
+        self._record.writer.log(line)
         self._settings.console(line)
 
     # --- start and end -----------------------------------------------------------------------
@@ -348,24 +335,10 @@ class Supervisor:
     def _close_record(self, result: Result, began: float) -> None:
         """Write the end into the record, for as long as there is time since it began."""
 
-        def close() -> None:
-            self._writer.close()
-            try:
-                self._writer.result(result)
-            except TrainerError as error:
-                log.warning("result.json could not be written: %s", error)
-            self._summary.close()
-            self._writer.merge()
-            self._pictures.finish()
-
-        self._summary.ended(result)
-
         seconds = CLOSING_SECONDS - (time.monotonic() - began)
         if self._state.stop_at is not None:
             left = self._state.stop_at + self._grace - time.monotonic() - 0.5
             seconds = min(seconds, max(0.5, left))
         if self._state.preparation_error is not None:
             seconds = min(seconds, 2.0)
-        closer = threading.Thread(target=close, name="close", daemon=True)
-        closer.start()
-        closer.join(seconds)
+        self._record.close(result, seconds)
