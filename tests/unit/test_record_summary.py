@@ -106,7 +106,6 @@ def test_what_a_later_attempt_learnt_anew_counts_and_what_it_superseded_does_not
         running = keeper(store, number)
         running.resumes(attempt.resumed_at or None)
         for each in attempt.lines:
-            running.stepped(each.step, None)
             running.line(each, {})
         put(store, number, *attempt.lines)
         running.close()

@@ -75,6 +75,7 @@ class SummaryKeeper:
 
     def line(self, line: MetricLine, better: Mapping[str, Better]) -> None:
         """The worker has measured something; a validation's results are written at once."""
+        self.stepped(line.step, None)
         with self._lock:
             self._tally.add(line)
             self._better.update(better)
