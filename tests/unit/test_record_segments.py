@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,9 +13,11 @@ import pytest
 
 from sihl_api.record import MetricLine, segments_of, to_read
 from sihl_trainer.errors import Unavailable
+from sihl_trainer.record.s3 import S3Settings, S3Store
 from sihl_trainer.record.segments import listed, merge, metric_lines, settled
 from sihl_trainer.record.store import FolderStore, MissingObjectError, StoredObject
 from tests.support.records import PATHS
+from tests.support.s3 import S3Server
 
 PIECES = 7
 MOST = 45
@@ -106,6 +110,17 @@ def test_a_merge_that_breaks_off_at_any_request_costs_no_reader_a_line(
         requests += 1
     assert requests > 2 * PIECES  # each piece was read and removed
     assert list(tmp_path.glob("log-*")) == []
+
+
+def test_segments_in_a_bucket_are_merged(s3: S3Server, tmp_path: Path) -> None:
+    settings = S3Settings(s3.endpoint, "data", *s3.admin)
+    bucket, paths = S3Store(settings), replace(PATHS, prefix=uuid.uuid4().hex)
+    texts = [text(number) for number in range(40)]
+    for number, each in enumerate(texts):
+        bucket.put(paths.log(1, number), each)
+    merge(bucket, paths, 1, "log", tmp_path)
+    assert [item.key for item in bucket.objects(paths.attempt(1))] == [paths.log(1, 0, 39)]
+    assert bucket.get(paths.log(1, 0, 39)) == b"".join(texts)
 
 
 def test_sums_grow_up_to_their_size_and_then_the_next_begins(
