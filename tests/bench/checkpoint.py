@@ -22,6 +22,7 @@ from sihl_api.record import MetricLine, RecordPaths
 from sihl_api.runtime import Env, JobReference
 from sihl_trainer.record.checkpoints import standing_checkpoints
 from sihl_trainer.record.s3 import S3Settings, S3Store
+from sihl_trainer.record.segments import metric_lines, settled
 from sihl_trainer.termination import PATH_VARIABLE
 from tests.bench.report import tell
 from tests.support.s3 import S3Server, free_ports, serve
@@ -82,9 +83,7 @@ class Run:
 
     def lines(self) -> list[MetricLine]:
         """What the record has of the training."""
-        found = self.store.objects(f"{self.paths.attempt(1)}metrics-")
-        text = b"".join(self.store.get(each.key) for each in found)
-        return [MetricLine.model_validate_json(line) for line in text.splitlines()]
+        return settled(lambda: list(metric_lines(self.store, self.paths, 1)))
 
     def output(self) -> str:
         """What the container printed."""

@@ -22,7 +22,7 @@ from demo.images import source_digest
 from local_cluster import Cluster
 from local_cluster.process import run
 from local_cluster.programs import program
-from sihl_api.record import MANIFEST, Manifest, MetricLine, RecordPaths, checkpoint_of
+from sihl_api.record import MANIFEST, Manifest, MetricLine, RecordPaths, checkpoint_of, to_read
 from sihl_api.trainingjob import GROUP, PLURAL, VERSION
 
 ROOT = Path(__file__).parents[2]
@@ -428,7 +428,11 @@ class Harness:
         return [MetricLine.model_validate_json(line) for line in lines]
 
     def _segments(self, prefix: str) -> str:
-        return b"".join(map(self.store.get, sorted(self.store.keys(prefix)))).decode()
+        while True:
+            try:
+                return b"".join(map(self.store.get, to_read(self.store.keys(prefix)))).decode()
+            except self.store.client.exceptions.NoSuchKey:
+                continue  # merged since they were listed
 
 
 class PodHistory:

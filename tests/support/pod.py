@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sihl_api.record import MetricLine, RecordPaths
+from sihl_api.record import JobSummary, MetricLine, RecordPaths, to_read
 from sihl_api.runtime import Env, ExitCode, JobReference, ProgressReport, Result, read_result
 from sihl_trainer.record.s3 import S3Settings, S3Store
+from sihl_trainer.record.segments import listed, metric_lines, settled
 from sihl_trainer.termination import PATH_VARIABLE
 from tests.support.datasets import job
 from tests.support.s3 import S3Server, free_ports
@@ -115,14 +116,20 @@ class Pod:
 
     def lines(self, attempt: int) -> list[MetricLine]:
         """The attempt's metrics in the record."""
-        objects = self.store.objects(f"{self.paths.attempt(attempt)}metrics-")
-        text = b"".join(self.store.get(each.key) for each in objects)
-        return [MetricLine.model_validate_json(line) for line in text.splitlines()]
+        return settled(lambda: list(metric_lines(self.store, self.paths, attempt)))
+
+    def summary(self) -> JobSummary:
+        """The job's summary in the record."""
+        return JobSummary.model_validate_json(self.store.get(self.paths.summary))
 
     def log(self, attempt: int) -> str:
         """The attempt's log in the record."""
-        objects = self.store.objects(f"{self.paths.attempt(attempt)}log-")
-        return b"".join(self.store.get(each.key) for each in objects).decode()
+
+        def read() -> bytes:
+            keys = to_read(item.key for item in listed(self.store, self.paths, attempt, "log"))
+            return b"".join(map(self.store.get, keys))
+
+        return settled(read).decode()
 
 
 @dataclass

@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from sihl_api.record import MetricLine, picture_file
+from sihl_api.record import Better, MetricLine, picture_file
 from sihl_api.runtime import ExitCode
 from sihl_trainer.training.channel import (
     Channel,
@@ -126,7 +126,8 @@ def report(channel: Channel, behaviour: Behaviour, step: int) -> None:
         kinds.append(("validation", {"boxes/map": step / behaviour.steps}))
     for kind, values in kinds:
         line = {"time": "2026-01-02T03:04:05Z", "step": step, "kind": kind, "values": values}
-        channel.send(MetricsMessage(line=MetricLine.model_validate(line)))
+        better: dict[str, Better] = {"boxes/map": "higher"} if kind == "validation" else {}
+        channel.send(MetricsMessage(line=MetricLine.model_validate(line), better=better))
 
 
 def picture(image: str, step: int) -> bytes:

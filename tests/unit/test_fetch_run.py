@@ -59,6 +59,8 @@ from tests.support.s3 import S3Server
 from tests.support.waiting import eventually
 
 BUCKET = "data"
+TOLD = {"train.fetched.json"}
+"""What is left beside a dataset, for the record."""
 Upload = Callable[[dict[str, bytes]], str]
 
 
@@ -106,7 +108,7 @@ def test_a_dataset_arrives_whole_with_what_it_names_and_nothing_else(
     }
     prefix = upload(files | others)
     progress = fetch(s3, tmp_path, f"/{prefix}/", BOX_HEAD)
-    assert files_below(tmp_path) == {f"train/{name}" for name in files}
+    assert files_below(tmp_path) == {f"train/{name}" for name in files} | TOLD
     for name, body in files.items():
         assert (tmp_path / "train" / name).read_bytes() == body
     assert len(open_datasets(job(BOX_HEAD), tmp_path).train) == 18
@@ -150,7 +152,7 @@ def test_images_alone_are_a_dataset_for_self_supervised_heads(
     head = {"name": "head", "task": task.value}
     images = {f"images/{index}.jpg": jpeg(seed=index) for index in range(3)}
     fetch(s3, tmp_path, upload(images | {"notes.txt": b"x"}), head)
-    assert files_below(tmp_path) == {f"train/{name}" for name in images}
+    assert files_below(tmp_path) == {f"train/{name}" for name in images} | TOLD
     data = open_datasets(job(head), tmp_path)
     assert len(data.train) + len(data.validation) == 3
 
@@ -160,7 +162,7 @@ def test_of_a_dataset_with_metadata_a_self_supervised_head_needs_the_images_only
 ) -> None:
     head = {"name": "head", "task": Task.VIEW_INVARIANCE.value}
     fetch(s3, tmp_path, upload(detection(3) | {"metadata.yaml": b"task: [\n"}), head)
-    assert files_below(tmp_path) == {f"train/images/{index}.jpg" for index in range(3)}
+    assert files_below(tmp_path) == {f"train/images/{index}.jpg" for index in range(3)} | TOLD
 
 
 def test_validation_is_fetched_beside_training_and_held_against_it(

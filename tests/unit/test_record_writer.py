@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sihl_api.record import JobRecord, MetricLine
+from sihl_api.fingerprint import DatasetFingerprint, SplitFingerprint
+from sihl_api.record import JobRecord, MetricLine, to_read
 from sihl_api.runtime import JobReference, Result
 from sihl_trainer.errors import Unavailable
 from sihl_trainer.record.retry import backoff, persist
@@ -29,8 +30,8 @@ def line(step: int, kind: str = "train", **values: float) -> MetricLine:
 
 
 def content(store: FolderStore, kind: str, attempt: int = 1) -> list[str]:
-    objects = store.objects(f"{PATHS.attempt(attempt)}{kind}-")
-    return b"".join(store.get(o.key) for o in objects).decode().splitlines()
+    keys = to_read(o.key for o in store.objects(f"{PATHS.attempt(attempt)}{kind}-"))
+    return b"".join(map(store.get, keys)).decode().splitlines()
 
 
 def has_lines(store: FolderStore, kind: str, count: int) -> bool:
@@ -152,12 +153,43 @@ def test_closing_does_not_wait_for_ever_for_a_store_that_is_away(tmp_path: Path)
 def test_an_attempt_that_is_made_twice_overwrites_no_segment(
     store: FolderStore, tmp_path: Path
 ) -> None:
-    for life in ("first", "second"):
+    lives = ["first", "second", "third", "fourth"]
+    for life in lives:
         writer = RecordWriter(store, PATHS, 1, tmp_path / life, interval=60)
         writer.start()
         writer.log(life.encode())
         writer.close()
-    assert content(store, "log") == ["first", "second"]
+        if life == "second":
+            writer.merge()
+    assert content(store, "log") == lives
+
+
+def test_what_was_shipped_is_merged_when_the_attempt_is_over(
+    store: FolderStore, tmp_path: Path
+) -> None:
+    writer = RecordWriter(store, PATHS, 1, tmp_path / "spool", interval=0.02)
+    writer.start()
+    for step in range(3):
+        writer.log(f"step {step}".encode())
+        writer.metrics(line(step, loss=float(step)))
+        eventually(functools.partial(has_lines, store, "log", step + 1))
+        writer.merge()  # while it runs
+    writer.close()
+    writer.merge()
+    merged = [len(to_read([o.key])) for o in store.objects(PATHS.attempt(1))]
+    assert merged == [1, 1]  # an object of each kind
+    assert content(store, "log") == ["step 0", "step 1", "step 2"]
+    assert len(content(store, "metrics")) == 3
+
+
+def test_a_merge_that_cannot_be_costs_nothing(tmp_path: Path) -> None:
+    store = Outage(tmp_path / "store")
+    for number in range(2):
+        store.put(PATHS.log(1, number), b"line\n")
+    store.away.set()
+    RecordWriter(store, PATHS, 1, tmp_path / "spool").merge()
+    assert store.refused == 1
+    assert content(store, "log") == ["line", "line"]
 
 
 def test_the_result_in_the_record_is_the_termination_message(
@@ -169,14 +201,20 @@ def test_the_result_in_the_record_is_the_termination_message(
 
 
 def test_job_json_is_written_once_with_the_versions_of_what_trains(store: FolderStore) -> None:
-    reference = JobReference(namespace="team-a", name="night", uid="u" * 36, spec=job())
-    write_job(store, PATHS, reference, "trainer@sha256:1")
+    created = "2026-01-02T03:04:05Z"
+    reference = JobReference(
+        namespace="team-a", name="night", uid="u" * 36, spec=job(), created_at=created
+    )
+    dataset = DatasetFingerprint(train=SplitFingerprint(images=2, bytes=3, objects="o"))
+    write_job(store, PATHS, reference, "trainer@sha256:1", dataset)
     first = store.get(PATHS.job_json)
     write_job(store, PATHS, reference, "trainer@sha256:2")
     assert store.get(PATHS.job_json) == first
     record = JobRecord.model_validate_json(first)
     assert record.spec == job()
     assert record.image == "trainer@sha256:1"
+    assert record.submitted_at == created
+    assert record.dataset == dataset
     assert {"python", "torch"} <= record.versions.keys()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from sihl_api.record import JobRecord, Manifest
+from sihl_api.record import JobRecord, Manifest, Point
 from sihl_api.runtime import ExitCode, read_result
 from sihl_trainer.record.checkpoints import standing_checkpoints
 from sihl_trainer.supervisor.stop import SOCKET_NAME, request_stop
@@ -71,6 +71,9 @@ def test_a_run_leaves_its_whole_record_and_its_result(pod: Pod) -> None:
     assert read_result(pod.store.get(pod.paths.result(1)).decode()) == result
     record = JobRecord.model_validate_json(pod.store.get(pod.paths.job_json))
     assert (record.name, record.image) == (pod.name, "trainer:test")
+    (told,) = pod.summary().attempts
+    assert (told.first_step, told.last_step, told.reason) == (1, 20, "Succeeded")
+    assert pod.summary().validation["boxes/map"].best == Point(step=20, value=1.0)
     assert [line.step for line in pod.lines(1) if line.kind == "train"] == list(range(1, 21))
     assert pod.log(1).count("hello from the worker") == 2  # standard output and standard error
     assert attempt.output.count("hello from the worker") == 2  # for kubectl logs
@@ -112,10 +115,15 @@ def test_a_stop_leaves_a_checkpoint_from_which_the_run_ends_as_if_undisturbed(
     assert result.checkpoint.step == result.step
     assert result.step is not None
     assert 3 <= result.step < 40
+    stopped_at = result.step
     code, result = pod.run(2, steps=40)
     assert code is ExitCode.SUCCEEDED
     assert pod.model() == uninterrupted
     assert "Resuming from step" in pod.log(2)
+    first, second = pod.summary().attempts
+    assert (first.reason, second.reason) == ("Stopped", "Succeeded")
+    assert first.stopping_at
+    assert second.resumed_at_step == stopped_at
 
 
 def test_the_stop_command_returns_when_the_checkpoint_is_durable(pod: Pod) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -21,13 +22,21 @@ from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
 from sihl_api.trainingjob import TrainingJobSpec
 from sihl_trainer.dataset.loading import batches
+from sihl_trainer.fetch.check import check_images, open_to_check
+from sihl_trainer.fetch.fingerprint import fingerprint, marks_on_disk
+from sihl_trainer.fetch.progress import FetchProgress
 from sihl_trainer.model.weights import load_model
 from sihl_trainer.tasks.head import Head
+from sihl_trainer.tasks.metric_learning.target import IdentityTarget
+from sihl_trainer.tasks.multiclass_classification.target import CategoryTarget
+from sihl_trainer.tasks.multilabel_classification.target import LabelsTarget
 from sihl_trainer.tasks.passes import Keys, Pass, Views
 from sihl_trainer.tasks.picture import Painter
 from sihl_trainer.tasks.rooms import format_of, head_of, painter_of
+from sihl_trainer.tasks.semantic_segmentation.target import SemanticTarget
 from sihl_trainer.tasks.target import Target
-from sihl_trainer.training.channel import PicturesWritten
+from sihl_trainer.tasks.text_recognition.target import TextTarget
+from sihl_trainer.training.channel import MetricsMessage, PicturesWritten
 from sihl_trainer.training.evaluation import measure, results, validate
 from sihl_trainer.training.loop import train
 from sihl_trainer.training.run import Run
@@ -142,6 +151,48 @@ def test_no_format_imports_torch() -> None:
     subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": path}, check=True)
 
 
+# --- the dataset -----------------------------------------------------------------------------
+
+
+def occurrences(target: Any) -> list[int]:
+    """The indices that count in what an image is annotated with."""
+    match target:
+        case CategoryTarget():
+            return [target.category]
+        case IdentityTarget():
+            return [target.identity]
+        case LabelsTarget(labels=found) | TextTarget(tokens=found):
+            return found.tolist()
+        case SemanticTarget():
+            return [index - 1 for index in set(target.labels.flatten().tolist()) if index]
+    found = target.categories.tolist()
+    return list(found)
+
+
+@pytest.mark.parametrize("task", SUPERVISED)
+def test_what_a_dataset_holds_is_counted(dataset: Callable[[Task], Path], task: Task) -> None:
+    opened = open_to_check(spec_of(task), "train", dataset(task))
+    check_images(opened, FetchProgress("train"))
+    found = fingerprint(opened, marks_on_disk(opened))
+    ((name, told),) = found.annotations.items()
+    assert (told.task, told.images) == (task.value, found.images)
+    targets = [opened.sets[name].target(image) for image in opened.names]
+    match task:
+        case Task.KEYPOINT_DETECTION:
+            assert told.counts is None
+        case Task.REGRESSION:
+            assert told.histogram is not None
+            assert sum(told.histogram.counts) == len(targets)
+        case Task.DEPTH_ESTIMATION:
+            assert told.histogram is not None
+            assert sum(told.histogram.counts) > 100 * len(targets)  # pixels
+        case _:
+            counts = Counter(index for target in targets for index in occurrences(target))
+            names = opened.feeds["head"].info.categories
+            assert told.counts == {each: counts[index] for index, each in enumerate(names)}
+            assert len(counts) > 1
+
+
 # --- learning --------------------------------------------------------------------------------
 
 
@@ -226,6 +277,20 @@ def test_results_are_numbers_and_the_same_whatever_ranks_measured_them(
     assert all(math.isfinite(value) for value in together.values())
     if head.examined == {Pass.PLAIN}:  # what blends images depends on their batch
         assert apart == pytest.approx(together, rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize("task", Task)
+def test_each_result_says_which_of_its_values_are_better(
+    begun: Callable[..., tuple[Run, Any]], task: Task
+) -> None:
+    run, heard = begun(task)
+    run.stop_requested = never
+    assert validate(run)
+    better = run.model.head("head").metric().better
+    (message,) = heard.of(MetricsMessage)
+    assert message.line.values.keys() == {f"head/{name}" for name in better}
+    assert message.better == {f"head/{name}": each for name, each in better.items() if each}
+    assert "higher" in better.values() or "lower" in better.values()
 
 
 @pytest.mark.parametrize("task", Task)

@@ -76,6 +76,7 @@ def _run(
             job=reference,
             attempt=max(attempts, default=0) + 1,
             dataset=dataset or folder,
+            fetched=folder / "dataset",
             scratch=folder / "scratch",
             secrets=secrets,
             observe=line.show,

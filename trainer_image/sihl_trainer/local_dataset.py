@@ -13,8 +13,11 @@ from sihl_api.trainingjob import S3Location, TrainingJobSpec
 from sihl_trainer.data.names import TRAIN, VALIDATION
 from sihl_trainer.errors import BadConfig
 from sihl_trainer.fetch.check import check_images, check_settings, open_to_check
+from sihl_trainer.fetch.fetched import write_fetched
+from sihl_trainer.fetch.fingerprint import fingerprint, marks_on_disk
 from sihl_trainer.fetch.main import fetch_split
 from sihl_trainer.fetch.progress import FetchProgress
+from sihl_trainer.record.writer import now
 from sihl_trainer.terminal import ProgressLine
 
 
@@ -30,7 +33,7 @@ def local_dataset(
     Args:
         spec: The job's.
         given: A folder that has the splits already; it is checked and left as it is.
-        into: Where they are fetched to otherwise.
+        into: Where they are fetched to otherwise, and where word is left of them.
         environ: May hold the keys.
         line: Shows the progress.
 
@@ -39,6 +42,7 @@ def local_dataset(
         BadData: The dataset is.
         Unavailable: The store is away.
     """
+    into.mkdir(parents=True, exist_ok=True)
     for split in (TRAIN, VALIDATION):
         location: S3Location | None = getattr(spec.dataset, split)
         if location is None:
@@ -47,11 +51,13 @@ def local_dataset(
         with line.watching(progress.report):
             if given is not None:
                 # What is there already is held to the same as what is fetched.
+                started_at = now()
                 opened = open_to_check(spec, split, given)
                 check_images(opened, progress)
                 check_settings(spec, split, opened)
+                marks = marks_on_disk(opened)
+                write_fetched(into, split, started_at, fingerprint(opened, marks))
             else:
-                into.mkdir(parents=True, exist_ok=True)
                 fetch_split(spec, split, into, _with_keys(location, environ), progress)
     return given or into
 

@@ -20,6 +20,8 @@ from sihl_trainer.errors import BadConfig, TrainerError
 from sihl_trainer.fetch.bucket import PATIENCE, Bucket, keys_from_environment
 from sihl_trainer.fetch.check import check_images, check_settings, open_to_check
 from sihl_trainer.fetch.download import download, is_complete
+from sihl_trainer.fetch.fetched import write_fetched
+from sihl_trainer.fetch.fingerprint import fingerprint, mark_of
 from sihl_trainer.fetch.plan import (
     PlannedFile,
     Room,
@@ -31,6 +33,7 @@ from sihl_trainer.fetch.plan import (
 )
 from sihl_trainer.fetch.progress import FetchProgress, ProgressLog
 from sihl_trainer.http import ProgressServer
+from sihl_trainer.record.writer import now
 from sihl_trainer.signals import StopSignals
 from sihl_trainer.termination import write_result
 
@@ -84,7 +87,7 @@ def fetch_split(
     the room there is, annotations against the images' names, the images, each image decoded and
     its annotations against its size, the job's settings against all sizes. Each step is refused
     before the next one costs anything. A store that is away is waited for, `patience` seconds a
-    request.
+    request. In the end word is left of what was fetched, for the record.
 
     Raises:
         BadConfig: The job or its Secret is at fault.
@@ -93,6 +96,7 @@ def fetch_split(
         Unavailable: The store is away.
         Changed: The dataset changed meanwhile.
     """
+    started_at = now()
     location = _location(spec, split)
     progress = progress or FetchProgress(split)
     bucket = Bucket(location, keys_from_environment(location, environ), patience)
@@ -122,6 +126,7 @@ def fetch_split(
     with ProgressLog(progress):
         check_images(opened, progress)
     check_settings(spec, split, opened)
+    write_fetched(root, split, started_at, fingerprint(opened, [mark_of(file) for file in files]))
 
 
 def _plan_annotations(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import logging
 import platform
-import re
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sihl_api.record import JobRecord, MetricLine, RecordPaths
+from sihl_api.fingerprint import DatasetFingerprint
+from sihl_api.record import JobRecord, MetricLine, RecordPaths, segments_of, to_read
 from sihl_api.runtime import JobReference, Result
 from sihl_trainer.errors import TrainerError
 from sihl_trainer.record.retry import backoff
+from sihl_trainer.record.segments import Kind, lines_in, listed, merge, settled
 from sihl_trainer.record.spool import Spool
 from sihl_trainer.record.store import MissingObjectError, Store
 
@@ -23,7 +25,7 @@ log = logging.getLogger(__name__)
 LOG_LIMIT_BYTES = 64 << 20
 _PACKAGES = ("sihl", "torch", "torchvision", "torchmetrics", "safetensors")
 _LAST_TRIES = 3
-_SEGMENT = re.compile(r"/(metrics|log)-(\d+)\.")
+_KINDS: tuple[Kind, ...] = ("metrics", "log")
 
 
 class RecordWriter:
@@ -44,9 +46,12 @@ class RecordWriter:
         self._paths = paths
         self._attempt = attempt
         self._interval = interval
+        self._folder = spool
         self._metrics = Spool(spool / "metrics")
         self._log = Spool(spool / "log", limit_bytes=LOG_LIMIT_BYTES)
-        self._first: dict[str, int] | None = None
+        self._first: dict[Kind, int] | None = None
+        self._merging = threading.Lock()
+        self._merge_failed = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="record", daemon=True)
 
@@ -67,6 +72,21 @@ class RecordWriter:
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join()
+
+    def merge(self) -> None:
+        """Merge what the record has of the attempt by now, beside what is being shipped.
+
+        Where that cannot be, the segments stay, and are merged the next time. Never raises.
+        """
+        with self._merging:
+            try:
+                for kind in _KINDS:
+                    merge(self._store, self._paths, self._attempt, kind, self._folder)
+                self._merge_failed = False
+            except Exception as error:  # whatever it is, it costs a reader time and nothing else
+                if not self._merge_failed:
+                    log.warning("The record's segments are not merged for now: %s", error)
+                self._merge_failed = True
 
     def result(self, result: Result) -> None:
         """Write the attempt's end. Raises what the store raises."""
@@ -107,17 +127,23 @@ class RecordWriter:
                 continue  # dropped meanwhile, to make room
             spool.done(segment)
 
-    def _free_segments(self) -> dict[str, int]:
+    def _free_segments(self) -> dict[Kind, int]:
         """The first numbers that are free: an attempt's pod may have been made a second time."""
-        first = {"metrics": 0, "log": 0}
-        for kind in first:
-            for item in self._store.objects(f"{self._paths.attempt(self._attempt)}{kind}-"):
-                if match := _SEGMENT.search(item.key):
-                    first[kind] = max(first[kind], int(match.group(2)) + 1)
+        first: dict[Kind, int] = dict.fromkeys(_KINDS, 0)
+        for kind in _KINDS:
+            for item in listed(self._store, self._paths, self._attempt, kind):
+                _, last = segments_of(item.key) or (0, -1)
+                first[kind] = max(first[kind], last + 1)
         return first
 
 
-def write_job(store: Store, paths: RecordPaths, job: JobReference, image: str) -> None:
+def write_job(
+    store: Store,
+    paths: RecordPaths,
+    job: JobReference,
+    image: str,
+    dataset: DatasetFingerprint | None = None,
+) -> None:
     """Write job.json unless an earlier attempt has."""
     try:
         store.get(paths.job_json)
@@ -130,6 +156,8 @@ def write_job(store: Store, paths: RecordPaths, job: JobReference, image: str) -
             image=image,
             versions=_versions(),
             created_at=now(),
+            submitted_at=job.created_at,
+            dataset=dataset,
         )
         store.put(
             paths.job_json,
@@ -157,11 +185,16 @@ def last_validation(store: Store, paths: RecordPaths) -> MetricLine | None:
     """The latest validation in the record, over all attempts; None where there is none."""
     latest: MetricLine | None = None
     for attempt in sorted(int(a) for a in store.folders(paths.attempts) if a.isdecimal()):
-        for item in reversed(store.objects(f"{paths.attempt(attempt)}metrics-")):
-            lines = [MetricLine.model_validate_json(x) for x in store.get(item.key).splitlines()]
-            found = [line for line in lines if line.kind == "validation"]
-            if found:
-                best = max(found, key=lambda line: line.step)
-                latest = best if latest is None or best.step >= latest.step else latest
-                break
+        found = settled(functools.partial(_last_validation, store, paths, attempt))
+        if found is not None and (latest is None or found.step >= latest.step):
+            latest = found
     return latest
+
+
+def _last_validation(store: Store, paths: RecordPaths, attempt: int) -> MetricLine | None:
+    keys = to_read(item.key for item in listed(store, paths, attempt, "metrics"))
+    for key in reversed(keys):
+        found = [line for line in lines_in(store, key) if line.kind == "validation"]
+        if found:
+            return max(found, key=lambda line: line.step)
+    return None

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from sihl_api.fingerprint import DatasetFingerprint
 from sihl_api.record import MetricLine, RecordPaths
 from sihl_api.runtime import JobReference
 from sihl_trainer.errors import TrainerError
@@ -35,6 +36,7 @@ def prepare(
     paths: RecordPaths,
     job: JobReference,
     image: str,
+    dataset: DatasetFingerprint | None,
     scratch: Path,
     tell: Callable[[Event], None],
     patience: float = PATIENCE,
@@ -43,7 +45,7 @@ def prepare(
     end = time.monotonic() + patience
     try:
         event = persist(
-            lambda: _prepared(store, paths, job, image, scratch, tell),
+            lambda: _prepared(store, paths, job, image, dataset, scratch, tell),
             "Reading the run record",
             until=lambda: end,
         )
@@ -63,6 +65,7 @@ def _prepared(
     paths: RecordPaths,
     job: JobReference,
     image: str,
+    dataset: DatasetFingerprint | None,
     scratch: Path,
     tell: Callable[[Event], None],
 ) -> Event:
@@ -73,7 +76,7 @@ def _prepared(
         return AlreadyComplete(
             model_status(store, paths, model), model.step, metrics_text(validation)
         )
-    write_job(store, paths, job, image)
+    write_job(store, paths, job, image, dataset)
     resume, start = scratch / "resume", scratch / "initial"
     with writing(resume):
         restored = restore_latest(

@@ -19,9 +19,7 @@ from sihl_trainer.errors import TrainerError
 from sihl_trainer.record.checkpoints import checkpoint_status, remove_superseded
 from sihl_trainer.record.folders import TornFolderError, upload_folder
 from sihl_trainer.record.models import model_status, upload_model
-from sihl_trainer.record.pictures import PictureUploader
 from sihl_trainer.record.store import Store
-from sihl_trainer.record.writer import RecordWriter
 from sihl_trainer.supervisor import events
 from sihl_trainer.supervisor.logs import RecordHandler
 from sihl_trainer.supervisor.machine import (
@@ -35,6 +33,7 @@ from sihl_trainer.supervisor.machine import (
 from sihl_trainer.supervisor.output import Redactor
 from sihl_trainer.supervisor.prepare import PATIENCE, metrics_text, prepare
 from sihl_trainer.supervisor.processes import reap_orphans
+from sihl_trainer.supervisor.recorder import UPKEEP_SECONDS, Recorder
 from sihl_trainer.supervisor.reserve import Reserve
 from sihl_trainer.supervisor.status import Status
 from sihl_trainer.supervisor.stop import SOCKET_NAME, StopServer
@@ -65,6 +64,8 @@ class Settings:
         console: Is given each line of the log.
         observe: Is given the progress every second.
         store_patience: Seconds for which a store that is away is waited for at the start.
+        fetched: The folder where the fetch left word of the dataset, if it is another one.
+        upkeep_seconds: How often segments are merged.
     """
 
     job: JobReference
@@ -78,6 +79,8 @@ class Settings:
     console: Callable[[bytes], None] = lambda _: None
     observe: Callable[[ProgressReport], None] = lambda _: None
     store_patience: float = PATIENCE
+    fetched: Path | None = None
+    upkeep_seconds: float = UPKEEP_SECONDS
 
 
 class Supervisor:
@@ -98,10 +101,16 @@ class Supervisor:
         self._redactor = Redactor(settings.secrets)
         settings.scratch.mkdir(parents=True, exist_ok=True)
         self._reserve = Reserve(settings.scratch / "reserve")
-        self._writer = RecordWriter(
-            store, self._paths, settings.attempt, settings.scratch / "record"
+        self._record = Recorder(
+            store,
+            self._paths,
+            settings.attempt,
+            job.spec.training.max_steps,
+            settings.fetched or settings.dataset,
+            settings.scratch / "record",
+            self._is_pressed,
+            settings.upkeep_seconds,
         )
-        self._pictures = PictureUploader(store, self._paths, settings.attempt, self._is_pressed)
         # A SimpleQueue, because signal handlers put into it while its reader waits.
         self._events: queue.SimpleQueue[events.Event] = queue.SimpleQueue()
         self._state = State(Deadlines.of(self._grace))
@@ -122,7 +131,7 @@ class Supervisor:
         """
         handler = RecordHandler(self._redactor, self._line)
         with handler, closing(self._reserve):
-            self._writer.start()
+            self._record.writer.start()
             stop_server = StopServer(self._settings.scratch / SOCKET_NAME, self.request_stop)
             threading.Thread(target=self._prepare, name="prepare", daemon=True).start()
             self._loop(stop_server)
@@ -165,6 +174,7 @@ class Supervisor:
             return
         self._looked_at = time.monotonic()
         self._settings.observe(self.status.report())
+        self._record.look_after()
         if os.getpid() == 1 and self._worker is not None:
             reap_orphans(but=self._worker.pid)
 
@@ -178,6 +188,7 @@ class Supervisor:
         if state.stopping and not before.stopping:
             log.info("A stop was asked for; grace period %.0f s", self._grace)
             self.status.stage("Stopping")
+            self._record.summary.stopping()
         match event:
             case events.UploadFailed(error):
                 log.warning("An upload failed: %s", error)
@@ -188,6 +199,8 @@ class Supervisor:
     def _do(self, action: events.Action) -> None:
         match action:
             case events.StartWorker(resume, initial):
+                checkpoint = self._state.checkpoint if resume else None
+                self._record.summary.resumes(checkpoint.step if checkpoint else None)
                 self._worker = self._started(resume, initial)
             case events.AskWorkerToStop():
                 assert self._worker is not None
@@ -215,6 +228,7 @@ class Supervisor:
             self._paths,
             self._settings.job,
             self._settings.image,
+            self._record.dataset,
             self._settings.scratch,
             self._events.put,
             self._settings.store_patience,
@@ -262,8 +276,8 @@ class Supervisor:
         match message:
             case channel.ProgressMessage():
                 self._progressed(message)
-            case channel.MetricsMessage(line=line):
-                self._writer.metrics(line)
+            case channel.MetricsMessage(line=line, better=better):
+                self._record.metrics(line, better)
                 self.status.line(line)
                 if line.kind == "validation":
                     self._events.put(events.Validated(metrics_text(line)))
@@ -274,7 +288,7 @@ class Supervisor:
                 upload = events.Upload(Path(directory), step, is_model=True)
                 self._events.put(events.Written(upload))
             case channel.PicturesWritten(directory=directory, step=step):
-                self._pictures.add(step, Path(directory))
+                self._record.pictures.add(step, Path(directory))
             case channel.Failed(exit_code=code, reason=reason, message=text):
                 self._events.put(events.WorkerFailed(code, reason, text))
 
@@ -285,10 +299,11 @@ class Supervisor:
         if message.learning_rate is not None:
             self.status.learning_rate(message.learning_rate)
         if message.stage != "Loading":
+            self._record.summary.stepped(message.step, message.images_per_second)
             self._events.put(events.Stepped(message.step))
 
     def _line(self, line: bytes) -> None:
-        self._writer.log(line)
+        self._record.writer.log(line)
         self._settings.console(line)
 
     # --- start and end -----------------------------------------------------------------------
@@ -320,20 +335,10 @@ class Supervisor:
     def _close_record(self, result: Result, began: float) -> None:
         """Write the end into the record, for as long as there is time since it began."""
 
-        def close() -> None:
-            self._writer.close()
-            try:
-                self._writer.result(result)
-            except TrainerError as error:
-                log.warning("result.json could not be written: %s", error)
-            self._pictures.finish()
-
         seconds = CLOSING_SECONDS - (time.monotonic() - began)
         if self._state.stop_at is not None:
             left = self._state.stop_at + self._grace - time.monotonic() - 0.5
             seconds = min(seconds, max(0.5, left))
         if self._state.preparation_error is not None:
             seconds = min(seconds, 2.0)
-        closer = threading.Thread(target=close, name="close", daemon=True)
-        closer.start()
-        closer.join(seconds)
+        self._record.close(result, seconds)

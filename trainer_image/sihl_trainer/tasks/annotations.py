@@ -17,6 +17,7 @@ import numpy as np
 from sihl_api.trainingjob import Head, TrainingJobSpec
 from sihl_trainer.data.documents import Entry, Value, number, read_entries
 from sihl_trainer.errors import BadData
+from sihl_trainer.tasks.contents import Contents
 from sihl_trainer.tasks.info import HeadInfo
 
 if TYPE_CHECKING:
@@ -52,6 +53,14 @@ class Annotations(ABC):
         For formats that know an image by its stem only; by default the same. Raises BadData.
         """
         return self
+
+    def contents(self, info: HeadInfo) -> Contents | None:  # noqa: ARG002
+        """How often each of the info's names is annotated, or how values are spread.
+
+        None, as is the default, where neither says anything. Asked once `fault` has been told
+        every size, and so has read every file of a folder.
+        """
+        return None
 
     def unsuited(self, head: Head, spec: TrainingJobSpec) -> str | None:  # noqa: ARG002
         """Why a job's head cannot learn well from these annotations with the job's settings.

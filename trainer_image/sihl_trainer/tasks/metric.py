@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 import torchmetrics
+
+from sihl_api.record import Better
+
+Directions: TypeAlias = Mapping[str, Better | None]
+"""By name of each result: which of two values is the better one; None: neither is."""
 
 
 class Metric(ABC):
@@ -14,6 +19,9 @@ class Metric(ABC):
 
     It is pickled on its way between ranks, and keeps everything on the CPU.
     """
+
+    better: ClassVar[Directions]
+    """Of each result that `compute` gives."""
 
     @abstractmethod
     def update(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sihl_trainer.tasks.annotations import Annotations, annotation_entries, invalid, unknown_name
+from sihl_trainer.tasks.contents import Contents, counted
 from sihl_trainer.tasks.info import HeadInfo
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ class OneName(Annotations):
         """The image's."""
         index = self._indices.get(name)
         return None if index is None else self.of(index)
+
+    def contents(self, info: HeadInfo) -> Contents:
+        """Images of each name."""
+        return counted(list(self._indices.values()), info.categories)
 
     @abstractmethod
     def of(self, index: int) -> Target:

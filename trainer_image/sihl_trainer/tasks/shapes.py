@@ -11,6 +11,7 @@ import numpy as np
 
 from sihl_trainer.data.documents import Value
 from sihl_trainer.tasks.annotations import Annotations, invalid, list_entries, unknown_name
+from sihl_trainer.tasks.contents import Contents, counted
 from sihl_trainer.tasks.info import HeadInfo
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ class ShapeAnnotations(Annotations):
     def names(self) -> Sequence[str]:
         """The images that are annotated, if only with no shape."""
         return list(self._shapes.spans)
+
+    def contents(self, info: HeadInfo) -> Contents:
+        """Shapes of each category."""
+        return counted(self._shapes.categories, info.categories)
 
     def tensors(self, name: str) -> tuple[Tensor, Tensor] | None:
         """An image's shapes, float32 [N, ...], and categories, int64 [N]; None: not annotated."""

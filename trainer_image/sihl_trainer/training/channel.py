@@ -15,7 +15,7 @@ from typing import IO, Annotated, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from sihl_api.record import MetricLine
+from sihl_api.record import Better, MetricLine
 from sihl_api.runtime import ExitCode, Message
 
 SOCKET_VARIABLE = "SIHL_CHANNEL"
@@ -33,10 +33,15 @@ class ProgressMessage(Message):
 
 
 class MetricsMessage(Message):
-    """A line for the record. Values are named `head/name`, or `name` over all heads."""
+    """A line for the record. Values are named `head/name`, or `name` over all heads.
+
+    Attributes:
+        better: Of a validation's results, by name: which values are the better ones, if any are.
+    """
 
     type: Literal["metrics"] = "metrics"
     line: MetricLine
+    better: dict[str, Better] = Field(default_factory=dict)
 
 
 class CheckpointWritten(Message):

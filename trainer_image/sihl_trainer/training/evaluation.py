@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Generator, Sequence, Set
+from collections.abc import Callable, Generator, Iterable, Sequence, Set
 from concurrent.futures import Future, wait
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from sihl_api.record import Better
 from sihl_trainer.dataset.loading import validation_batches
 from sihl_trainer.dataset.samples import Batch
 from sihl_trainer.model.model import VisionModel
@@ -59,7 +60,8 @@ def validate(run: Run) -> bool:
     if run.ranks.first:
         shown = ", ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
         log.info("step %d: validation %s", run.state.step, shown)
-        run.send(MetricsMessage(line=line(run.state.step, "validation", metrics)))
+        told = line(run.state.step, "validation", metrics)
+        run.send(MetricsMessage(line=told, better=directions(part.metrics for part in parts)))
     if run.pictures:
         run.pictures.submit(run.state.step, partial(drawings, run.model, parts))
     tell(run, "Training")
@@ -137,6 +139,17 @@ def results(parts: Sequence[dict[str, Metric]]) -> dict[str, float]:
         f"{name}/{kind}": value
         for name, metric in merged.items()
         for kind, value in metric.compute().items()
+    }
+
+
+def directions(parts: Iterable[dict[str, Metric]]) -> dict[str, Better]:
+    """Which values of a result, `head/metric`, are the better ones; of some neither are."""
+    return {
+        f"{name}/{kind}": better
+        for part in parts
+        for name, metric in part.items()
+        for kind, better in metric.better.items()
+        if better is not None
     }
 
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from torch import Tensor
 
 from sihl_trainer.tasks.measures.base import Kept
 from sihl_trainer.tasks.measures.roc import BinnedRoc, Roc
-from sihl_trainer.tasks.metric import Metric
+from sihl_trainer.tasks.metric import Directions, Metric
 from sihl_trainer.tasks.target import ImageTarget
 
 NORMAL_SHARE = 0.99
@@ -56,6 +56,12 @@ class Detectability(Metric):
     map are left out); `synthetic_pixel_auroc` of the blended images' places; `threshold` the score
     that `NORMAL_SHARE` of plain images do not exceed: what scores more is odd.
     """
+
+    better: ClassVar[Directions] = {
+        "synthetic_auroc": "higher",
+        "synthetic_pixel_auroc": "higher",
+        "threshold": None,
+    }
 
     def __init__(self) -> None:
         self.images = Roc()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
 
-from sihl_trainer.tasks.metric import Collected
+from sihl_trainer.tasks.metric import Collected, Directions
 from sihl_trainer.tasks.target import ImageTarget
 
 PERFECT = 100.0
@@ -43,6 +44,8 @@ class ReconstructionQuality(Collected):
     Validation normalizes by running statistics, which are of plain images: masked ones are drawn
     some decibels worse than while training. So `hidden_psnr` is for comparing runs of one model.
     """
+
+    better: ClassVar[Directions] = {"psnr": "higher", "ssim": "higher", "hidden_psnr": "higher"}
 
     def __init__(self) -> None:
         super().__init__(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sihl_trainer.tasks.dense.suppression import MAX_DETECTIONS
 from sihl_trainer.tasks.measures.average_precision import AveragePrecision
-from sihl_trainer.tasks.metric import Metric
+from sihl_trainer.tasks.metric import Directions, Metric
 
 
 class ShapePrecision(Metric):
@@ -22,6 +22,12 @@ class ShapePrecision(Metric):
         categories: How many there are.
     """
 
+    better: ClassVar[Directions] = {
+        "map": "higher",
+        "map50": "higher",
+        "map75": "higher",
+        "mar100": "higher",
+    }
     most: ClassVar[int] = MAX_DETECTIONS
     """Detections of an image that count."""
 

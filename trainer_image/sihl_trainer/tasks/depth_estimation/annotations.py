@@ -24,6 +24,7 @@ from sihl_api.tasks import Task
 from sihl_trainer.data.documents import Value, number
 from sihl_trainer.errors import BadData
 from sihl_trainer.tasks.annotations import Annotations, Format
+from sihl_trainer.tasks.contents import Contents, Spread
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.maps.files import (
     MapFolder,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 _KINDS = ("L", "I;16", "I;16B", "I;16L", "I;16N", "I")
 """How Pillow calls grey of 8 and 16 bits in a file; grey of fewer it would stretch to 8."""
 _ROUNDING = 1e-6  # of a step
+_EVERY = 4
+"""Of rows and columns, for the histogram: it is not worth more time than the map's decoding."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class DepthAnnotations(Annotations):
     def __init__(self, folder: MapFolder, info: DepthInfo) -> None:
         self._folder = folder
         self._info = info
+        self._spread = Spread(info.nearest, info.farthest)
 
     @property
     def names(self) -> Sequence[str]:
@@ -98,10 +102,17 @@ class DepthAnnotations(Annotations):
         if (path := self._folder.file(name)) is None:
             return None
         try:
-            rows, columns = read_steps(path, self._info).shape
+            steps = read_steps(path, self._info)
         except BadData as error:
             return str(error)
+        rows, columns = steps.shape
+        some = steps[::_EVERY, ::_EVERY]
+        self._spread.add(some[some > 0] * self._info.scale)
         return fault_in_aspect(path, (columns, rows), (width, height))
+
+    def contents(self, info: HeadInfo) -> Contents:  # noqa: ARG002
+        """How depths are spread over the range."""
+        return self._spread.histogram()
 
 
 def read_steps(path: Path, info: DepthInfo) -> NDArray[Any]:

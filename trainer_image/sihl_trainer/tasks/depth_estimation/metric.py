@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from torch import Tensor
 
 from sihl_trainer.tasks.depth_estimation.target import DepthTarget
 from sihl_trainer.tasks.measures.depth import DepthErrors
-from sihl_trainer.tasks.metric import Metric
+from sihl_trainer.tasks.metric import Directions, Metric
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +22,13 @@ class DepthPrediction:
 
 class DepthAccuracy(Metric):
     """Errors over all pixels whose depth is known."""
+
+    better: ClassVar[Directions] = {
+        "abs_rel": "lower",
+        "rmse": "lower",
+        "delta1": "higher",
+        "silog": "lower",
+    }
 
     def __init__(self) -> None:
         self.errors = DepthErrors()

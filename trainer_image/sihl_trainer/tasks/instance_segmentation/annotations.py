@@ -7,7 +7,7 @@ An image without objects is one black page; one without a file is not annotated.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -19,6 +19,7 @@ from sihl_api.tasks import Task
 from sihl_trainer.data.documents import Value
 from sihl_trainer.errors import BadData
 from sihl_trainer.tasks.annotations import Annotations, Format
+from sihl_trainer.tasks.contents import Contents, Occurrences
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.maps.files import (
     MapFolder,
@@ -55,10 +56,12 @@ class MaskAnnotations(Annotations):
     Args:
         folder: The files'.
         categories: Indices by colour.
+        occurrences: Of objects' categories, in the files that were read so far.
     """
 
     folder: MapFolder
     categories: dict[Color, int]
+    occurrences: Occurrences = field(default_factory=Occurrences)
 
     @property
     def names(self) -> Sequence[str]:
@@ -97,10 +100,15 @@ class MaskAnnotations(Annotations):
         if path is None:
             return None
         try:
-            size, *_ = [page.size for page in self._pages(path)]  # all of them are read
+            found = [(page.size, page.category, page.mask is None) for page in self._pages(path)]
         except BadData as error:
             return error.message
-        return fault_in_aspect(path, size, (width, height))
+        self.occurrences.add([category for _, category, is_black in found if not is_black])
+        return fault_in_aspect(path, found[0][0], (width, height))
+
+    def contents(self, info: HeadInfo) -> Contents:
+        """Objects of each category."""
+        return self.occurrences.by_name(info.categories)
 
     def _pages(self, path: Path) -> Iterator[_Page]:
         for number, page in pages(path):

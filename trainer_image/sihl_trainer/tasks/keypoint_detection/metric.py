@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from torch import Tensor
@@ -15,7 +15,7 @@ from sihl_trainer.tasks.keypoint_detection.target import KeypointsTarget
 from sihl_trainer.tasks.measures.average_precision import AveragePrecision
 from sihl_trainer.tasks.measures.base import Summed, ratio
 from sihl_trainer.tasks.measures.geometry import keypoint_similarity
-from sihl_trainer.tasks.metric import Metric
+from sihl_trainer.tasks.metric import Directions, Metric
 
 CORRECT = 0.1
 """Of the square root of the instance's area: within it a keypoint is correct."""
@@ -41,6 +41,14 @@ class KeypointPrecision(Metric):
 
     Only visible keypoints are compared, on the scale of the box around them.
     """
+
+    better: ClassVar[Directions] = {
+        "map": "higher",
+        "map50": "higher",
+        "map75": "higher",
+        "mar100": "higher",
+        "pck": "higher",
+    }
 
     def __init__(self, sigmas: Sequence[float]) -> None:
         self.sigmas = np.array(sigmas)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from sihl_trainer.tasks.measures.retrieval import Retrieval
-from sihl_trainer.tasks.metric import Metric
+from sihl_trainer.tasks.metric import Directions, Metric
 from sihl_trainer.tasks.metric_learning.target import IdentityTarget
 
 
@@ -35,6 +35,8 @@ class IdentityRetrieval(Metric):
     Args:
         length: Of an embedding.
     """
+
+    better: ClassVar[Directions] = {"recall1": "higher", "r_precision": "higher", "map_r": "higher"}
 
     def __init__(self, length: int) -> None:
         self.measure = Retrieval(length)

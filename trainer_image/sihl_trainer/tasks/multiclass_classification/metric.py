@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
-from sihl_trainer.tasks.metric import Collected
+from sihl_trainer.tasks.metric import Collected, Directions
 from sihl_trainer.tasks.multiclass_classification.target import CategoryTarget
 
 
@@ -31,6 +32,8 @@ class Accuracy(Collected):
     Args:
         categories: How many there are.
     """
+
+    better: ClassVar[Directions] = {"accuracy": "higher", "f1": "higher"}
 
     def __init__(self, categories: int) -> None:
         self.categories = categories

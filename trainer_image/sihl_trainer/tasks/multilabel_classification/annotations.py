@@ -24,6 +24,7 @@ from sihl_trainer.tasks.annotations import (
     read_names,
     unknown_name,
 )
+from sihl_trainer.tasks.contents import Contents, counted
 from sihl_trainer.tasks.info import HeadInfo
 
 if TYPE_CHECKING:
@@ -56,6 +57,10 @@ class LabelAnnotations(Annotations):
         if (span := self._spans.get(name)) is None:
             return None
         return LabelsTarget(torch.from_numpy(self._labels[slice(*span)].copy()))
+
+    def contents(self, info: HeadInfo) -> Contents:
+        """Images of each label."""
+        return counted(self._labels, info.categories)
 
     def fault(self, name: str, width: int, height: int) -> str | None:  # noqa: ARG002
         """Nothing: labels fit an image of any size."""

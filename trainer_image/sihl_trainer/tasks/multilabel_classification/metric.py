@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from sihl_trainer.tasks.measures.labels import Labels
-from sihl_trainer.tasks.metric import Metric
+from sihl_trainer.tasks.metric import Directions, Metric
 from sihl_trainer.tasks.multilabel_classification.target import LabelsTarget
 
 THRESHOLD = 0.5
@@ -35,6 +35,8 @@ class LabelPrecision(Metric):
     Args:
         labels: How many there are.
     """
+
+    better: ClassVar[Directions] = {"average_precision": "higher", "f1": "higher"}
 
     def __init__(self, labels: int) -> None:
         self.labels = labels

@@ -13,7 +13,7 @@ category and one number: where two categories share a number, these are two segm
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,6 +24,7 @@ from sihl_api.tasks import Task
 from sihl_trainer.data.documents import Value
 from sihl_trainer.errors import BadData
 from sihl_trainer.tasks.annotations import Annotations, Format, unknown_name
+from sihl_trainer.tasks.contents import Contents, Occurrences
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.maps.files import MapFolder, fault_in_aspect, invalid_map, map_folder
 from sihl_trainer.tasks.maps.palette import ColorInfo, Palette, palette_of, read_palette, rgb
@@ -65,11 +66,13 @@ class PanopticAnnotations(Annotations):
         folder: The files'.
         palette: The categories'.
         stuff: Indices of categories that are stuff.
+        occurrences: Of segments' categories, in the files that were read so far.
     """
 
     folder: MapFolder
     palette: Palette
     stuff: frozenset[int]
+    occurrences: Occurrences = field(default_factory=Occurrences, compare=False)
 
     @property
     def names(self) -> Sequence[str]:
@@ -100,10 +103,16 @@ class PanopticAnnotations(Annotations):
         if (path := self.folder.file(name)) is None:
             return None
         try:
-            rows, columns = self._segments(path)[0].shape
+            segments, categories = self._segments(path)
         except BadData as error:
             return error.message
+        rows, columns = segments.shape
+        self.occurrences.add(categories)
         return fault_in_aspect(path, (columns, rows), (width, height))
+
+    def contents(self, info: HeadInfo) -> Contents:
+        """Segments of each category."""
+        return self.occurrences.by_name(info.categories)
 
     def _segments(self, path: Path) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Numbers of segments [h, w], 0 to ignore, and the categories of segment 1 to N."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from sihl_trainer.tasks.measures.panoptic import PanopticQuality
-from sihl_trainer.tasks.metric import Metric
+from sihl_trainer.tasks.metric import Directions, Metric
 from sihl_trainer.tasks.panoptic_segmentation.target import PanopticTarget
 
 
@@ -36,6 +36,8 @@ class SegmentQuality(Metric):
     Args:
         categories: How many there are.
     """
+
+    better: ClassVar[Directions] = {"pq": "higher", "sq": "higher", "rq": "higher"}
 
     def __init__(self, categories: int) -> None:
         self.quality = PanopticQuality(categories)

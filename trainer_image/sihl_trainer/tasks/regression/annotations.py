@@ -16,6 +16,7 @@ from sihl_api.tasks import Task
 from sihl_trainer.data.documents import Value, number
 from sihl_trainer.errors import BadData
 from sihl_trainer.tasks.annotations import Annotations, Format, annotation_entries, invalid
+from sihl_trainer.tasks.contents import Contents, Spread
 from sihl_trainer.tasks.info import HeadInfo
 
 if TYPE_CHECKING:
@@ -60,6 +61,13 @@ class ValueAnnotations(Annotations):
 
         value = self._values.get(name)
         return None if value is None else ValueTarget(value)
+
+    def contents(self, info: HeadInfo) -> Contents:
+        """How the values are spread over the range."""
+        assert isinstance(info, RangeInfo)
+        spread = Spread(*info.range)
+        spread.add(list(self._values.values()))
+        return spread.histogram()
 
     def fault(self, name: str, width: int, height: int) -> str | None:  # noqa: ARG002
         """Nothing: a number fits an image of any size."""

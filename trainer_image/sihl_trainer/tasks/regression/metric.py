@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from typing import ClassVar, Self
 
 from sihl_trainer.tasks.measures.scalar import Regression as Errors
-from sihl_trainer.tasks.metric import Metric
+from sihl_trainer.tasks.metric import Directions, Metric
 from sihl_trainer.tasks.regression.target import ValueTarget
 
 
 class ValueErrors(Metric):
     """Errors, correlation, and the error of whoever always says the mean."""
+
+    better: ClassVar[Directions] = {
+        "mae": "lower",
+        "rmse": "lower",
+        "r2": "higher",
+        "spearman": "higher",
+        "mae_of_mean": None,
+    }
 
     def __init__(self) -> None:
         self.measure = Errors()

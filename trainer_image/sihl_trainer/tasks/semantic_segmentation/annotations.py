@@ -12,11 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sihl_api.tasks import Task
 from sihl_api.trainingjob import Head, TrainingJobSpec
 from sihl_trainer.data.documents import Value
 from sihl_trainer.errors import BadData
 from sihl_trainer.tasks.annotations import Annotations, Format
+from sihl_trainer.tasks.contents import Contents, Occurrences
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.maps.files import MapFolder, fault_in_aspect, map_folder
 from sihl_trainer.tasks.maps.palette import ColorInfo, Palette, colored, palette_of, read_palette
@@ -31,6 +34,7 @@ class SemanticAnnotations(Annotations):
     def __init__(self, folder: MapFolder, palette: Palette) -> None:
         self._folder = folder
         self._palette = palette
+        self._occurrences = Occurrences()
 
     @property
     def names(self) -> Sequence[str]:
@@ -60,10 +64,17 @@ class SemanticAnnotations(Annotations):
         if (path := self._folder.file(name)) is None:
             return None
         try:
-            rows, columns = colored(path, self._palette).shape
+            labels = colored(path, self._palette)
         except BadData as error:
             return str(error)
+        rows, columns = labels.shape
+        occurring = np.flatnonzero(np.bincount(labels.ravel())) - 1
+        self._occurrences.add(occurring[occurring >= 0])
         return fault_in_aspect(path, (columns, rows), (width, height))
+
+    def contents(self, info: HeadInfo) -> Contents:
+        """Images in which each category occurs."""
+        return self._occurrences.by_name(info.categories)
 
     def unsuited(self, head: Head, spec: TrainingJobSpec) -> str | None:  # noqa: ARG002
         """Fewer than two categories occur, so that there is nothing to tell apart."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from torch import Tensor
 
 from sihl_trainer.tasks.measures.confusion import ConfusionMatrix
-from sihl_trainer.tasks.metric import Metric
+from sihl_trainer.tasks.metric import Directions, Metric
 from sihl_trainer.tasks.semantic_segmentation.target import SemanticTarget
 
 
@@ -27,6 +27,8 @@ class CategoryOverlap(Metric):
     Args:
         categories: How many there are.
     """
+
+    better: ClassVar[Directions] = {"miou": "higher", "pixel_accuracy": "higher"}
 
     def __init__(self, categories: int) -> None:
         self.confusion = ConfusionMatrix(categories, ignore=-1)

@@ -30,6 +30,7 @@ from sihl_trainer.tasks.annotations import (
     invalid,
     read_names,
 )
+from sihl_trainer.tasks.contents import Contents, counted
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.text_recognition.columns import column_width, reading_level
 
@@ -88,6 +89,10 @@ class TextAnnotations(Annotations):
         if (row := self._rows.get(name)) is not None:
             self._sizes[row] = width, height
         return None
+
+    def contents(self, info: HeadInfo) -> Contents:
+        """How often each token is written."""
+        return counted(self._tokens, info.categories)
 
     def unsuited(self, head: Head, spec: TrainingJobSpec) -> str | None:
         """The text that lacks most columns where its image is shrunk most by the augmentation.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from torch import Tensor
 
 from sihl_trainer.tasks.measures.text import TextErrors
-from sihl_trainer.tasks.metric import Metric
+from sihl_trainer.tasks.metric import Directions, Metric
 from sihl_trainer.tasks.text_recognition.target import TextTarget
 
 
@@ -28,6 +28,8 @@ class TextPrediction:
 
 class ReadingErrors(Metric):
     """Tokens to insert, delete or replace as a part of all true ones; texts without an error."""
+
+    better: ClassVar[Directions] = {"character_error_rate": "lower", "exact_match": "higher"}
 
     def __init__(self) -> None:
         self.errors = TextErrors()

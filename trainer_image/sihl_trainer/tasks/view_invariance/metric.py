@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sihl_trainer.tasks.measures.base import Summed
 from sihl_trainer.tasks.measures.retrieval import Retrieval
-from sihl_trainer.tasks.metric import Metric
+from sihl_trainer.tasks.metric import Directions, Metric
 from sihl_trainer.tasks.target import ImageTarget
 
 _EPSILON = 1e-7
@@ -49,6 +49,13 @@ class ViewAgreement(Metric):
     Args:
         length: Of a projection.
     """
+
+    better: ClassVar[Directions] = {
+        "effective_rank": "higher",
+        "alignment": None,
+        "contrast": "higher",
+        "recall1": "higher",
+    }
 
     def __init__(self, length: int) -> None:
         self.rank = EffectiveRank(length)

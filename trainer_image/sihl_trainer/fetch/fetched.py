@@ -1,0 +1,63 @@
+"""What the fetch leaves beside a split, for whoever writes the run record.
+
+The containers that fetch know the objects that they fetched; the one that trains has keys for the
+record, and sees files only.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from sihl_api.fingerprint import DatasetFingerprint, SplitFingerprint
+from sihl_api.runtime import Message
+from sihl_trainer.data.names import TRAIN, VALIDATION
+from sihl_trainer.record.writer import now
+
+log = logging.getLogger(__name__)
+
+
+class Fetched(Message):
+    """One split, there and checked; the times are RFC 3339."""
+
+    started_at: str
+    fetched_at: str
+    fingerprint: SplitFingerprint
+
+
+def write_fetched(root: Path, split: str, started_at: str, fingerprint: SplitFingerprint) -> None:
+    """Leave word of a split, in the folder that holds it, now that it is there and checked.
+
+    A disk that has no room for it costs the record a fingerprint, and nothing else.
+    """
+    told = Fetched(started_at=started_at, fetched_at=now(), fingerprint=fingerprint)
+    try:
+        _file(root, split).write_bytes(told.model_dump_json(by_alias=True).encode())
+    except OSError as error:
+        log.warning("The record will not say what the %s dataset was: %s", split, error)
+
+
+def read_fetched(root: Path) -> dict[str, Fetched]:
+    """What was left there, by split; nothing of those that nobody told of."""
+    found = {}
+    for split in (TRAIN, VALIDATION):
+        try:
+            found[split] = Fetched.model_validate_json(_file(root, split).read_bytes())
+        except (OSError, ValidationError):
+            continue
+    return found
+
+
+def fingerprint_of(fetched: Mapping[str, Fetched]) -> DatasetFingerprint | None:
+    """The whole dataset's; None where nobody told of its training set."""
+    if TRAIN not in fetched:
+        return None
+    splits = {split: each.fingerprint for split, each in fetched.items()}
+    return DatasetFingerprint(train=splits[TRAIN], validation=splits.get(VALIDATION))
+
+
+def _file(root: Path, split: str) -> Path:
+    return root / f"{split}.fetched.json"
