@@ -35,9 +35,9 @@ class AnnotationsFingerprint(Message):
         digest: sha256 of the file, or over the sorted names and ETags of the folder's files.
         task: That is annotated.
         images: That are annotated.
-        counts: By category, label or token how often it is annotated: objects or segments of
-            detection and segmentation, else images (of texts, characters). The
-            `MOST_COUNTED` most frequent ones; None for tasks without.
+        counts: By category, label, token or keypoint how often it is annotated: objects or segments
+            of detection and segmentation, else images (of texts, characters; of keypoints, where
+            each is visible). The `MOST_COUNTED` most frequent ones; None for tasks without.
         others: What all further categories together are counted.
         histogram: Of the values, for tasks whose annotations are numbers.
     """

@@ -86,6 +86,12 @@ def test_what_is_null_or_left_out_is_invisible_and_a_score_is_ignored() -> None:
     assert found.swap.tolist() == [1, 0, 2]
 
 
+def test_a_keypoint_counts_where_it_is_visible() -> None:
+    text = "0.jpg: [{left: [1, 2], tail: null}, {left: [3, 4], tail: [5, 6]}]\n1.jpg: []"
+    assert read_text(INFO, text).contents(INFO) == {"left": 2, "right": 0, "tail": 1}
+    assert read_text(INFO, "0.jpg: []").contents(INFO) == {"left": 0, "right": 0, "tail": 0}
+
+
 def test_null_is_not_annotated_and_an_empty_list_is_no_instance() -> None:
     found = read_text(INFO, "0.jpg: null\n1.jpg: []\n")
     nothing = found.target("1.jpg")

@@ -38,6 +38,7 @@ from sihl_trainer.tasks.annotations import (
     point,
     read_names,
 )
+from sihl_trainer.tasks.contents import Contents
 from sihl_trainer.tasks.info import HeadInfo
 
 if TYPE_CHECKING:
@@ -100,6 +101,11 @@ class KeypointAnnotations(Annotations):
         return KeypointsTarget(
             points[shows].nan_to_num(0.0), visible[shows], torch.tensor(self._info.swap)
         )
+
+    def contents(self, info: HeadInfo) -> Contents:
+        """How often each keypoint is visible."""
+        visible = ~np.isnan(self._points).any(axis=2)
+        return dict(zip(info.categories, visible.sum(axis=0).tolist(), strict=True))
 
     def fault(self, name: str, width: int, height: int) -> str | None:
         """The first keypoint that lies out of its image."""
