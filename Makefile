@@ -3,13 +3,13 @@
 PYTHON ?= python3
 SIHL_CACHE ?= $(HOME)/.cache/sihl
 export SIHL_CACHE
-export PYTHONPATH := $(CURDIR)/crds:$(CURDIR)/operator:$(CURDIR)/trainer_image:$(CURDIR)
+export PYTHONPATH := $(CURDIR)/crds:$(CURDIR)/operator:$(CURDIR)/trainer_image:$(CURDIR)/dashboard:$(CURDIR)
 export MYPY_CACHE_DIR := $(SIHL_CACHE)/mypy
 export RUFF_CACHE_DIR := $(SIHL_CACHE)/ruff
 
 DEV := $(PYTHON) environment.py dev
 DEMO := $(PYTHON) environment.py demo
-CODE := crds operator trainer_image local_cluster demo examples tests environment.py
+CODE := crds operator trainer_image dashboard local_cluster demo examples tests environment.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo clean test test-fast soak bench lint format lock audit crd
