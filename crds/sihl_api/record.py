@@ -1,17 +1,27 @@
 """The run record: what outlives the pod, and where each part of it lies.
 
     <prefix>/<namespace>/<project>/<job>.<uid8>/
-        job.json                                the spec as run, image, versions
+        job.json                                the spec as run, image, versions, the dataset
+        summary.json                            a `JobSummary`, written anew as the job goes on
         attempts/<n>/metrics-<i>.jsonl          one `MetricLine` a line
         attempts/<n>/log-<i>.txt
+        attempts/<n>/metrics-<i>-<j>.jsonl      the sum of segments i to j, in their place
+        attempts/<n>/log-<i>-<j>.txt
         attempts/<n>/checkpoints/<step>/        *.safetensors, *.json, manifest.json last
         attempts/<n>/pictures/<step>/<head>/    a validation's predictions: PNG files, and as data
         attempts/<n>/result.json                a `runtime.Result`
         model/                                  model.safetensors, config.json, manifest.json last
 
-A segment once written never changes, so that a live reader needs only the store. An attempt writes
-under its own number only, so that a superseded one can spoil nothing; the final model is the one
-exception, written by whichever attempt completes, its manifest last. Of checkpoints the newest two
+A segment once written never changes, so that a live reader needs only the store. An attempt merges
+its segments into sums, at its end and once an hour. A sum is written whole, and only then are the
+pieces (and shorter sums) that it holds removed: a reader may see both, and `to_read` says which of
+them hold each line once. A key that was listed and is gone when it is read went into a sum: list
+again. Reading never depends on sums being there; records of earlier releases have none, nor a
+summary or the dataset's fingerprint.
+
+An attempt writes under its own number only, so that a superseded one can spoil nothing. There are
+two exceptions: the final model, written by whichever attempt completes, its manifest last; and
+the summary, which an attempt leaves alone where it names a later one. Of checkpoints the newest two
 are kept: an attempt removes older ones, its own and those of attempts before it.
 
 Pictures are extra, and have no manifest. A reader may rely on this: an object is whole or not
@@ -24,18 +34,21 @@ before anything else.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import Field
 
+from sihl_api.fingerprint import DatasetFingerprint
 from sihl_api.runtime import Message
 from sihl_api.trainingjob import Initialization, TrainingJobSpec
 
 MANIFEST = "manifest.json"
 PICTURE_SUFFIX = ".png"
 _IN_CHECKPOINT = re.compile(r"attempts/(\d+)/checkpoints/(\d+)/[^/]+$")
+_SEGMENTS = re.compile(r"(?:^|/)(?:metrics|log)-(\d+)(?:-(\d+))?\.(?:jsonl|txt)$", re.ASCII)
 _PLAIN = re.compile(r"(?!.*--)\w[\w.-]{0,99}", re.ASCII)
 _UNSAFE = re.compile(r"[^\w.-]+", re.ASCII)
 _KEPT = 60
@@ -76,13 +89,18 @@ class RecordPaths:
         """The folder of one attempt, with a final slash."""
         return f"{self.attempts}{number}/"
 
-    def metrics(self, attempt: int, segment: int) -> str:
-        """Key of one segment of metrics; names sort as they were written."""
-        return f"{self.attempt(attempt)}metrics-{segment:06d}.jsonl"
+    @property
+    def summary(self) -> str:
+        """Key of the `JobSummary`."""
+        return f"{self.root}summary.json"
 
-    def log(self, attempt: int, segment: int) -> str:
-        """Key of one segment of the log."""
-        return f"{self.attempt(attempt)}log-{segment:06d}.txt"
+    def metrics(self, attempt: int, segment: int, last: int | None = None) -> str:
+        """Key of one segment of metrics, or of the sum of several up to the last."""
+        return f"{self.attempt(attempt)}metrics-{_numbers(segment, last)}.jsonl"
+
+    def log(self, attempt: int, segment: int, last: int | None = None) -> str:
+        """Key of one segment of the log, or of the sum of several up to the last."""
+        return f"{self.attempt(attempt)}log-{_numbers(segment, last)}.txt"
 
     def checkpoint(self, attempt: int, step: int) -> str:
         """The folder of one checkpoint, with a final slash."""
@@ -100,6 +118,37 @@ class RecordPaths:
     def model(self) -> str:
         """The folder of the final model, with a final slash."""
         return f"{self.root}model/"
+
+
+def _numbers(first: int, last: int | None) -> str:
+    return f"{first:06d}" if last is None else f"{first:06d}-{last:06d}"
+
+
+def segments_of(key: str) -> tuple[int, int] | None:
+    """First and last segment that an object of metrics or log holds; None for any other key."""
+    match = _SEGMENTS.search(key)
+    if match is None:
+        return None
+    first, last = int(match[1]), int(match[2] or match[1])
+    return (first, last) if first <= last else None
+
+
+def to_read(keys: Iterable[str]) -> list[str]:
+    """The keys that together hold each line once, in the order in which lines were written.
+
+    What another covers is left out, and so is what is neither a segment nor a sum.
+
+    Args:
+        keys: Of one kind (metrics or log) of one attempt, as they were listed, in any order.
+    """
+    held = [(*found, key) for key in keys if (found := segments_of(key))]
+    chosen: list[str] = []
+    covered = -1
+    for _, last, key in sorted(held, key=lambda each: (each[0], -each[1], each[2])):
+        if last > covered:
+            chosen.append(key)
+            covered = last
+    return chosen
 
 
 def checkpoint_of(key: str) -> tuple[int, int] | None:
@@ -157,7 +206,13 @@ class MetricLine(Message):
 
 
 class JobRecord(Message):
-    """job.json: what ran."""
+    """job.json: what ran.
+
+    Attributes:
+        created_at: When this was written.
+        submitted_at: When the job was; None where nobody says.
+        dataset: What the first attempt learnt from; None where nobody says.
+    """
 
     namespace: str
     name: str
@@ -166,6 +221,88 @@ class JobRecord(Message):
     image: str = ""
     versions: dict[str, str] = Field(default_factory=dict)
     created_at: str
+    submitted_at: str | None = None
+    dataset: DatasetFingerprint | None = None
+
+
+Better: TypeAlias = Literal["lower", "higher"]
+"""Which of two values of a metric is the better one."""
+
+
+class Point(Message):
+    """A value, always finite, and the step that it was measured at."""
+
+    step: int
+    value: float
+
+
+class MetricSummary(Message):
+    """What became of one metric, over all attempts.
+
+    What is no finite number does not count, nor what an earlier attempt measured after the step at
+    which a later one resumed. Of equal values the first is the least, the greatest, the best.
+
+    Attributes:
+        best: The least or the greatest; None where neither is better.
+        better: As the metric says.
+    """
+
+    last: Point | None = None
+    min: Point | None = None
+    max: Point | None = None
+    best: Point | None = None
+    better: Better | None = None
+
+
+class AttemptSummary(Message):
+    """When an attempt did what, as far as it came, and why it ended.
+
+    Attributes:
+        started_at: When its first container began: before it lies the queue.
+        fetched_at: When the dataset was there and checked.
+        trained_at: When its first step was done.
+        stopping_at: When it was asked to stop.
+        ended_at: When its result was known; None while it runs, or if it was killed.
+        resumed_at_step: Of the checkpoint that it went on from; None: it began from the start.
+        first_step: That it did itself; None where it did none, and so superseded nothing.
+        last_step: That it did, as far as was told.
+        reason: Of its `runtime.Result`.
+        dataset: The digest of its dataset's fingerprint.
+    """
+
+    number: int
+    started_at: str | None = None
+    fetched_at: str | None = None
+    trained_at: str | None = None
+    stopping_at: str | None = None
+    ended_at: str | None = None
+    resumed_at_step: int | None = None
+    first_step: int | None = None
+    last_step: int | None = None
+    reason: str | None = None
+    dataset: str | None = None
+
+
+class SummaryProgress(Message):
+    """How far a job is."""
+
+    step: int
+    max_steps: int
+    images_per_second: float | None = None
+
+
+class JobSummary(Message):
+    """summary.json: what a list of jobs shows, without reading their lines.
+
+    Metrics have the names that `MetricLine.values` has. It is written after each validation, at
+    least once an hour, and at an attempt's end.
+    """
+
+    updated_at: str
+    train: dict[str, MetricSummary] = Field(default_factory=dict)
+    validation: dict[str, MetricSummary] = Field(default_factory=dict)
+    attempts: list[AttemptSummary] = Field(default_factory=list)
+    progress: SummaryProgress | None = None
 
 
 class HeadConfig(Message):

@@ -84,12 +84,13 @@ class Message(BaseModel):
 
 
 class JobReference(Message):
-    """The job as its pod knows it."""
+    """The job as its pod knows it; `created_at` is when it was submitted."""
 
     namespace: str
     name: str
     uid: str
     spec: TrainingJobSpec
+    created_at: str | None = None
 
 
 TERMINATION_MESSAGE_LIMIT = 4096
@@ -148,9 +149,15 @@ def read_result(text: str | None) -> Result | None:
         return None
 
 
-def reference_json(namespace: str, name: str, uid: str, spec: dict[str, Any]) -> str:
+def reference_json(
+    namespace: str, name: str, uid: str, spec: dict[str, Any], created_at: str | None = None
+) -> str:
     """JSON for `Env.JOB` from a job's raw spec."""
     reference = JobReference(
-        namespace=namespace, name=name, uid=uid, spec=TrainingJobSpec.model_validate(spec)
+        namespace=namespace,
+        name=name,
+        uid=uid,
+        spec=TrainingJobSpec.model_validate(spec),
+        created_at=created_at,
     )
     return reference.model_dump_json(by_alias=True, exclude_none=True)

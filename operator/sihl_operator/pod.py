@@ -31,6 +31,7 @@ from sihl_operator.views import (
     JobView,
     pod_name,
     pod_requests,
+    rfc3339,
 )
 
 _SECURITY = {
@@ -170,7 +171,11 @@ def _container(
     env: list[dict[str, Any]] = [
         {
             "name": Env.JOB,
-            "value": _literal(reference_json(job.namespace, job.name, job.uid, dict(job.spec))),
+            "value": _literal(
+                reference_json(
+                    job.namespace, job.name, job.uid, dict(job.spec), rfc3339(job.created)
+                )
+            ),
         },
         {"name": Env.ATTEMPT, "value": str(attempt)},
         {"name": Env.IMAGE, "value": _literal(image)},

@@ -76,6 +76,7 @@ def test_the_pod_is_told_its_job() -> None:
     env = {e["name"]: e.get("value") for e in containers(rendered())[0]["env"]}
     reference = JobReference.model_validate_json(env["SIHL_JOB"])
     assert (reference.namespace, reference.name, reference.uid) == ("team", "job", "uid-job")
+    assert reference.created_at == "2027-01-15T08:00:00Z"
     assert json.loads(env["SIHL_JOB"])["spec"]["project"] == "cells"
 
 
