@@ -126,11 +126,7 @@ class S3Place:
 
     def is_empty(self, prefix: str) -> bool:
         """Whether no object's key begins with the prefix."""
-        page = self._asked(
-            prefix,
-            lambda: self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, MaxKeys=1),
-        )
-        return not page.get("Contents")
+        return not self._page(Prefix=prefix, MaxKeys=1).get("Contents")
 
     def get(self, key: str) -> Content:
         """Read an object. Raises MissingError."""
@@ -160,17 +156,19 @@ class S3Place:
         return self._asked(key, ask)
 
     def _pages(self, **query: str) -> Iterator[dict[str, Any]]:
-        token: dict[str, str] = {}
         while True:
-            asked = {**query, **token}
-            page = self._asked(
-                query["Prefix"],
-                lambda asked=asked: self._client.list_objects_v2(Bucket=self._bucket, **asked),
-            )
+            page = self._page(**query)
             yield page
             if not page.get("IsTruncated"):
                 return
-            token = {"ContinuationToken": page["NextContinuationToken"]}
+            query["ContinuationToken"] = page["NextContinuationToken"]
+
+    def _page(self, **query: Any) -> dict[str, Any]:
+        def ask() -> dict[str, Any]:
+            found: dict[str, Any] = self._client.list_objects_v2(Bucket=self._bucket, **query)
+            return found
+
+        return self._asked(query["Prefix"], ask)
 
     def _asked(self, key: str, request: Callable[[], T]) -> T:
         try:

@@ -1,0 +1,207 @@
+"""Brings a project's index up to date: a listing, and two readings of each job that is new.
+
+A job that has succeeded never changes again. Of all others the summary is asked for by its tag, the
+more seldom the longer nothing has changed: a job that stood still for a day may be resumed, but
+nobody waits for that at every look.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+
+from sihl_api.record import JobSummary
+from sihl_api.runtime import read_result
+from sihl_dashboard.records.documents import JobDocument, read_job, read_summary, reconstructed
+from sihl_dashboard.records.errors import (
+    MissingError,
+    QueryError,
+    StoreAwayError,
+    StoreDeniedError,
+    Trouble,
+    printable,
+)
+from sihl_dashboard.records.facts import facts_of, state_of
+from sihl_dashboard.records.index import Entry, Index, Known, batches
+from sihl_dashboard.records.measured import seconds_of
+from sihl_dashboard.records.place import Place
+from sihl_dashboard.records.refs import JobRef, project_root
+
+_REST = 20
+"""A job is asked for again after this part of the time in which it has not changed."""
+_LONGEST_REST = 3600.0
+_BATCH = 200
+_MADE = "made:"
+"""Begins the tag of a summary that is not the record's own."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What a look at a project found.
+
+    Attributes:
+        jobs: How many there are.
+        read: Of how many something was new.
+        troubles: Folders that are no job's, and the store's own trouble, which broke the look off.
+    """
+
+    jobs: int
+    read: int
+    troubles: tuple[Trouble, ...]
+
+
+def refresh(
+    place: Place,
+    index: Index,
+    pool: Executor,
+    namespace: str,
+    project: str,
+    progress: Progress | None = None,
+    clock: Callable[[], float] = time.time,
+) -> Refreshed:
+    """Look at a project's records; what was read before the store went away is kept.
+
+    Args:
+        place: The store.
+        index: What is known, and becomes known.
+        pool: Reads several jobs at a time.
+        namespace: The project's.
+        project: Its name.
+        progress: Told how many jobs of how many have been looked at.
+        clock: Seconds, this machine's.
+
+    Raises:
+        QueryError: namespace or project can be no name.
+        StoreAwayError: not even a listing was to be had.
+        StoreDeniedError: likewise.
+    """
+    refs, troubles = _listed(place, namespace, project)
+    known = index.known(namespace, project)
+    index.remove([JobRef(namespace, project, name) for name in known if name not in refs])
+    now = clock()
+    due = [ref for name, ref in refs.items() if name not in known or is_due(known[name], now)]
+    read = 0
+    looks = _looks(place, pool, due, known, now, troubles)
+    for done, batch in enumerate(batches(looks, _BATCH)):
+        found = [entry for _, entry in batch if entry is not None]
+        index.put(found)
+        index.asked([ref for ref, entry in batch if entry is None], now)
+        read += len(found)
+        if progress:
+            progress(min((done + 1) * _BATCH, len(due)), len(due))
+    return Refreshed(len(refs), read, tuple(troubles))
+
+
+def is_due(known: Known, now: float) -> bool:
+    """Whether a job may have changed since it was looked at."""
+    if known.final:
+        return False
+    rest = min(max(known.asked - known.changed, 0.0) / _REST, _LONGEST_REST)
+    return not known.asked <= now < known.asked + rest  # or this machine's clock was set back
+
+
+def _listed(place: Place, namespace: str, project: str) -> tuple[dict[str, JobRef], list[Trouble]]:
+    refs, troubles = {}, []
+    for name in place.folders(project_root(place.prefix, namespace, project)):
+        try:
+            refs[name] = JobRef(namespace, project, name)
+        except QueryError as error:
+            troubles.append(Trouble(printable(name), str(error)))
+    return refs, troubles
+
+
+def _looks(
+    place: Place,
+    pool: Executor,
+    due: list[JobRef],
+    known: dict[str, Known],
+    now: float,
+    troubles: list[Trouble],
+) -> Iterator[tuple[JobRef, Entry | None]]:
+    """Each job that is due, and what is new of it; ends at the store's first trouble."""
+    futures: list[Future[Entry | None]] = [
+        pool.submit(look, place, ref, known.get(ref.folder), now) for ref in due
+    ]
+    try:
+        for ref, future in zip(due, futures, strict=True):
+            yield ref, future.result()
+    except (StoreAwayError, StoreDeniedError) as error:
+        troubles.append(Trouble(place.name, str(error)))
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def look(place: Place, ref: JobRef, known: Known | None, now: float) -> Entry | None:
+    """One job; None where nothing is new.
+
+    Raises:
+        StoreAwayError: the store is away.
+        StoreDeniedError: it denies reading.
+    """
+    paths = ref.paths(place.prefix)
+    try:
+        if known and known.job_tag and not known.summary_tag.startswith(_MADE):
+            told = place.changed(paths.summary, known.summary_tag)
+            if told is None:
+                return None
+        else:
+            told = place.get(paths.summary)
+    except MissingError:
+        told = None
+    job_tag, job_data, job = _job(place, paths.job_json, ref)
+    summary, troubles = read_summary(told.data, paths.summary) if told else (None, ())
+    if summary is None:
+        summary = _from_attempts(place, ref)
+    text = summary.model_dump_json(by_alias=True, exclude_none=True).encode()
+    tag = told.tag if told else _MADE + sha256(text).hexdigest()
+    if known and (job_tag, tag) == (known.job_tag, known.summary_tag):
+        return None
+    # Stores that are no file systems list no empty folders; SeaweedFS does, of removed records.
+    is_there = bool(job_data or told or summary.attempts)
+    return Entry(
+        ref,
+        Known(
+            job_tag,
+            tag,
+            final=state_of(summary) == "Succeeded" and bool(job_data),
+            changed=min(now, seconds_of(summary.updated_at, now)),
+            asked=now,
+        ),
+        {"job.name": ref.job, **facts_of(job, summary)} if is_there else {},
+        job_data,
+        text,
+        (*job.troubles, *troubles) if is_there else (),
+    )
+
+
+def _job(place: Place, key: str, ref: JobRef) -> tuple[str, bytes | None, JobDocument]:
+    try:
+        content = place.get(key)
+    except MissingError:
+        told = Trouble(key, "is missing: what ran is unknown")
+        return "", None, JobDocument(name=ref.job, troubles=(told,))
+    return content.tag, content.data, read_job(content.data, key)
+
+
+def _from_attempts(place: Place, ref: JobRef) -> JobSummary:
+    """For records that have no summary, or a torn one: earlier releases wrote none."""
+    numbers = attempts_of(place, ref)
+    result = None
+    if numbers:
+        with suppress(MissingError):
+            key = ref.paths(place.prefix).result(numbers[-1])
+            result = read_result(place.get(key).data.decode(errors="replace"))
+    return reconstructed(numbers, result)
+
+
+def attempts_of(place: Place, ref: JobRef) -> list[int]:
+    """The numbers of a job's attempts, in order."""
+    names = place.folders(ref.paths(place.prefix).attempts)
+    return sorted(int(name) for name in names if name.isdecimal() and len(name) < 10)
