@@ -84,8 +84,6 @@ def test_what_is_not_there_is_an_empty_listing_and_a_missing_object(
 ) -> None:
     put({f"{at}x": b""})
     assert (place.folders(f"{at}no/"), place.items(f"{at}no/")) == ([], [])
-    assert place.is_empty(f"{at}no/")
-    assert not place.is_empty(at)
     for ask in (place.get, lambda key: place.changed(key, "?"), lambda key: place.part(key, 0, 1)):
         with pytest.raises(MissingError, match="no-such"):
             ask(f"{at}no-such")

@@ -47,9 +47,6 @@ class Place(Protocol):
     def items(self, prefix: str) -> list[Item]:
         """All objects whose key begins with the prefix, sorted by key."""
 
-    def is_empty(self, prefix: str) -> bool:
-        """Whether no object's key begins with the prefix."""
-
     def get(self, key: str) -> Content:
         """Read an object. Raises MissingError."""
 
@@ -97,10 +94,6 @@ class FolderPlace:
         except OSError as error:
             raise self._told(error) from error
         return sorted(found, key=lambda item: item.key)
-
-    def is_empty(self, prefix: str) -> bool:
-        """Whether no object's key begins with the prefix."""
-        return not self.items(prefix)
 
     def get(self, key: str) -> Content:
         """Read an object. Raises MissingError."""

@@ -124,10 +124,6 @@ class S3Place:
         ]
         return sorted(found, key=lambda item: item.key)
 
-    def is_empty(self, prefix: str) -> bool:
-        """Whether no object's key begins with the prefix."""
-        return not self._page(Prefix=prefix, MaxKeys=1).get("Contents")
-
     def get(self, key: str) -> Content:
         """Read an object. Raises MissingError."""
         return self._got(key)
@@ -155,20 +151,17 @@ class S3Place:
 
         return self._asked(key, ask)
 
-    def _pages(self, **query: str) -> Iterator[dict[str, Any]]:
-        while True:
-            page = self._page(**query)
-            yield page
-            if not page.get("IsTruncated"):
-                return
-            query["ContinuationToken"] = page["NextContinuationToken"]
-
-    def _page(self, **query: Any) -> dict[str, Any]:
+    def _pages(self, **query: Any) -> Iterator[dict[str, Any]]:
         def ask() -> dict[str, Any]:
             found: dict[str, Any] = self._client.list_objects_v2(Bucket=self._bucket, **query)
             return found
 
-        return self._asked(query["Prefix"], ask)
+        while True:
+            page = self._asked(query["Prefix"], ask)
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            query["ContinuationToken"] = page["NextContinuationToken"]
 
     def _asked(self, key: str, request: Callable[[], T]) -> T:
         try:
