@@ -133,5 +133,3 @@ class Watched:
     def _note(self, request: str) -> None:
         self.before(request)
         self.asked.append(request)
-
-

@@ -76,9 +76,7 @@ def test_an_attempt_whose_pod_was_made_again_supersedes_itself() -> None:
     assert losses(course({1: again}, {1: None})) == [(10, 1.0), (11, 2.0), (21, 2.0)]
 
 
-ATTEMPTS = st.dictionaries(
-    st.integers(1, 5), st.lists(st.integers(0, 30), max_size=8), max_size=5
-)
+ATTEMPTS = st.dictionaries(st.integers(1, 5), st.lists(st.integers(0, 30), max_size=8), max_size=5)
 
 
 @given(ATTEMPTS, st.dictionaries(st.integers(1, 5), st.none() | st.integers(0, 40)))
@@ -187,9 +185,7 @@ def test_each_bucket_has_min_max_and_last_of_its_finite_values_and_counts_all(
         assert (found.points[index], found.gaps[index]) == (len(here), len(here) - len(finite))
 
 
-@given(
-    st.lists(st.tuples(st.floats(0, 5), VALUES), min_size=1, max_size=20), st.floats(0.01, 100)
-)
+@given(st.lists(st.tuples(st.floats(0, 5), VALUES), min_size=1, max_size=20), st.floats(0.01, 100))
 def test_a_smoothed_value_is_the_mean_of_those_before_it_weighted_by_their_age(
     points: list[tuple[float, float]], constant: float
 ) -> None:

@@ -138,7 +138,7 @@ def _without_unknown(raw: Document) -> list[str]:
 def read_summary(data: bytes, where: str) -> tuple[JobSummary | None, tuple[Trouble, ...]]:
     """Read summary.json, without those of its entries that are none."""
     try:
-        return JobSummary.model_validate_json(data), ()
+        return _finite(JobSummary.model_validate_json(data), where, ())
     except ValidationError as error:
         told = (Trouble(where, f"cannot be read in full: {_first(error)}"),)
         wrong = error.errors()
@@ -146,9 +146,29 @@ def read_summary(data: bytes, where: str) -> tuple[JobSummary | None, tuple[Trou
         raw = json.loads(data)
         for path in sorted({each["loc"][:2] for each in wrong}, key=str, reverse=True):
             _take_out(raw, path)
-        return JobSummary.model_validate(raw), told
+        return _finite(JobSummary.model_validate(raw), where, told)
     except (ValueError, RecursionError, TypeError, LookupError):
         return None, told
+
+
+def _finite(
+    summary: JobSummary, where: str, troubles: tuple[Trouble, ...]
+) -> tuple[JobSummary, tuple[Trouble, ...]]:
+    """Without metrics that have a point of no finite value: the contract has none."""
+    whole = {
+        kind: {name: metric for name, metric in metrics.items() if _is_finite(metric)}
+        for kind, metrics in (("train", summary.train), ("validation", summary.validation))
+    }
+    lost = len(summary.train) + len(summary.validation) - sum(map(len, whole.values()))
+    if not lost:
+        return summary, troubles
+    told = Trouble(where, f"{lost} metrics have values that are no finite numbers")
+    return summary.model_copy(update=whole), (*troubles, told)
+
+
+def _is_finite(metric: MetricSummary) -> bool:
+    points = (metric.last, metric.min, metric.max, metric.best)
+    return all(isfinite(point.value) for point in points if point)
 
 
 def reconstructed(numbers: list[int], result: Result | None, now: str = "") -> JobSummary:

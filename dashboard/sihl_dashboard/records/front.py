@@ -22,7 +22,7 @@ from sihl_dashboard.records.errors import (
     Trouble,
 )
 from sihl_dashboard.records.facts import Facts, dataset_of, settings_of
-from sihl_dashboard.records.history import Course, course
+from sihl_dashboard.records.history import Course, course, with_metrics
 from sihl_dashboard.records.index import Entry, Index, Row
 from sihl_dashboard.records.lines import LineIndex
 from sihl_dashboard.records.logs import Log
@@ -30,13 +30,14 @@ from sihl_dashboard.records.measured import Measured
 from sihl_dashboard.records.pictures import Picture, SameImage
 from sihl_dashboard.records.place import Place
 from sihl_dashboard.records.query import Query
-from sihl_dashboard.records.refresh import Progress, attempts_of, look, refresh
+from sihl_dashboard.records.refresh import MADE, Progress, attempts_of, look, refresh
 from sihl_dashboard.records.refs import JobRef, project_root
 from sihl_dashboard.records.shelf import Kept, Shelf
 from sihl_dashboard.records.stream import Stream
 
 _MEMORY = 64 << 20
 _MOST_INDEXES = 2000
+_LONG = 60.0
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,14 @@ class Job:
         facts: All that is known, flat, as in `facts`.
         document: What job.json says.
         summary: The record's, or what is known in its place.
+        is_summarised: Whether it is the record's own.
     """
 
     ref: JobRef
     facts: Facts
     document: JobDocument
     summary: JobSummary
+    is_summarised: bool
     troubles: tuple[Trouble, ...]
 
 
@@ -256,8 +259,12 @@ class Records:
                 troubles.append(Trouble(ref.folder, str(error)))
                 continue
             troubles += job.troubles
-            document = job.document
-            compared[ref] = Compared(settings_of(document), dataset_of(document), job.summary)
+            document, summary = job.document, job.summary
+            if not job.is_summarised:
+                found, told = self._course(ref, _LONG)
+                troubles += told
+                summary = with_metrics(summary, found[0]) if found else summary
+            compared[ref] = Compared(settings_of(document), dataset_of(document), summary)
         return differences(compared, baseline, metrics, which, troubles)
 
     def pictures(self, ref: JobRef) -> list[Picture]:
@@ -356,6 +363,7 @@ def _job(entry: Entry, where: str, troubles: tuple[Trouble, ...]) -> Job:
         entry.facts,
         read_job(entry.job, where) if entry.job is not None else JobDocument(name=entry.ref.job),
         JobSummary.model_validate_json(entry.summary or b'{"updatedAt": ""}'),
+        not entry.known.summary_tag.startswith(MADE),
         (*troubles, *entry.troubles),
     )
 

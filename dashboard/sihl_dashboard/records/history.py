@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from sihl_api.record import MetricSummary, Point
+from sihl_api.record import JobSummary, MetricSummary, Point
 from sihl_dashboard.records.measured import Floats, Integers, Measured, floats, integers
 
 Mask = NDArray[np.bool_]
@@ -140,8 +140,16 @@ def _through(
     return current, learning
 
 
+def with_metrics(summary: JobSummary, course: Course) -> JobSummary:
+    """The summary of a record that has none, with what its lines tell of each metric."""
+    found: dict[str, dict[str, MetricSummary]] = {"train": {}, "validation": {}}
+    for (kind, name), series in course.series.items():
+        found[kind][name] = summarised(course, series)
+    return summary.model_copy(update=found)
+
+
 def summarised(course: Course, series: Series) -> MetricSummary:
-    """What became of a metric, for records that have no summary; which value is better is unknown.
+    """What became of a metric; which of its values is better only its summary knows.
 
     As the contract has it: only finite values that count, and of equal ones the first.
     """

@@ -33,9 +33,9 @@ from sihl_dashboard.records.refs import JobRef, project_root
 
 _REST = 20
 """A job is asked for again after this part of the time in which it has not changed."""
-_LONGEST_REST = 3600.0
+_LONGEST_REST = 600.0
 _BATCH = 200
-_MADE = "made:"
+MADE = "made:"
 """Begins the tag of a summary that is not the record's own."""
 
 Progress = Callable[[int, int], None]
@@ -147,7 +147,7 @@ def look(place: Place, ref: JobRef, known: Known | None, now: float) -> Entry | 
     """
     paths = ref.paths(place.prefix)
     try:
-        if known and known.job_tag and not known.summary_tag.startswith(_MADE):
+        if known and known.job_tag and not known.summary_tag.startswith(MADE):
             told = place.changed(paths.summary, known.summary_tag)
             if told is None:
                 return None
@@ -160,17 +160,17 @@ def look(place: Place, ref: JobRef, known: Known | None, now: float) -> Entry | 
     if summary is None:
         summary = _from_attempts(place, ref)
     text = summary.model_dump_json(by_alias=True, exclude_none=True).encode()
-    tag = told.tag if told else _MADE + sha256(text).hexdigest()
+    tag = told.tag if told else MADE + sha256(text).hexdigest()
     if known and (job_tag, tag) == (known.job_tag, known.summary_tag):
         return None
     # Stores that are no file systems list no empty folders; SeaweedFS does, of removed records.
-    is_there = bool(job_data or told or summary.attempts)
+    is_there = job_data is not None or told is not None or bool(summary.attempts)
     return Entry(
         ref,
         Known(
             job_tag,
             tag,
-            final=state_of(summary) == "Succeeded" and bool(job_data),
+            final=state_of(summary) == "Succeeded" and job_data is not None,
             changed=min(now, seconds_of(summary.updated_at, now)),
             asked=now,
         ),
