@@ -18,7 +18,7 @@ _LONGEST_SHOWN, _SHORTEST_SHOWN = 1 << 16, 1 << 10
 _BEFORE, _AFTER = 200, 400
 
 ERRORS = re.compile(
-    rb"\b(?:error|exception|traceback|fatal|critical|killed|out of memory|diverged)\b|Error\b",
+    rb"\b(?:error|exception|traceback|fatal|critical|killed|out of memory|diverged)\b|(?-i:Error)\b",
     re.IGNORECASE,
 )
 _OVERLAP = 64
@@ -247,7 +247,7 @@ def _hits(
             found = base + match.start()
             newline = data.rfind(b"\n", 0, match.start())
             start = base + newline + 1 if newline >= 0 else line
-            if start != hit and start >= begin:
+            if start > hit:
                 hit = start
                 yield start, found
         newline = data.rfind(b"\n", 0, len(data) - min(overlap, len(data)))
