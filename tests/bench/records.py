@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -179,10 +180,10 @@ def day(server: S3Server) -> dict[str, Any]:
         put(server, iter({paths.summary: summary(number, True).model_dump_json().encode()}.items()))
         records = opened(server)
         ref = JobRef(NAMESPACE, PROJECT, f"{DAY}.{number:08x}")
-        curves, first = timed(lambda records=records, ref=ref: records.curves([ref]))  # type: ignore[misc]
-        assert curves.points == sum(9 for _ in written), curves.points
+        curves, first = timed(partial(records.curves, [ref]))
+        assert curves.points == 9 * len(written), curves.points
         zoom = View(first=100_000, last=200_000, smoothing=1000)
-        _, again = timed(lambda records=records, ref=ref: records.curves([ref], zoom))  # type: ignore[misc]
+        _, again = timed(partial(records.curves, [ref], zoom))
         records.close()
         found[f"a day's curves, {kind}: first, ms"] = 1000 * first
         found[f"a day's curves, {kind}: zoomed and smoothed, ms"] = 1000 * again

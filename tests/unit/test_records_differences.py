@@ -110,9 +110,10 @@ def test_jobs_that_differ_by_seed_only_show_how_much_chance_there_is() -> None:
     assert spread.deviation == statistics.stdev([0.5, 0.75])
 
 
-@pytest.mark.parametrize("path", ["spec_runner_gpus", "spec_runner_image", "image"])
+@pytest.mark.parametrize("path", ["spec.runner.gpus", "spec.runner.image", "image"])
 def test_what_takes_part_in_the_result_is_no_matter_of_seed(path: str) -> None:
-    assert compared({A: job(**{path: 1}), B: job(**{path: 2})}).spreads == []
+    jobs = {ref: Compared({path: ref.job}, {}, summary()) for ref in (A, B)}
+    assert compared(jobs).spreads == []
 
 
 def test_jobs_without_a_summary_are_compared_by_what_their_lines_tell(tmp_path: Path) -> None:

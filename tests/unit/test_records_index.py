@@ -303,11 +303,12 @@ def test_a_spec_that_cannot_be_typed_is_shown_as_it_stands(root: Path) -> None:
 
 
 HOSTILE = [
-    b"", b"{", b"[]", b"null", b"\xff\xfe\x00", b"[" * 50_000, b'{"spec": []}', b'{"spec": "\\ud800"}',
+    b"", b"{", b"[]", b"null", b"\xff\xfe\x00", b"[" * 50_000, b'{"spec": []}',
+    b'{"spec": "\\ud800"}',
     b'{"name": 5, "uid": null, "spec": {"a\\"b": {"c": NaN}}, "versions": [1], "createdAt": 1e999}',
     b'{"updatedAt": 5, "attempts": {"number": 1}, "train": {"a": 5}, "progress": []}',
-    b'{"updatedAt": "x", "attempts": [5, {"number": 1, "reason": "Stopped"}], "train": {"a": {"last":'
-    b' {"step": 1, "value": NaN}, "min": {"step": 99999999999999999999999, "value": 1}}}}',
+    b'{"updatedAt": "x", "attempts": [5, {"number": 1, "reason": "Stopped"}], "train": {"a":'
+    b' {"last": {"step": 1, "value": NaN}, "min": {"step": 99999999999999999999999, "value": 1}}}}',
     b'{"updatedAt": "9999-99-99", "attempts": [{"number": -1}], "validation": {"\\u202e<script>":'
     b' {"last": {"step": 1, "value": Infinity}}}}',
     json.dumps({"spec": {f"k{n}": n for n in range(50_000)}, "name": "x" * 10**6}).encode(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import tracemalloc
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,7 @@ def test_going_back_shows_what_going_forward_shows(
         records = Records(FolderPlace(Path(folder)))
         log = records.log(job.ref)
         whole = log.forward(log.start, 100).lines
-        assert [line.text for line in whole] == sum(attempts, [])
+        assert [line.text for line in whole] == [*chain(*attempts)]
         count = data.draw(st.integers(1, 10))
         tail = log.backward(log.end, count)
         assert tail.lines == whole[-count:]
@@ -188,14 +189,14 @@ def test_a_search_that_has_looked_at_enough_says_so_and_goes_on_there(
     records: Records, job: Recorded
 ) -> None:
     job.log(1, 0, ("." * 99 + "\n") * 50_000 + "needle\n")
-    log, found, looks = records.log(job.ref), [], 0
+    log, found, looks = records.log(job.ref), list[str](), 0
     page = log.search("needle", log.start, 9, most_bytes=1 << 20)
     assert not page.lines
     assert not page.is_end
     while not (page.is_end or found):
         page, looks = log.search("needle", page.after, 9, most_bytes=1 << 20), looks + 1
-        found += page.lines
-    assert [line.text for line in found] == ["needle"]
+        found += [line.text for line in page.lines]
+    assert found == ["needle"]
     assert looks < 10
 
 

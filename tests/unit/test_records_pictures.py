@@ -74,6 +74,10 @@ def test_a_picture_that_is_gone_is_missing_and_no_name_leads_elsewhere(
     (picture,) = records.pictures(job.ref)
     with pytest.raises(MissingError):
         records.picture(job.ref, replace(picture, step=11))
-    for wrong in ({"head": ".."}, {"file": "../../../job.json"}, {"file": ""}):
+    for wrong in (
+        replace(picture, head=".."),
+        replace(picture, file="../../../job.json"),
+        replace(picture, file=""),
+    ):
         with pytest.raises(QueryError):
-            records.picture(job.ref, replace(picture, **wrong))
+            records.picture(job.ref, wrong)

@@ -19,11 +19,11 @@ from sihl_dashboard.records.errors import (
     StoreDeniedError,
     Trouble,
 )
+from sihl_dashboard.records.front import Job, Jobs, Records
 from sihl_dashboard.records.logs import Line, Log, Page, Spot
 from sihl_dashboard.records.pictures import Picture, SameImage
 from sihl_dashboard.records.place import FolderPlace, Place
 from sihl_dashboard.records.query import Condition, Query
-from sihl_dashboard.records.front import Job, Jobs, Records
 from sihl_dashboard.records.refs import JobRef
 from sihl_dashboard.records.s3 import S3Place, S3Settings
 

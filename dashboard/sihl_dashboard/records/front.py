@@ -38,6 +38,7 @@ from sihl_dashboard.records.stream import Stream
 _MEMORY = 64 << 20
 _MOST_INDEXES = 2000
 _LONG = 60.0
+_METRICS_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -339,7 +340,7 @@ class Records:
                 measured = kept.attempts.setdefault(number, Measured())
                 stream = Stream(self._place, paths, number, "metrics", self._objects)
                 rest = b""
-                for chunk in stream.chunks(measured.taken):
+                for chunk in stream.chunks(measured.taken, _METRICS_BYTES):
                     rest += chunk
                     before = measured.taken
                     measured.add(rest)

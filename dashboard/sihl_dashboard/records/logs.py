@@ -18,7 +18,8 @@ _LONGEST_SHOWN, _SHORTEST_SHOWN = 1 << 16, 1 << 10
 _BEFORE, _AFTER = 200, 400
 
 ERRORS = re.compile(
-    rb"\b(?:error|exception|traceback|fatal|critical|killed|out of memory|diverged)\b|(?-i:Error)\b",
+    rb"\b(?:error|exception|traceback|fatal|critical|killed|out of memory|diverged)\b"
+    rb"|(?-i:Error)\b",
     re.IGNORECASE,
 )
 _OVERLAP = 64

@@ -99,7 +99,6 @@ def ordering(query: Query) -> tuple[str, list[Fact]]:
     path = column_path(query.order_by)
     direction = "DESC" if query.descending else "ASC"
     return (
-        f"ORDER BY json_extract(facts, ?) IS NULL, json_extract(facts, ?) {direction}, folder"
-        " LIMIT ? OFFSET ?",
-        [path, path],
+        f"ORDER BY json_extract(facts, ?) {direction} NULLS LAST, folder LIMIT ? OFFSET ?",
+        [path],
     )

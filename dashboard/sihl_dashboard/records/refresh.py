@@ -46,12 +46,10 @@ class Refreshed:
     """What a look at a project found.
 
     Attributes:
-        jobs: How many there are.
-        read: Of how many something was new.
+        read: Of how many jobs something was new.
         troubles: Folders that are no job's, and the store's own trouble, which broke the look off.
     """
 
-    jobs: int
     read: int
     troubles: tuple[Trouble, ...]
 
@@ -81,11 +79,14 @@ def refresh(
         StoreAwayError: not even a listing was to be had.
         StoreDeniedError: likewise.
     """
-    refs, troubles = _listed(place, namespace, project)
+    names = place.folders(project_root(place.prefix, namespace, project))
     known = index.known(namespace, project)
-    index.remove([JobRef(namespace, project, name) for name in known if name not in refs])
     now = clock()
-    due = [ref for name, ref in refs.items() if name not in known or is_due(known[name], now)]
+    due, troubles = _refs(
+        namespace, project, [n for n in names if n not in known or is_due(known[n], now)]
+    )
+    gone, _ = _refs(namespace, project, sorted(known.keys() - set(names)))
+    index.remove(gone)
     read = 0
     looks = _looks(place, pool, due, known, now, troubles)
     for done, batch in enumerate(batches(looks, _BATCH)):
@@ -95,7 +96,7 @@ def refresh(
         read += len(found)
         if progress:
             progress(min((done + 1) * _BATCH, len(due)), len(due))
-    return Refreshed(len(refs), read, tuple(troubles))
+    return Refreshed(read, tuple(troubles))
 
 
 def is_due(known: Known, now: float) -> bool:
@@ -106,11 +107,11 @@ def is_due(known: Known, now: float) -> bool:
     return not known.asked <= now < known.asked + rest  # or this machine's clock was set back
 
 
-def _listed(place: Place, namespace: str, project: str) -> tuple[dict[str, JobRef], list[Trouble]]:
-    refs, troubles = {}, []
-    for name in place.folders(project_root(place.prefix, namespace, project)):
+def _refs(namespace: str, project: str, names: list[str]) -> tuple[list[JobRef], list[Trouble]]:
+    refs, troubles = [], []
+    for name in names:
         try:
-            refs[name] = JobRef(namespace, project, name)
+            refs.append(JobRef(namespace, project, name))
         except QueryError as error:
             troubles.append(Trouble(printable(name), str(error)))
     return refs, troubles
