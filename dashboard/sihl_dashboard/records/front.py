@@ -359,11 +359,15 @@ class Records:
 
 
 def _job(entry: Entry, where: str, troubles: tuple[Trouble, ...]) -> Job:
+    summary = JobSummary.model_validate_json(entry.summary or b'{"updatedAt": ""}')
+    if len({attempt.dataset for attempt in summary.attempts if attempt.dataset}) > 1:
+        told = "its dataset changed between attempts: what is told of it is the first one's"
+        troubles = (*troubles, Trouble(entry.ref.folder, told))
     return Job(
         entry.ref,
         entry.facts,
         read_job(entry.job, where) if entry.job is not None else JobDocument(name=entry.ref.job),
-        JobSummary.model_validate_json(entry.summary or b'{"updatedAt": ""}'),
+        summary,
         not entry.known.summary_tag.startswith(MADE),
         (*troubles, *entry.troubles),
     )
