@@ -48,7 +48,7 @@ class Jobs:
     Attributes:
         rows: Those that were asked for.
         total: How many meet the conditions.
-        columns: All paths that the project's jobs have, and whether they differ there.
+        columns: All paths that any of the project's jobs has, and whether those differ there.
         read_at: When the store was looked at, in seconds since 1970; 0 if never.
         troubles: What could not be read; the store's own trouble first.
     """
