@@ -19,7 +19,8 @@ from sihl_dashboard.records.errors import (
     StoreDeniedError,
     Trouble,
 )
-from sihl_dashboard.records.front import Job, Jobs, Records
+from sihl_dashboard.records.front import Jobs, Records
+from sihl_dashboard.records.job import Job
 from sihl_dashboard.records.logs import Line, Log, Page, Spot
 from sihl_dashboard.records.pictures import Picture, SameImage
 from sihl_dashboard.records.place import FolderPlace, Place
