@@ -7,6 +7,7 @@ nobody waits for that at every look.
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -44,6 +45,8 @@ MADE = "made:"
 """Begins the tag of a summary that is not the record's own."""
 
 T = TypeVar("T")
+
+_NUMBER = re.compile(r"[1-9]\d{0,8}|0", re.ASCII)
 Progress = Callable[[int, int], None]
 
 
