@@ -144,13 +144,13 @@ def listing(server: S3Server, folder: Path, count: int) -> dict[str, Any]:
     query = Query(COLUMNS, order_by="validation/boxes/map", limit=100)
     records = opened(server, folder / "scratch")
 
-    def look(age: float) -> int:
-        return records.jobs(NAMESPACE, PROJECT, query, max_age=age).total
+    def look(age: float, patience: float | None = None) -> int:
+        return records.jobs(NAMESPACE, PROJECT, query, age, patience).total
 
     total, first = timed(lambda: look(0))
     assert total == count, total
     _, again = timed(lambda: look(0))
-    _, index = timed(lambda: look(1000))
+    (_, index), (_, impatient) = timed(lambda: look(1000)), timed(lambda: look(0, 0.1))
     records.close()
     records = opened(server, folder / "scratch")
     _, restarted = timed(lambda: look(0))
@@ -161,6 +161,7 @@ def listing(server: S3Server, folder: Path, count: int) -> dict[str, Any]:
         f"{count} jobs: first look, s": first,
         f"{count} jobs: later look at the store, ms": 1000 * again,
         f"{count} jobs: answer from the index, ms": 1000 * index,
+        f"{count} jobs: answer while a look goes on, after 100, ms": 1000 * impatient,
         f"{count} jobs: first look after a restart, ms": 1000 * restarted,
         f"differences of {len(refs)} of them, ms": 1000 * compared,
     }
@@ -180,6 +181,7 @@ def day(server: S3Server) -> dict[str, Any]:
         put(server, iter({paths.summary: summary(number, True).model_dump_json().encode()}.items()))
         records = opened(server)
         ref = JobRef(NAMESPACE, PROJECT, f"{DAY}.{number:08x}")
+        records.job(ref)  # the connection is there, as a server's is
         curves, first = timed(partial(records.curves, [ref]))
         assert curves.points == 9 * len(written), curves.points
         zoom = View(first=100_000, last=200_000, smoothing=1000)

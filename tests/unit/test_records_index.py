@@ -6,6 +6,7 @@ import json
 import math
 import random
 import sqlite3
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -184,6 +185,24 @@ def test_all_who_look_within_a_moment_are_answered_from_one_look(
     for _ in range(5):
         records.jobs("team-a", "cells", max_age=1000)
     assert place.asked.count("folders team-a/cells/") == 1
+
+
+def test_who_has_no_patience_is_answered_with_what_is_known_and_the_look_goes_on(
+    root: Path, place: Watched
+) -> None:
+    ended(root, "night")
+    records, gate = Records(place), threading.Event()
+    place.before = lambda _: assert_opens(gate)
+    found = records.jobs("team-a", "cells", patience=0)
+    assert (found.rows, found.look.is_under_way, found.look.at) == ([], True, 0)
+    gate.set()
+    found = records.jobs("team-a", "cells")  # waits for that same look
+    assert (found.total, found.look.is_under_way) == (1, False)
+    assert place.asked.count("folders team-a/cells/") == 1
+
+
+def assert_opens(gate: threading.Event) -> None:
+    assert gate.wait(60)
 
 
 def test_what_is_known_outlives_the_process(root: Path, place: Watched, tmp_path: Path) -> None:

@@ -26,10 +26,11 @@ from sihl_dashboard.records.index import Index, Row
 from sihl_dashboard.records.job import Job, job_of
 from sihl_dashboard.records.lines import LineIndex
 from sihl_dashboard.records.logs import Log
+from sihl_dashboard.records.looks import Look, Looks
 from sihl_dashboard.records.pictures import Picture, SameImage
 from sihl_dashboard.records.place import Place
 from sihl_dashboard.records.query import Query
-from sihl_dashboard.records.refresh import Progress, attempts_of, look, refresh
+from sihl_dashboard.records.refresh import attempts_of, look
 from sihl_dashboard.records.refs import JobRef, project_root
 from sihl_dashboard.records.stream import Stream
 
@@ -48,24 +49,15 @@ class Jobs:
         rows: Those that were asked for.
         total: How many meet the conditions.
         columns: All paths that any of the project's jobs has, and whether those differ there.
-        read_at: When the store was looked at, in seconds since 1970; 0 if never.
+        look: How current this is, and how far a look at the store is that is under way.
         troubles: What could not be read; the store's own trouble first.
     """
 
     rows: list[Row]
     total: int
     columns: dict[str, bool]
-    read_at: float
+    look: Look
     troubles: tuple[Trouble, ...]
-
-
-@dataclass
-class _Look:
-    """At a project: one at a time, for all who wait for it."""
-
-    lock: threading.Lock
-    at: float = 0.0
-    troubles: tuple[Trouble, ...] = ()
 
 
 class Records:
@@ -91,15 +83,16 @@ class Records:
         self._clock = clock
         self._index = Index(scratch, f"{place.name} {place.prefix}")
         self._lines: dict[tuple[JobRef, int], LineIndex] = {}
-        self._looks: dict[tuple[str, str], _Look] = {}
         self._lock = threading.Lock()
         # Two: who works on a job waits for its objects, and must not take their turn.
         self._jobs = ThreadPoolExecutor(threads, "records-jobs")
         self._objects = ThreadPoolExecutor(threads, "records-objects")
+        self._looks = Looks(place, self._index, self._jobs, clock)
         self._courses = Courses(place, self._objects, memory, clock)
 
     def close(self) -> None:
         """Let go of threads and index."""
+        self._looks.close()
         self._jobs.shutdown(cancel_futures=True)
         self._objects.shutdown(cancel_futures=True)
         self._index.close()
@@ -118,7 +111,7 @@ class Records:
         project: str,
         query: Query | None = None,
         max_age: float = 5.0,
-        progress: Progress | None = None,
+        patience: float | None = None,
     ) -> Jobs:
         """Jobs of a project, as a query wants them.
 
@@ -129,18 +122,19 @@ class Records:
             project: Its name.
             query: Columns, conditions, order.
             max_age: Seconds for which the last look at the store will do.
-            progress: Told how many jobs of how many have been looked at.
+            patience: Seconds to wait for a new look at it; then what is known is answered, and
+                the look goes on. None waits for its end.
 
         Raises:
             QueryError: the query can be none.
         """
-        told = self._looked(namespace, project, max_age, progress)
+        told = self._looks.look(namespace, project, max_age, patience)
         rows, total = self._index.select(namespace, project, query or Query())
         return Jobs(
             rows,
             total,
             self._index.columns(namespace, project),
-            told.at,
+            told,
             (*told.troubles, *self._index.troubles(namespace, project)),
         )
 
@@ -269,25 +263,6 @@ class Records:
         if any("/" in name or name in (".", "..", "") for name in (picture.head, picture.file)):
             raise QueryError("a picture is named by its head and its file")
         return self._place.get(picture.key(paths)).data
-
-    def _looked(
-        self, namespace: str, project: str, max_age: float, progress: Progress | None
-    ) -> _Look:
-        with self._lock:
-            told = self._looks.setdefault((namespace, project), _Look(threading.Lock()))
-        with told.lock:
-            age = self._clock() - told.at
-            if not 0 <= age < max_age:
-                try:
-                    found = refresh(
-                        self._place, self._index, self._jobs, namespace, project, progress,
-                        self._clock,
-                    )  # fmt: skip
-                    told.troubles = found.troubles
-                    told.at = self._clock()
-                except (StoreAwayError, StoreDeniedError) as error:
-                    told.troubles = (Trouble(self._place.name, str(error)),)
-            return _Look(told.lock, told.at, told.troubles)
 
     def _course(
         self, ref: JobRef, max_age: float
