@@ -3,13 +3,13 @@
 PYTHON ?= python3
 SIHL_CACHE ?= $(HOME)/.cache/sihl
 export SIHL_CACHE
-export PYTHONPATH := $(CURDIR)/crds:$(CURDIR)/operator:$(CURDIR)/trainer_image:$(CURDIR)
+export PYTHONPATH := $(CURDIR)/crds:$(CURDIR)/operator:$(CURDIR)/trainer_image:$(CURDIR)/dashboard:$(CURDIR)
 export MYPY_CACHE_DIR := $(SIHL_CACHE)/mypy
 export RUFF_CACHE_DIR := $(SIHL_CACHE)/ruff
 
 DEV := $(PYTHON) environment.py dev
 DEMO := $(PYTHON) environment.py demo
-CODE := crds operator trainer_image local_cluster demo examples tests environment.py
+CODE := crds operator trainer_image dashboard local_cluster demo examples tests environment.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo clean test test-fast soak bench lint format lock audit crd
@@ -38,9 +38,10 @@ test-fast: lint ## what needs no cluster, in less than 90 seconds
 soak: ## the simulation for an hour or a million seeds, on all cores; what it finds is shrunk and told
 	@$(DEV) python -m tests.simulation
 
-bench: ## what fetching, checkpoints and 15,000 jobs cost (some 40 minutes), what each task learns (six hours)
+bench: ## what fetching, checkpoints, records and 15,000 jobs cost (some 50 minutes), what each task learns (six hours)
 	$(DEV) python -m tests.bench.fetch
 	$(DEV) python -m tests.bench.checkpoint
+	$(DEV) python -m tests.bench.records
 	$(DEV) python -m tests.bench.scale
 	$(DEV) python -m tests.bench.tasks --again --json $(SIHL_CACHE)/bench/tasks.jsonl
 

@@ -1,0 +1,1 @@
+"""What people look at: the records of jobs, read, compared and drawn."""

@@ -1,0 +1,64 @@
+"""The one way to read run records, for the server, the command line and notebooks alike.
+
+    records = Records(FolderPlace(Path("runs")))
+    jobs = records.jobs("team-a", "cells", Query(columns=("spec.training.seed",)))
+    curves = records.curves([row.ref for row in jobs.rows], buckets=300)
+
+A record may be of any release, torn, or hostile: what can be read of it is answered, and what
+cannot is told beside, as `Trouble`. Errors are for what nothing can be answered to.
+"""
+
+from sihl_dashboard.records.curves import Curve, Curves, View
+from sihl_dashboard.records.differences import Difference, Differences, Score, Spread
+from sihl_dashboard.records.errors import (
+    MissingError,
+    QueryError,
+    RecordsError,
+    SettingsError,
+    StoreAwayError,
+    StoreDeniedError,
+    Trouble,
+)
+from sihl_dashboard.records.front import Jobs, Records
+from sihl_dashboard.records.job import Job
+from sihl_dashboard.records.logs import Line, Log, Page, Spot
+from sihl_dashboard.records.looks import Look
+from sihl_dashboard.records.pictures import Picture, SameImage
+from sihl_dashboard.records.place import FolderPlace, Place
+from sihl_dashboard.records.query import Condition, Query
+from sihl_dashboard.records.refs import JobRef
+from sihl_dashboard.records.s3 import S3Place, S3Settings
+
+__all__ = [
+    "Condition",
+    "Curve",
+    "Curves",
+    "Difference",
+    "Differences",
+    "FolderPlace",
+    "Job",
+    "JobRef",
+    "Jobs",
+    "Line",
+    "Log",
+    "Look",
+    "MissingError",
+    "Page",
+    "Picture",
+    "Place",
+    "Query",
+    "QueryError",
+    "Records",
+    "RecordsError",
+    "S3Place",
+    "S3Settings",
+    "SameImage",
+    "Score",
+    "SettingsError",
+    "Spot",
+    "Spread",
+    "StoreAwayError",
+    "StoreDeniedError",
+    "Trouble",
+    "View",
+]

@@ -1,0 +1,281 @@
+"""The front: what is asked of records, and by whomever it is asked."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from sihl_dashboard.records import pictures
+from sihl_dashboard.records.courses import Courses
+from sihl_dashboard.records.curves import Curves, View, drawn
+from sihl_dashboard.records.differences import Compared, Differences, Which, differences
+from sihl_dashboard.records.errors import (
+    MissingError,
+    QueryError,
+    StoreAwayError,
+    StoreDeniedError,
+    Trouble,
+)
+from sihl_dashboard.records.facts import dataset_of, settings_of
+from sihl_dashboard.records.history import Course, with_metrics
+from sihl_dashboard.records.index import Index, Row
+from sihl_dashboard.records.job import Job, job_of
+from sihl_dashboard.records.lines import LineIndex
+from sihl_dashboard.records.logs import Log
+from sihl_dashboard.records.looks import Look, Looks
+from sihl_dashboard.records.pictures import Picture, SameImage
+from sihl_dashboard.records.place import Place
+from sihl_dashboard.records.query import Query
+from sihl_dashboard.records.refresh import attempts_of, look
+from sihl_dashboard.records.refs import JobRef, project_root
+from sihl_dashboard.records.stream import Stream
+
+_MEMORY = 64 << 20
+_MOST_INDEXES = 2000
+_LONG = 60.0
+_SUMMARY_AGE = 10.0
+"""Seconds: an attempt that is not in the summary yet is known by its first line."""
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Jobs of a project.
+
+    Attributes:
+        rows: Those that were asked for.
+        total: How many meet the conditions.
+        columns: All paths that any of the project's jobs has, and whether those differ there.
+        look: How current this is, and how far a look at the store is that is under way.
+        troubles: What could not be read; the store's own trouble first.
+    """
+
+    rows: list[Row]
+    total: int
+    columns: dict[str, bool]
+    look: Look
+    troubles: tuple[Trouble, ...]
+
+
+class Records:
+    """Answers from the index and from what was parsed, and reads what is new. Thread-safe.
+
+    Args:
+        place: The store.
+        scratch: A folder for the index; None keeps it in memory.
+        threads: Requests that are made at a time.
+        memory: Bytes that parsed measurements may take.
+        clock: Seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        scratch: Path | None = None,
+        threads: int = 8,
+        memory: int = _MEMORY,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._place = place
+        self._clock = clock
+        self._index = Index(scratch, f"{place.name} {place.prefix}")
+        self._lines: dict[tuple[JobRef, int], LineIndex] = {}
+        self._lock = threading.Lock()
+        # Two: who works on a job waits for its objects, and must not take their turn.
+        self._jobs = ThreadPoolExecutor(threads, "records-jobs")
+        self._objects = ThreadPoolExecutor(threads, "records-objects")
+        self._looks = Looks(place, self._index, self._jobs, clock)
+        self._courses = Courses(place, self._objects, memory, clock)
+
+    def close(self) -> None:
+        """Let go of threads and index."""
+        self._looks.close()
+        self._jobs.shutdown(cancel_futures=True)
+        self._objects.shutdown(cancel_futures=True)
+        self._index.close()
+
+    def namespaces(self) -> list[str]:
+        """Those that have records. Raises StoreAwayError, StoreDeniedError."""
+        return self._place.folders(project_root(self._place.prefix))
+
+    def projects(self, namespace: str) -> list[str]:
+        """Those that have records. Raises StoreAwayError, StoreDeniedError."""
+        return self._place.folders(project_root(self._place.prefix, namespace))
+
+    def jobs(
+        self,
+        namespace: str,
+        project: str,
+        query: Query | None = None,
+        max_age: float = 5.0,
+        patience: float | None = None,
+    ) -> Jobs:
+        """Jobs of a project, as a query wants them.
+
+        While the store is away, what is known is answered, with its trouble beside.
+
+        Args:
+            namespace: The project's.
+            project: Its name.
+            query: Columns, conditions, order.
+            max_age: Seconds for which the last look at the store will do.
+            patience: Seconds to wait for a new look at it; then what is known is answered, and
+                the look goes on. None waits for its end.
+
+        Raises:
+            QueryError: the query can be none.
+        """
+        told = self._looks.look(namespace, project, max_age, patience)
+        rows, total = self._index.select(namespace, project, query or Query())
+        return Jobs(
+            rows,
+            total,
+            self._index.columns(namespace, project),
+            told,
+            (*told.troubles, *self._index.troubles(namespace, project)),
+        )
+
+    def job(self, ref: JobRef, max_age: float = 0.0) -> Job:
+        """One job, all of it.
+
+        Args:
+            ref: Which.
+            max_age: Seconds for which the last look at the store will do.
+
+        Raises:
+            MissingError: there is no such record.
+            StoreAwayError: the store is away, and nothing is known of the job.
+            StoreDeniedError: likewise.
+        """
+        known, now = self._index.entry(ref), self._clock()
+        troubles: tuple[Trouble, ...] = ()
+        if known is None or not (known.known.final or 0 <= now - known.known.asked < max_age):
+            try:
+                new = look(self._place, ref, known.known if known else None, now)
+                if new is not None:
+                    self._index.put([new])
+                else:
+                    self._index.asked([ref], now)
+                known = new or known
+            except (StoreAwayError, StoreDeniedError) as error:
+                if known is None:
+                    raise
+                troubles = (Trouble(self._place.name, str(error)),)
+        if known is None or not known.facts:
+            raise MissingError(ref.paths(self._place.prefix).root)
+        return job_of(known, ref.paths(self._place.prefix).job_json, troubles)
+
+    def curves(
+        self, refs: Sequence[JobRef], view: View | None = None, max_age: float = 1.0
+    ) -> Curves:
+        """Curves of any jobs on one grid, each through all of its attempts.
+
+        Args:
+            refs: Which jobs; one that cannot be read is told beside.
+            view: What to draw.
+            max_age: Seconds for which the last look at a job will do.
+        """
+        courses: dict[JobRef, Course] = {}
+        sizes: dict[JobRef, int] = {}
+        troubles: list[Trouble] = []
+        for ref, job, found, told in self._jobs.map(
+            lambda ref: self._course(ref, max_age), dict.fromkeys(refs)
+        ):
+            troubles += told
+            if job and found:
+                courses[ref] = found
+                if job.batch_size:
+                    sizes[ref] = job.batch_size
+        return drawn(courses, sizes, view or View(), troubles)
+
+    def log(self, ref: JobRef, attempt: int | None = None) -> Log:
+        """A job's log as it is now; ask again to follow it.
+
+        Args:
+            ref: Which job.
+            attempt: Of this one only; None is all, one after the other.
+
+        Raises:
+            MissingError: no such attempt.
+        """
+        numbers = attempts_of(self._place, ref)
+        if attempt is not None:
+            if attempt not in numbers:
+                raise MissingError(ref.paths(self._place.prefix).attempt(attempt))
+            numbers = [attempt]
+        paths = ref.paths(self._place.prefix)
+        streams = {n: Stream(self._place, paths, n, "log", self._objects) for n in numbers}
+        return Log(streams, {n: self._line_index(ref, n) for n in numbers})
+
+    def differences(
+        self,
+        refs: Sequence[JobRef],
+        baseline: JobRef | None = None,
+        metrics: Sequence[str] | None = None,
+        which: Which = "best",
+    ) -> Differences:
+        """What differs between jobs, and what came of it.
+
+        Args:
+            refs: Any number; one that cannot be read is told beside.
+            baseline: The one of them that the others are measured by.
+            metrics: As "validation/boxes/map"; None is all of the validation.
+            which: Value of a metric counts.
+        """
+        compared: dict[JobRef, Compared] = {}
+        troubles: list[Trouble] = []
+        for ref in dict.fromkeys(refs):
+            try:
+                job = self.job(ref)
+            except (MissingError, StoreAwayError, StoreDeniedError) as error:
+                troubles.append(Trouble(ref.folder, str(error)))
+                continue
+            troubles += job.troubles
+            document, summary = job.document, job.summary
+            if not job.is_summarised:
+                found, told = self._courses.of(job, _LONG)
+                troubles += told
+                summary = with_metrics(summary, found) if found else summary
+            compared[ref] = Compared(settings_of(document), dataset_of(document), summary)
+        return differences(compared, baseline, metrics, which, troubles)
+
+    def pictures(self, ref: JobRef) -> list[Picture]:
+        """A job's validation pictures that still count, by step, head and image."""
+        paths = ref.paths(self._place.prefix)
+        found = pictures.listed(self._place, paths, attempts_of(self._place, ref))
+        return pictures.standing(found, self.job(ref).counts_upto)
+
+    def same_images(self, refs: Iterable[JobRef], step: int | None = None) -> list[SameImage]:
+        """The validation images that several jobs drew, side by side.
+
+        Args:
+            refs: Which jobs.
+            step: The latest validation up to it; None is each job's last.
+        """
+        return pictures.side_by_side({ref: self.pictures(ref) for ref in refs}, step)
+
+    def picture(self, ref: JobRef, picture: Picture) -> bytes:
+        """One picture's file. Raises MissingError: it may be missing for ever."""
+        paths = ref.paths(self._place.prefix)
+        if any("/" in name or name in (".", "..", "") for name in (picture.head, picture.file)):
+            raise QueryError("a picture is named by its head and its file")
+        return self._place.get(picture.key(paths)).data
+
+    def _course(
+        self, ref: JobRef, max_age: float
+    ) -> tuple[JobRef, Job | None, Course | None, list[Trouble]]:
+        try:
+            job = self.job(ref, max_age=_SUMMARY_AGE)
+        except (MissingError, StoreAwayError, StoreDeniedError) as error:
+            return ref, None, None, [Trouble(ref.folder, str(error))]
+        found, told = self._courses.of(job, max_age)
+        return ref, job, found, [*job.troubles, *told]
+
+    def _line_index(self, ref: JobRef, attempt: int) -> LineIndex:
+        with self._lock:
+            while len(self._lines) >= _MOST_INDEXES:
+                del self._lines[next(iter(self._lines))]
+            return self._lines.setdefault((ref, attempt), LineIndex())

@@ -1,0 +1,195 @@
+"""Records below a bucket's prefix, read with credentials that need to do no more than that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+from sihl_api.runtime import STORE_KEYS, STORE_OPTIONAL_KEYS, Env
+from sihl_dashboard.records.errors import (
+    MissingError,
+    RecordsError,
+    SettingsError,
+    StoreAwayError,
+    StoreDeniedError,
+    printable,
+)
+from sihl_dashboard.records.place import Content, Item
+
+T = TypeVar("T")
+
+CONNECTIONS = 16
+_MISSING = {"NoSuchKey", "404", "NotFound"}
+_UNCHANGED = {"304", "NotModified"}
+_REFUSED = {
+    "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AllAccessDisabled",
+    "InvalidToken", "ExpiredToken", "AuthorizationHeaderMalformed",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class S3Settings:
+    """Which bucket, and who reads it."""
+
+    endpoint: str
+    bucket: str
+    access_key_id: str = field(repr=False)
+    secret_access_key: str = field(repr=False)
+    prefix: str = ""
+    region: str = "us-east-1"
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> S3Settings:
+        """Read SIHL_STORE_*, the same names that the trainer's pod is given.
+
+        Raises:
+            SettingsError: one is missing or can be none.
+        """
+        values = {key: environ.get(Env.store(key), "").strip() for key in STORE_KEYS}
+        missing = [k for k, value in values.items() if not value and k not in STORE_OPTIONAL_KEYS]
+        if missing:
+            raise SettingsError(f"set {', '.join(Env.store(key) for key in missing)}")
+        endpoint = values["endpoint"]
+        url = urlsplit(endpoint)
+        if url.scheme not in ("http", "https") or not url.hostname or "@" in endpoint:
+            shown = "" if "@" in endpoint else f" {endpoint!r}"  # it may hold a password
+            raise SettingsError(
+                f"{Env.store('endpoint')}:{shown} is not a URL such as "
+                "https://s3.eu-west-1.amazonaws.com, without user or password"
+            )
+        for key in ("accessKeyId", "secretAccessKey"):
+            # Libraries print a header that they refuse, and with it the key.
+            if not all("!" <= character <= "~" for character in values[key]):
+                raise SettingsError(f"{Env.store(key)} has a character that no access key has")
+        return cls(
+            endpoint=endpoint,
+            bucket=values["bucket"],
+            access_key_id=values["accessKeyId"],
+            secret_access_key=values["secretAccessKey"],
+            prefix=values["prefix"].strip("/"),
+            region=values["region"] or "us-east-1",
+        )
+
+
+class S3Place:
+    """Records in a bucket.
+
+    Args:
+        settings: Where, and with which credentials.
+        attempts: How often one request is tried before it counts as failed.
+        timeout: Seconds that the store may take to accept a connection, or leave one silent.
+    """
+
+    def __init__(self, settings: S3Settings, attempts: int = 3, timeout: float = 20) -> None:
+        self.settings = settings
+        self.prefix = settings.prefix
+        self.name = f"store {settings.endpoint}, bucket {settings.bucket}"
+        self._client: Any = boto3.session.Session().client(
+            "s3",
+            endpoint_url=settings.endpoint,
+            region_name=settings.region,
+            aws_access_key_id=settings.access_key_id,
+            aws_secret_access_key=settings.secret_access_key,
+            config=Config(
+                retries={"mode": "standard", "total_max_attempts": attempts},
+                connect_timeout=min(timeout, 5),
+                read_timeout=timeout,
+                max_pool_connections=CONNECTIONS,
+                parameter_validation=False,  # keys are ours, and there are many
+                s3={"addressing_style": "path"},
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+
+    def folders(self, prefix: str) -> list[str]:
+        """Names, sorted, of what lies directly below a prefix that ends in a slash."""
+        return sorted(
+            item["Prefix"][len(prefix) :].rstrip("/")
+            for page in self._pages(Prefix=prefix, Delimiter="/")
+            for item in page.get("CommonPrefixes", ())
+        )
+
+    def items(self, prefix: str) -> list[Item]:
+        """All objects whose key begins with the prefix, sorted by key."""
+        found = [
+            Item(item["Key"], item["Size"])
+            for page in self._pages(Prefix=prefix)
+            for item in page.get("Contents", ())
+        ]
+        return sorted(found, key=lambda item: item.key)
+
+    def get(self, key: str) -> Content:
+        """Read an object. Raises MissingError."""
+        return self._got(key)
+
+    def changed(self, key: str, tag: str) -> Content | None:
+        """Read an object unless its tag is this one still. Raises MissingError."""
+        try:
+            return self._got(key, IfNoneMatch=tag)
+        except _UnchangedError:
+            return None
+
+    def part(self, key: str, start: int, end: int) -> bytes:
+        """Bytes `start` to `end` (not included) of an object. Raises MissingError."""
+        return self._got(key, Range=f"bytes={start}-{end - 1}").data if end > start else b""
+
+    @property
+    def _bucket(self) -> str:
+        return self.settings.bucket
+
+    def _got(self, key: str, **options: str) -> Content:
+        def ask() -> Content:
+            answer = self._client.get_object(Bucket=self._bucket, Key=key, **options)
+            with answer["Body"] as body:
+                return Content(body.read(), str(answer.get("ETag", "")))
+
+        return self._asked(key, ask)
+
+    def _pages(self, **query: Any) -> Iterator[dict[str, Any]]:
+        def ask() -> dict[str, Any]:
+            found: dict[str, Any] = self._client.list_objects_v2(Bucket=self._bucket, **query)
+            return found
+
+        while True:
+            page = self._asked(query["Prefix"], ask)
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            query["ContinuationToken"] = page["NextContinuationToken"]
+
+    def _asked(self, key: str, request: Callable[[], T]) -> T:
+        try:
+            return request()
+        except ClientError as error:
+            raise self._explained(error, key) from error
+        except (BotoCoreError, HTTPClientError, OSError) as error:
+            raise StoreAwayError(
+                f"{self.name} did not answer ({printable(error)}): check that the endpoint is "
+                "right and can be reached from here"
+            ) from error
+
+    def _explained(self, error: ClientError, key: str) -> RecordsError:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        if code in _UNCHANGED:
+            return _UnchangedError(key)
+        if code in _MISSING:
+            return MissingError(key)
+        if code == "NoSuchBucket":
+            return StoreDeniedError(f"{self.name} does not exist: correct the bucket's name")
+        if code in _REFUSED:
+            return StoreDeniedError(
+                f"{self.name} refused {printable(key)} ({code}): correct the access key and its "
+                f"secret, or grant them read and list below {self.prefix or 'the bucket'}/"
+            )
+        return StoreAwayError(f"{self.name} answered {code or printable(error)}: try again later")
+
+
+class _UnchangedError(RecordsError):
+    """An object's tag is the one that was asked for."""
