@@ -79,8 +79,9 @@ def _set(holder: dict[str, Any], model: type[BaseModel], path: str, whole: Assig
         )
     annotation = fields[name].annotation
     if not rest:
-        typed = Annotated[annotation, *fields[name].metadata]  # type: ignore[valid-type]
-        _put(holder, name, typed, whole)
+        for constraint in fields[name].metadata:
+            annotation = Annotated[annotation, constraint]  # type: ignore[assignment]
+        _put(holder, name, annotation, whole)
         return
     if inner := _class_of(annotation):
         _set(_below(holder, name), inner, rest, whole)

@@ -6,6 +6,7 @@ they get here, so that none of them moves a cursor, sets a title or hides behind
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from typing import TextIO
@@ -14,13 +15,17 @@ _COLOURS = {
     "Running": "32", "Succeeded": "32", "Starting": "36", "Stopping": "33", "Stopped": "33",
     "Failed": "31",
 }  # fmt: skip
+_COLOURED = re.compile(r"\x1b\[[0-9;]*m")
 _LONGEST = 300
 _BAR = 24
 
 
 def shown_line(text: str) -> str:
-    """A line of a log as a terminal may show it: what `\\r` wrote over is gone, tabs stay."""
-    last = text.rstrip("\r\n").rpartition("\r")[2]
+    """A line of a log as a terminal would end up with: colours and what `\\r` wrote over are gone.
+
+    Tabs stay; anything else that moves or hides is spelled out.
+    """
+    last = _COLOURED.sub("", text.rstrip("\r\n")).rpartition("\r")[2]
     return "".join(c if c.isprintable() or c == "\t" else ascii(c)[1:-1] for c in last)
 
 
