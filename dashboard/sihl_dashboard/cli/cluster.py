@@ -33,8 +33,8 @@ RESOURCE = f"trainingjob.{GROUP}"
 
 _PAGE = 500
 _TIMEOUT = (10, 30)
-_STREAM_TIMEOUT = (10, None)
-"""A log may be silent for as long as it likes."""
+_STREAM_TIMEOUT = (10, 900)
+"""A log that is silent for longer is asked for again."""
 _JOB_UID_LABEL = f"{GROUP}/job-uid"
 _ATTEMPT_LABEL = f"{GROUP}/attempt"
 _LONGEST_LINE = 1 << 20

@@ -63,4 +63,14 @@ def main() -> None:
     except BrokenPipeError:  # as of `kubectl sihl logs job | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except Exception as error:
+        if os.environ.get("SIHL_TRACE"):
+            raise
+        told = shown(f"{type(error).__name__}: {error}", _LONGEST)
+        print(
+            f"error: a fault of kubectl sihl itself ({told}): report it, with what SIHL_TRACE=1 "
+            "makes it say",
+            file=sys.stderr,
+        )
+        code = 1
     sys.exit(code)
