@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tomllib
@@ -66,7 +67,7 @@ def team(api: client.ApiClient, kubelet: HandKubelet) -> Iterator[Team]:
 @pytest.fixture(scope="module")
 def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3.S3Server]:
     with s3.serve(tmp_path_factory.mktemp("s3")) as server:
-        server.make_bucket("records")
+        server.make_bucket("data")
         yield server
 
 
@@ -318,7 +319,7 @@ def put_store(team: Team, bucket: s3.S3Server) -> None:
     """The namespace's Secret `sihl-store`."""
     access, secret = bucket.reader
     keys = {
-        "endpoint": bucket.endpoint, "bucket": "records", "prefix": "runs",
+        "endpoint": bucket.endpoint, "bucket": "data", "prefix": "runs",
         "accessKeyId": access, "secretAccessKey": secret,
     }  # fmt: skip
     data = {key: base64.b64encode(value.encode()).decode() for key, value in keys.items()}
@@ -331,11 +332,30 @@ def put_record(team: Team, bucket: s3.S3Server, uid: str) -> Recorded:
     """The record of the job `night`."""
 
     def put(key: str, data: bytes) -> None:
-        bucket.put("records", {key.replace("/team-a/", f"/{team.namespace}/"): data})
+        bucket.put("data", {key.replace("/team-a/", f"/{team.namespace}/"): data})
 
     record = Recorded(put, "night", "runs", uid)
     record.job()
     return record
+
+
+def test_who_no_longer_waits_leaves_the_job_alone(
+    kubeconfig: Path, team: Team, tmp_path: Path
+) -> None:
+    (tmp_path / "job.yaml").write_text(manifest("night"))
+    words = ["submit", "-f", "job.yaml", "--wait", "-n", team.namespace]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sihl_dashboard.cli", *words], cwd=tmp_path,
+        env={**os.environ, "KUBECONFIG": str(kubeconfig)}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "Queued" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.read().splitlines()[-1] == "no longer waited for: the job goes on"
+    assert process.wait(60) == 130
+    assert team.job("night")["spec"]["suspend"] is False
 
 
 # --- rights ----------------------------------------------------------------------------------

@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +177,21 @@ def test_a_log_is_printed_whole_by_attempt_or_from_its_end(root: Path, sihl: Any
         f"line {number}" for number in range(50, 200)
     ]
     assert len(sihl("logs", "night")[1].splitlines()) == 203
+
+
+def test_who_reads_the_first_lines_only_ends_it_quietly(root: Path) -> None:
+    recorded(root, "night", uid="night0123456789").log(1, 0, "a line\n" * 100_000)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sihl_dashboard.cli", "logs", "night", "--record", str(root)],
+        env={**os.environ, "XDG_CACHE_HOME": str(root.parent)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == "a line\n"
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait(60)) == ("", 0)
+    process.stderr.close()
 
 
 def test_the_log_of_a_job_that_has_ended_is_not_waited_for(sihl: Any) -> None:

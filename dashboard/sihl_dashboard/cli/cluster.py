@@ -146,8 +146,10 @@ class Cluster:
             ) from None
 
     def has_pod(self, job: Job) -> bool:
-        """Whether the job's present attempt has a pod: its name is the queue's, so others have it
-        before and after."""
+        """Whether the job's present attempt has a pod.
+
+        The pod's name is the queue's: before and after other jobs have it.
+        """
         name = job.status.pod_name
         if not name:
             return False
