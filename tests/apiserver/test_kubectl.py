@@ -315,6 +315,40 @@ def test_the_log_of_a_running_job_is_its_pod_s_and_of_an_ended_one_its_record_s(
     assert team.job("night-2")["spec"]["training"]["maxSteps"] == 7
 
 
+def test_an_attempt_that_was_too_short_to_be_seen_is_told_from_its_record(
+    sihl: Typing, team: Team, kubelet: HandKubelet, operator: None, bucket: s3.S3Server
+) -> None:
+    put_store(team, bucket)
+    followed, out, err = sihl.begin("submit", "-f", "-", "--follow", stdin=manifest("night"))
+    pod = team.pod()
+    record = put_record(team, bucket, team.job("night")["metadata"]["uid"])
+    record.log(1, 0, "in a moment\n")
+    kubelet.ends(pod, 0, Result(reason="Completed", model=MODEL))
+    assert followed.result(60) == 0, err.getvalue()
+    assert out.getvalue() == "in a moment\n"
+
+
+def test_a_log_that_cannot_be_read_does_not_keep_from_how_the_job_ends(
+    sihl: Typing, team: Team, kubelet: HandKubelet, operator: None
+) -> None:
+    followed, _, err = sihl.begin("submit", "-f", "-", "--follow", stdin=manifest("night"))
+    pod = team.pod()
+    kubelet.ends(pod, ExitCode.BAD_DATA, Result(reason="DatasetMalformed", message="a.yaml: b"))
+    assert followed.result(60) == 3
+    told = err.getvalue().splitlines()
+    assert "the log of attempt 1 was not seen: there is no secret sihl-store" in told[-2]
+    assert "night failed" in told[-1]
+
+
+def test_a_job_that_has_not_started_has_no_record_yet(
+    sihl: Typing, team: Team, bucket: s3.S3Server
+) -> None:
+    put_store(team, bucket)
+    team.submit("night")
+    code, _, err = sihl("metrics", "night")
+    assert (code, "night has no record" in err, len(err.splitlines())) == (1, True, 1)
+
+
 def put_store(team: Team, bucket: s3.S3Server) -> None:
     """The namespace's Secret `sihl-store`."""
     access, secret = bucket.reader

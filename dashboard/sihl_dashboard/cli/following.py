@@ -35,7 +35,7 @@ class Follower:
         self._cluster = cluster
         self._terminal = terminal
         self._pause = pause or (lambda: time.sleep(PAUSE))
-        self._told = ""
+        self._told = self._trouble = ""
         self._printed: dict[int, int] = {}
         """Lines of each attempt's log that were printed."""
         self.missed: list[int] = []
@@ -94,5 +94,8 @@ class Follower:
                 if number > known:
                     self._terminal.say(shown_line(line))
                     self._printed[job.attempt] = number
-        except (AwayError, NotFoundError) as error:
-            self._tell(f"{error}; the log goes on when it can be read again", job)
+            self._trouble = ""
+        except CommandError as error:  # whatever it is, how the job ends can still be told
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                self._terminal.note(f"{self._trouble}; the log goes on once it can be read")

@@ -34,7 +34,7 @@ def print_log(session: Session, name: str) -> int:
         for line in session.cluster.log(job, TRAINER_CONTAINER, tail=options.tail):
             session.terminal.say(shown_line(line))
         return 0
-    if not job.attempt:
+    if not job.attempt or (job.attempt == 1 and job.phase is Phase.STARTING):
         raise CommandError(
             f"{job.name} has no log yet: {headline(job)}; wait for it by "
             f"kubectl sihl logs -f {job.name}"

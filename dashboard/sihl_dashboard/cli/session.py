@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from sihl_dashboard.cli import store
-from sihl_dashboard.cli.errors import NotFoundError
+from sihl_dashboard.cli.errors import CommandError, NotFoundError
 from sihl_dashboard.cli.terminal import Terminal, shown
-from sihl_dashboard.records import JobRef, Place, Records, Trouble
+from sihl_dashboard.records import Job, JobRef, MissingError, Place, Records, Trouble
 
 if TYPE_CHECKING:
     from sihl_dashboard.cli.cluster import Cluster
@@ -72,6 +72,16 @@ class Session:
                 job = self.cluster.job(self.namespace, name)
                 return JobRef(self.namespace, job.project, f"{job.name}.{job.uid[:8]}")
         return store.find(self.records, self.place, self.namespace, name)
+
+    def recorded(self, ref: JobRef) -> Job:
+        """What is recorded of a job. Raises CommandError: nothing is, yet."""
+        try:
+            return self.records.job(ref)
+        except MissingError:
+            raise CommandError(
+                f"{ref.job} has no record in {shown(self.place.name)}: it has one once it has "
+                "started"
+            ) from None
 
     def tell(self, troubles: tuple[Trouble, ...] | list[Trouble]) -> None:
         """What could not be read, beside what could."""

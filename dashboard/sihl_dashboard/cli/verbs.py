@@ -130,7 +130,7 @@ def _earlier(session: Session, name: str) -> Mapping[str, Any]:
     if not session.record:
         with suppress(NotFoundError):
             return session.cluster.job(session.namespace, name).raw
-    document = session.records.job(session.ref(name)).document
+    document = session.recorded(session.ref(name)).document
     if not document.is_typed:
         raise CommandError(f"the record of {shown(name)} has no spec that this release reads")
     return {"metadata": {}, "spec": _without_null(document.spec)}
@@ -210,7 +210,7 @@ def _logs(session: Session) -> int:
 def _metrics(session: Session) -> int:
     options, records = session.options, session.records
     ref = session.ref(options.job)
-    job = records.job(ref)
+    job = session.recorded(ref)
     session.tell(job.troubles)
     wanted = options.metric or None
     metrics = {
