@@ -126,6 +126,14 @@ def test_jobs_without_a_summary_are_compared_by_what_their_lines_tell(tmp_path: 
     ]
 
 
+def test_data_that_changed_between_attempts_are_told(tmp_path: Path) -> None:
+    one = recorded(tmp_path)
+    one.job()
+    one.summary([{"number": 1, "dataset": "abc"}, {"number": 2, "dataset": "def"}])
+    (trouble,) = Records(FolderPlace(tmp_path)).differences([one.ref]).troubles
+    assert "changed between attempts" in trouble.what
+
+
 def test_a_job_that_has_no_record_is_told_beside_the_others(tmp_path: Path) -> None:
     one = recorded(tmp_path)
     one.job()

@@ -6,6 +6,7 @@ import json
 import math
 import random
 import sqlite3
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -186,6 +187,24 @@ def test_all_who_look_within_a_moment_are_answered_from_one_look(
     assert place.asked.count("folders team-a/cells/") == 1
 
 
+def test_who_has_no_patience_is_answered_with_what_is_known_and_the_look_goes_on(
+    root: Path, place: Watched
+) -> None:
+    ended(root, "night")
+    records, gate = Records(place), threading.Event()
+    place.before = lambda _: assert_opens(gate)
+    found = records.jobs("team-a", "cells", patience=0)
+    assert (found.rows, found.look.is_under_way, found.look.at) == ([], True, 0)
+    gate.set()
+    found = records.jobs("team-a", "cells")  # waits for that same look
+    assert (found.total, found.look.is_under_way) == (1, False)
+    assert place.asked.count("folders team-a/cells/") == 1
+
+
+def assert_opens(gate: threading.Event) -> None:
+    assert gate.wait(60)
+
+
 def test_what_is_known_outlives_the_process(root: Path, place: Watched, tmp_path: Path) -> None:
     ended(root, "night")
     first = Records(place, tmp_path / "scratch")
@@ -246,20 +265,32 @@ def test_while_the_store_is_away_what_is_known_is_answered_and_the_trouble_told(
     assert records.jobs("team-a", "cells", max_age=0).troubles == ()
 
 
-def test_a_look_that_the_store_breaks_off_keeps_what_it_has_and_goes_on_with_the_rest(
+def test_a_job_that_the_store_does_not_give_costs_no_other_its_place(
     root: Path, place: Watched
 ) -> None:
     for number in range(10):
         ended(root, f"job-{number}")
-    records = Records(place, threads=1)
+    records = Records(place)
     place.before = lambda request: fail(request) if "job-5" in request else None
     found = records.jobs("team-a", "cells", max_age=0)
-    assert found.total == 5
-    assert "did not answer" in found.troubles[0].what
+    assert found.total == 9
+    assert [trouble.where for trouble in found.troubles] == ["job-5.01234567"]
+
+
+def test_a_look_that_the_store_breaks_off_keeps_what_it_has_and_goes_on_with_the_rest(
+    root: Path, place: Watched
+) -> None:
+    for number in range(1000):
+        recorded(root, f"job-{number:03d}").job()
+    records = Records(place, threads=1)
+    place.before = lambda request: fail(request) if "job-1" in request else None
+    found = records.jobs("team-a", "cells", max_age=0)
+    assert found.total == 100
+    assert "is away" in found.troubles[-1].what
+    assert len(place.asked) < 600  # nobody asks a thousand times who gets no answer
     place.before = lambda _: None
     place.asked.clear()
-    assert records.jobs("team-a", "cells", max_age=0).total == 10
-    assert not any("job-4" in request for request in place.asked)
+    assert records.jobs("team-a", "cells", max_age=0).total == 1000
 
 
 # --- hostile and old --------------------------------------------------------------------------

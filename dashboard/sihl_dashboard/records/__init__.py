@@ -19,8 +19,10 @@ from sihl_dashboard.records.errors import (
     StoreDeniedError,
     Trouble,
 )
-from sihl_dashboard.records.front import Job, Jobs, Records
+from sihl_dashboard.records.front import Jobs, Records
+from sihl_dashboard.records.job import Job
 from sihl_dashboard.records.logs import Line, Log, Page, Spot
+from sihl_dashboard.records.looks import Look
 from sihl_dashboard.records.pictures import Picture, SameImage
 from sihl_dashboard.records.place import FolderPlace, Place
 from sihl_dashboard.records.query import Condition, Query
@@ -39,6 +41,7 @@ __all__ = [
     "Jobs",
     "Line",
     "Log",
+    "Look",
     "MissingError",
     "Page",
     "Picture",

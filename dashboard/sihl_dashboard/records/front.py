@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from sihl_api.record import JobSummary
 from sihl_dashboard.records import pictures
+from sihl_dashboard.records.courses import Courses
 from sihl_dashboard.records.curves import Curves, View, drawn
 from sihl_dashboard.records.differences import Compared, Differences, Which, differences
-from sihl_dashboard.records.documents import JobDocument, read_job
 from sihl_dashboard.records.errors import (
     MissingError,
     QueryError,
@@ -21,24 +20,25 @@ from sihl_dashboard.records.errors import (
     StoreDeniedError,
     Trouble,
 )
-from sihl_dashboard.records.facts import Facts, dataset_of, settings_of
-from sihl_dashboard.records.history import Course, course, with_metrics
-from sihl_dashboard.records.index import Entry, Index, Row
+from sihl_dashboard.records.facts import dataset_of, settings_of
+from sihl_dashboard.records.history import Course, with_metrics
+from sihl_dashboard.records.index import Index, Row
+from sihl_dashboard.records.job import Job, job_of
 from sihl_dashboard.records.lines import LineIndex
 from sihl_dashboard.records.logs import Log
-from sihl_dashboard.records.measured import Measured
+from sihl_dashboard.records.looks import Look, Looks
 from sihl_dashboard.records.pictures import Picture, SameImage
 from sihl_dashboard.records.place import Place
 from sihl_dashboard.records.query import Query
-from sihl_dashboard.records.refresh import MADE, Progress, attempts_of, look, refresh
+from sihl_dashboard.records.refresh import attempts_of, look
 from sihl_dashboard.records.refs import JobRef, project_root
-from sihl_dashboard.records.shelf import Kept, Shelf
 from sihl_dashboard.records.stream import Stream
 
 _MEMORY = 64 << 20
 _MOST_INDEXES = 2000
 _LONG = 60.0
-_METRICS_BYTES = 8 << 20
+_SUMMARY_AGE = 10.0
+"""Seconds: an attempt that is not in the summary yet is known by its first line."""
 
 
 @dataclass(frozen=True)
@@ -48,44 +48,16 @@ class Jobs:
     Attributes:
         rows: Those that were asked for.
         total: How many meet the conditions.
-        columns: All paths that the project's jobs have, and whether they differ there.
-        read_at: When the store was looked at, in seconds since 1970; 0 if never.
+        columns: All paths that any of the project's jobs has, and whether those differ there.
+        look: How current this is, and how far a look at the store is that is under way.
         troubles: What could not be read; the store's own trouble first.
     """
 
     rows: list[Row]
     total: int
     columns: dict[str, bool]
-    read_at: float
+    look: Look
     troubles: tuple[Trouble, ...]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One job.
-
-    Attributes:
-        facts: All that is known, flat, as in `facts`.
-        document: What job.json says.
-        summary: The record's, or what is known in its place.
-        is_summarised: Whether it is the record's own.
-    """
-
-    ref: JobRef
-    facts: Facts
-    document: JobDocument
-    summary: JobSummary
-    is_summarised: bool
-    troubles: tuple[Trouble, ...]
-
-
-@dataclass
-class _Look:
-    """At a project: one at a time, for all who wait for it."""
-
-    lock: threading.Lock
-    at: float = 0.0
-    troubles: tuple[Trouble, ...] = ()
 
 
 class Records:
@@ -110,16 +82,17 @@ class Records:
         self._place = place
         self._clock = clock
         self._index = Index(scratch, f"{place.name} {place.prefix}")
-        self._shelf = Shelf(memory)
         self._lines: dict[tuple[JobRef, int], LineIndex] = {}
-        self._looks: dict[tuple[str, str], _Look] = {}
         self._lock = threading.Lock()
         # Two: who works on a job waits for its objects, and must not take their turn.
         self._jobs = ThreadPoolExecutor(threads, "records-jobs")
         self._objects = ThreadPoolExecutor(threads, "records-objects")
+        self._looks = Looks(place, self._index, self._jobs, clock)
+        self._courses = Courses(place, self._objects, memory, clock)
 
     def close(self) -> None:
         """Let go of threads and index."""
+        self._looks.close()
         self._jobs.shutdown(cancel_futures=True)
         self._objects.shutdown(cancel_futures=True)
         self._index.close()
@@ -138,7 +111,7 @@ class Records:
         project: str,
         query: Query | None = None,
         max_age: float = 5.0,
-        progress: Progress | None = None,
+        patience: float | None = None,
     ) -> Jobs:
         """Jobs of a project, as a query wants them.
 
@@ -149,41 +122,43 @@ class Records:
             project: Its name.
             query: Columns, conditions, order.
             max_age: Seconds for which the last look at the store will do.
-            progress: Told how many jobs of how many have been looked at.
+            patience: Seconds to wait for a new look at it; then what is known is answered, and
+                the look goes on. None waits for its end.
 
         Raises:
             QueryError: the query can be none.
         """
-        told = self._looked(namespace, project, max_age, progress)
+        told = self._looks.look(namespace, project, max_age, patience)
         rows, total = self._index.select(namespace, project, query or Query())
         return Jobs(
             rows,
             total,
             self._index.columns(namespace, project),
-            told.at,
+            told,
             (*told.troubles, *self._index.troubles(namespace, project)),
         )
 
-    def job(self, ref: JobRef, fresh: bool = True) -> Job:
+    def job(self, ref: JobRef, max_age: float = 0.0) -> Job:
         """One job, all of it.
 
         Args:
             ref: Which.
-            fresh: Whether to ask the store for what is new.
+            max_age: Seconds for which the last look at the store will do.
 
         Raises:
             MissingError: there is no such record.
             StoreAwayError: the store is away, and nothing is known of the job.
             StoreDeniedError: likewise.
         """
-        known = self._index.entry(ref)
+        known, now = self._index.entry(ref), self._clock()
         troubles: tuple[Trouble, ...] = ()
-        if known is None or (fresh and not known.known.final):
+        if known is None or not (known.known.final or 0 <= now - known.known.asked < max_age):
             try:
-                now = self._clock()
                 new = look(self._place, ref, known.known if known else None, now)
                 if new is not None:
                     self._index.put([new])
+                else:
+                    self._index.asked([ref], now)
                 known = new or known
             except (StoreAwayError, StoreDeniedError) as error:
                 if known is None:
@@ -191,7 +166,7 @@ class Records:
                 troubles = (Trouble(self._place.name, str(error)),)
         if known is None or not known.facts:
             raise MissingError(ref.paths(self._place.prefix).root)
-        return _job(known, ref.paths(self._place.prefix).job_json, troubles)
+        return job_of(known, ref.paths(self._place.prefix).job_json, troubles)
 
     def curves(
         self, refs: Sequence[JobRef], view: View | None = None, max_age: float = 1.0
@@ -206,15 +181,14 @@ class Records:
         courses: dict[JobRef, Course] = {}
         sizes: dict[JobRef, int] = {}
         troubles: list[Trouble] = []
-        unique = list(dict.fromkeys(refs))
-        for ref, (found, told) in zip(
-            unique, self._jobs.map(lambda ref: self._course(ref, max_age), unique), strict=True
+        for ref, job, found, told in self._jobs.map(
+            lambda ref: self._course(ref, max_age), dict.fromkeys(refs)
         ):
             troubles += told
-            if found is not None:
-                courses[ref], size = found
-                if size:
-                    sizes[ref] = size
+            if job and found:
+                courses[ref] = found
+                if job.batch_size:
+                    sizes[ref] = job.batch_size
         return drawn(courses, sizes, view or View(), troubles)
 
     def log(self, ref: JobRef, attempt: int | None = None) -> Log:
@@ -262,9 +236,9 @@ class Records:
             troubles += job.troubles
             document, summary = job.document, job.summary
             if not job.is_summarised:
-                found, told = self._course(ref, _LONG)
+                found, told = self._courses.of(job, _LONG)
                 troubles += told
-                summary = with_metrics(summary, found[0]) if found else summary
+                summary = with_metrics(summary, found) if found else summary
             compared[ref] = Compared(settings_of(document), dataset_of(document), summary)
         return differences(compared, baseline, metrics, which, troubles)
 
@@ -272,7 +246,7 @@ class Records:
         """A job's validation pictures that still count, by step, head and image."""
         paths = ref.paths(self._place.prefix)
         found = pictures.listed(self._place, paths, attempts_of(self._place, ref))
-        return pictures.standing(found, _counts_upto(self.job(ref).summary))
+        return pictures.standing(found, self.job(ref).counts_upto)
 
     def same_images(self, refs: Iterable[JobRef], step: int | None = None) -> list[SameImage]:
         """The validation images that several jobs drew, side by side.
@@ -290,113 +264,18 @@ class Records:
             raise QueryError("a picture is named by its head and its file")
         return self._place.get(picture.key(paths)).data
 
-    def _looked(
-        self, namespace: str, project: str, max_age: float, progress: Progress | None
-    ) -> _Look:
-        with self._lock:
-            told = self._looks.setdefault((namespace, project), _Look(threading.Lock()))
-        with told.lock:
-            age = self._clock() - told.at
-            if not 0 <= age < max_age:
-                try:
-                    found = refresh(
-                        self._place, self._index, self._jobs, namespace, project, progress,
-                        self._clock,
-                    )  # fmt: skip
-                    told.troubles = found.troubles
-                    told.at = self._clock()
-                except (StoreAwayError, StoreDeniedError) as error:
-                    told.troubles = (Trouble(self._place.name, str(error)),)
-            return _Look(told.lock, told.at, told.troubles)
-
     def _course(
         self, ref: JobRef, max_age: float
-    ) -> tuple[tuple[Course, int] | None, list[Trouble]]:
-        """A job's course and its batch size, 0 where unknown."""
-        troubles: list[Trouble] = []
+    ) -> tuple[JobRef, Job | None, Course | None, list[Trouble]]:
         try:
-            job = self.job(ref, fresh=False)
-            kept = self._shelf.use(ref, lambda kept: self._measure(job, kept, max_age, troubles))
+            job = self.job(ref, max_age=_SUMMARY_AGE)
         except (MissingError, StoreAwayError, StoreDeniedError) as error:
-            return None, [*troubles, Trouble(ref.folder, str(error))]
-        with kept.lock:
-            found = course(kept.attempts, _resumed(job.summary))
-            told = _told(ref, kept.attempts, found)
-        size = job.facts.get("spec.training.batchSize")
-        return (found, size if isinstance(size, int) else 0), [*job.troubles, *troubles, *told]
-
-    def _measure(self, job: Job, kept: Kept, max_age: float, troubles: list[Trouble]) -> None:
-        """Read what a job has measured since; what was read stays if the store goes away."""
-        now = self._clock()
-        is_final = job.facts.get("job.state") == "Succeeded"
-        if kept.is_complete or (kept.asked and 0 <= now - kept.asked < max_age):
-            return
-        paths = job.ref.paths(self._place.prefix)
-        try:
-            numbers = attempts_of(self._place, job.ref)
-            for number in numbers:
-                if number in kept.attempts and number not in numbers[-2:]:
-                    continue  # it has ended, and so has what might have outlived it
-                measured = kept.attempts.setdefault(number, Measured())
-                stream = Stream(self._place, paths, number, "metrics", self._objects)
-                rest = b""
-                for chunk in stream.chunks(measured.taken, _METRICS_BYTES):
-                    rest += chunk
-                    before = measured.taken
-                    measured.add(rest)
-                    rest = rest[measured.taken - before :]
-            kept.asked, kept.is_complete = now, is_final
-        except (MissingError, StoreAwayError, StoreDeniedError) as error:
-            if not kept.attempts:
-                raise
-            troubles.append(Trouble(job.ref.folder, str(error)))
+            return ref, None, None, [Trouble(ref.folder, str(error))]
+        found, told = self._courses.of(job, max_age)
+        return ref, job, found, [*job.troubles, *told]
 
     def _line_index(self, ref: JobRef, attempt: int) -> LineIndex:
         with self._lock:
             while len(self._lines) >= _MOST_INDEXES:
                 del self._lines[next(iter(self._lines))]
             return self._lines.setdefault((ref, attempt), LineIndex())
-
-
-def _job(entry: Entry, where: str, troubles: tuple[Trouble, ...]) -> Job:
-    return Job(
-        entry.ref,
-        entry.facts,
-        read_job(entry.job, where) if entry.job is not None else JobDocument(name=entry.ref.job),
-        JobSummary.model_validate_json(entry.summary or b'{"updatedAt": ""}'),
-        not entry.known.summary_tag.startswith(MADE),
-        (*troubles, *entry.troubles),
-    )
-
-
-def _resumed(summary: JobSummary) -> dict[int, int | None]:
-    """By attempt, the step it went on from; without those of which nobody knows.
-
-    Earlier releases tell no times, and of what they write here nothing is known.
-    """
-    return {
-        attempt.number: attempt.resumed_at_step
-        for attempt in summary.attempts
-        if attempt.started_at is not None
-    }
-
-
-def _counts_upto(summary: JobSummary) -> dict[int, int]:
-    """By attempt that did a step, the last step before it that still counts."""
-    return {
-        attempt.number: attempt.resumed_at_step or 0
-        for attempt in summary.attempts
-        if attempt.first_step is not None
-    }
-
-
-def _told(ref: JobRef, measured: Mapping[int, Measured], found: Course) -> list[Trouble]:
-    unreadable = sum(each.unreadable for each in measured.values())
-    told = []
-    if unreadable:
-        told.append(Trouble(ref.folder, f"{unreadable} lines of metrics could not be read"))
-    if any(each.too_many for each in measured.values()):
-        told.append(Trouble(ref.folder, "has more than 1000 metrics: the rest is left out"))
-    if found.jumps:
-        told.append(Trouble(ref.folder, f"its clock went back {found.jumps} times"))
-    return told

@@ -215,7 +215,7 @@ class Index:
         return [Trouble(*each) for (text,) in rows for each in json.loads(text)]
 
     def columns(self, namespace: str, project: str) -> dict[str, bool]:
-        """Paths that a project's jobs have, and whether they have ever differed there."""
+        """Paths that any of a project's jobs has, and whether those that have it ever differed."""
         rows = self._db.ask(
             "SELECT path, varies FROM columns WHERE namespace = ? AND project = ? ORDER BY path",
             (namespace, project),
@@ -236,24 +236,28 @@ class Index:
                 "SELECT path, sample, varies FROM columns WHERE namespace = ? AND project = ?",
                 scope,
             )
-            known = {path: (sample, bool(varies)) for path, sample, varies in rows}
+            known = {path: (json.loads(sample), bool(varies)) for path, sample, varies in rows}
             before = dict(known)
             for entry in entries:
                 if (entry.ref.namespace, entry.ref.project) == scope:
                     _note(known, entry.facts)
             new = (
-                (*scope, path, *known[path]) for path in known if known[path] != before.get(path)
+                (*scope, path, json.dumps(sample), varies)
+                for path, (sample, varies) in known.items()
+                if before.get(path) is not known[path]
             )
             db.executemany("INSERT OR REPLACE INTO columns VALUES (?, ?, ?, ?, ?)", new)
 
 
-def _note(known: dict[str, tuple[str, bool]], facts: Mapping[str, Fact]) -> None:
+def _note(known: dict[str, tuple[Fact, bool]], facts: Mapping[str, Fact]) -> None:
     for path, fact in facts.items():
-        sample, varies = known.get(path, (None, False))
-        if varies or not is_column(path):
+        if path not in known:
+            if is_column(path):
+                known[path] = (fact, False)
             continue
-        value = _text(json.dumps(fact))
-        known[path] = (value, False) if sample in (None, value) else (str(sample), True)
+        sample, varies = known[path]
+        if not varies and (fact != sample or type(fact) is not type(sample)):
+            known[path] = (sample, True)
 
 
 def _text(text: str) -> str:

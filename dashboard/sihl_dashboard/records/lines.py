@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
@@ -86,11 +87,13 @@ class LineIndex:
     _times: list[float] = field(default_factory=list)
     _places: list[int] = field(default_factory=list)
     _in_line: bool = False
+    _growing: threading.Lock = field(default_factory=threading.Lock)
 
     def grow(self, stream: Stream) -> None:
-        """Take what the stream has more."""
-        for chunk in stream.chunks(self.taken):
-            self._add(chunk)
+        """Take what the stream has more; of several who ask for it one works at a time."""
+        with self._growing:
+            for chunk in stream.chunks(self.taken):
+                self._add(chunk)
 
     def place_of(self, number: int) -> tuple[int, int]:
         """A place at or before the line's beginning, and how many lines lie between."""

@@ -7,12 +7,15 @@ nobody waits for that at every look.
 
 from __future__ import annotations
 
+import re
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import TypeVar
 
 from sihl_api.record import JobSummary
 from sihl_api.runtime import read_result
@@ -35,9 +38,15 @@ _REST = 20
 """A job is asked for again after this part of the time in which it has not changed."""
 _LONGEST_REST = 600.0
 _BATCH = 200
+_AHEAD = 64
+_PATIENCE = 5
+"""Jobs for which the store does not answer: a single object may be at fault, five are not."""
 MADE = "made:"
 """Begins the tag of a summary that is not the record's own."""
 
+T = TypeVar("T")
+
+_NUMBER = re.compile(r"[1-9]\d{0,8}|0", re.ASCII)
 Progress = Callable[[int, int], None]
 
 
@@ -47,7 +56,7 @@ class Refreshed:
 
     Attributes:
         read: Of how many jobs something was new.
-        troubles: Folders that are no job's, and the store's own trouble, which broke the look off.
+        troubles: Folders that are no job's, and jobs that could not be looked at.
     """
 
     read: int
@@ -125,17 +134,35 @@ def _looks(
     now: float,
     troubles: list[Trouble],
 ) -> Iterator[tuple[JobRef, Entry | None]]:
-    """Each job that is due, and what is new of it; ends at the store's first trouble."""
-    futures: list[Future[Entry | None]] = [
-        pool.submit(look, place, ref, known.get(ref.folder), now) for ref in due
-    ]
-    try:
-        for ref, future in zip(due, futures, strict=True):
+    """Each job that is due, and what is new of it; ends when the store is away for good."""
+    failures = 0
+    for ref, future in _ahead(
+        due, lambda ref: pool.submit(look, place, ref, known.get(ref.folder), now)
+    ):
+        try:
             yield ref, future.result()
-    except (StoreAwayError, StoreDeniedError) as error:
-        troubles.append(Trouble(place.name, str(error)))
+        except (StoreAwayError, StoreDeniedError) as error:
+            troubles.append(Trouble(ref.folder, str(error)))
+            failures += isinstance(error, StoreAwayError)
+            if failures >= _PATIENCE:
+                troubles.append(Trouble(place.name, "is away: not all jobs were looked at"))
+                return
+
+
+def _ahead(
+    refs: list[JobRef], submit: Callable[[JobRef], Future[T]]
+) -> Iterator[tuple[JobRef, Future[T]]]:
+    """Futures in order, a few of them submitted ahead: all at once would be held in memory."""
+    pending: deque[tuple[JobRef, Future[T]]] = deque()
+    try:
+        for ref in refs:
+            pending.append((ref, submit(ref)))
+            if len(pending) >= _AHEAD:
+                yield pending.popleft()
+        while pending:
+            yield pending.popleft()
     finally:
-        for future in futures:
+        for _, future in pending:
             future.cancel()
 
 
@@ -205,4 +232,6 @@ def _from_attempts(place: Place, ref: JobRef) -> JobSummary:
 def attempts_of(place: Place, ref: JobRef) -> list[int]:
     """The numbers of a job's attempts, in order."""
     names = place.folders(ref.paths(place.prefix).attempts)
-    return sorted(int(name) for name in names if name.isdecimal() and len(name) < 10)
+    return sorted(
+        int(name) for name in names if name.isascii() and name.isdecimal() and len(name) < 10
+    )

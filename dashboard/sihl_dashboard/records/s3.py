@@ -101,6 +101,7 @@ class S3Place:
                 connect_timeout=min(timeout, 5),
                 read_timeout=timeout,
                 max_pool_connections=CONNECTIONS,
+                parameter_validation=False,  # keys are ours, and there are many
                 s3={"addressing_style": "path"},
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
