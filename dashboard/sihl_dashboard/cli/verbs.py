@@ -23,8 +23,10 @@ from sihl_dashboard.cli.pulling import pull
 from sihl_dashboard.cli.recorded import list_recorded
 from sihl_dashboard.cli.session import Session
 from sihl_dashboard.cli.terminal import shown, table
+from sihl_dashboard.records import MissingError
 
 _RESOURCE = f"trainingjob.{GROUP}"
+_MOMENT = 60.0
 
 
 # --- looking ---------------------------------------------------------------------------------
@@ -251,7 +253,10 @@ def _compare(session: Session) -> int:
         return 0
     facts = None
     if not options.diff_only:
-        facts = {ref: session.records.job(ref, fresh=False).facts for ref in refs}
+        facts = {}
+        for ref in refs:
+            with suppress(MissingError):  # told already
+                facts[ref] = session.records.job(ref, max_age=_MOMENT).facts
     session.terminal.say(*comparing.told(refs, found, facts))
     for ref in found.unknown_data:
         session.terminal.note(f"note: the record of {shown(ref.job)} does not tell its data")
