@@ -349,11 +349,22 @@ def test_a_job_that_has_not_started_has_no_record_yet(
     assert (code, "night has no record" in err, len(err.splitlines())) == (1, True, 1)
 
 
-def put_store(team: Team, bucket: s3.S3Server) -> None:
+def test_a_store_that_only_the_cluster_reaches_is_read_by_another_address(
+    sihl: Typing, team: Team, bucket: s3.S3Server
+) -> None:
+    put_store(team, bucket, f"http://127.0.0.1:{free_port()}")
+    put_record(team, bucket, team.submit("night")["metadata"]["uid"]).log(1, 0, "a line\n")
+    code, out, err = sihl("logs", "night", "--attempt", "1")
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    assert "kubectl port-forward, and --endpoint" in err
+    assert sihl("logs", "night", "--attempt", "1", "--endpoint", bucket.endpoint)[1] == "a line\n"
+
+
+def put_store(team: Team, bucket: s3.S3Server, endpoint: str = "") -> None:
     """The namespace's Secret `sihl-store`."""
     access, secret = bucket.reader
     keys = {
-        "endpoint": bucket.endpoint, "bucket": "data", "prefix": "runs",
+        "endpoint": endpoint or bucket.endpoint, "bucket": "data", "prefix": "runs",
         "accessKeyId": access, "secretAccessKey": secret,
     }  # fmt: skip
     data = {key: base64.b64encode(value.encode()).decode() for key, value in keys.items()}
