@@ -1,0 +1,153 @@
+"""What may be typed."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+from sihl_dashboard.cli.errors import UsageError
+
+PROGRAM = "kubectl sihl"
+DEFAULT_VERB = "list"
+FORMATS = ("wide", "json", "yaml", "name")
+
+VERBS = {
+    "list": "training jobs, and what each does or waits for (the default)",
+    "queue": "each queue in its order",
+    "submit": "submit a job, and perhaps stay until it ends",
+    "stop": "stop jobs, each with a checkpoint",
+    "resume": "go on with stopped jobs",
+    "logs": "a job's log, of its pod or of its record",
+    "clone": "submit a job like another, with some fields changed",
+    "metrics": "what a job measured",
+    "compare": "what differs between jobs, and what came of it",
+    "pull": "fetch a job's model",
+}
+_EPILOG = """\
+exit codes: 0 done, 1 it cannot be done, 2 mistyped; of --wait and --follow also 3 the job failed,
+4 it was stopped, 130 no longer waited for (the job goes on)"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see: {self.prog} --help)")
+
+
+def parser() -> argparse.ArgumentParser:
+    """All verbs with their options."""
+    top = _Parser(
+        PROGRAM,
+        description="Training jobs on the command line.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", parser_class=_Parser)
+    common = _common()
+    made = {
+        name: verbs.add_parser(
+            name, help=about, description=f"{about[0].upper()}{about[1:]}.", parents=[common],
+            epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        for name, about in VERBS.items()
+    }  # fmt: skip
+    _add_looking(made)
+    _add_steering(made)
+    _add_records(made)
+    return top
+
+
+def _common() -> _Parser:
+    common = _Parser(add_help=False)
+    cluster = common.add_argument_group("where")
+    cluster.add_argument("-n", "--namespace", help="instead of the context's")
+    cluster.add_argument("--context", help="of the kubeconfig, instead of the current one")
+    cluster.add_argument("--kubeconfig", help="instead of $KUBECONFIG or ~/.kube/config")
+    cluster.add_argument(
+        "--record", metavar="DIR|s3://BUCKET/PREFIX",
+        help="read records there, instead of asking the cluster for its store",
+    )  # fmt: skip
+    cluster.add_argument(
+        "--endpoint", metavar="URL", help="the store's address, where it is another from here"
+    )
+    return common
+
+
+def _add_looking(verbs: Mapping[str, argparse.ArgumentParser]) -> None:
+    for name in ("list", "queue"):
+        verb = verbs[name]
+        verb.add_argument("-A", "--all-namespaces", action="store_true")
+        verb.add_argument("-l", "--selector", default="", help="labels, such as team=vision")
+        verb.add_argument("-o", "--output", choices=FORMATS)
+    verbs["list"].add_argument("jobs", nargs="*", metavar="JOB", help="these alone")
+    verbs["list"].add_argument("--phase", action="append", help="of this phase (repeatable)")
+    verbs["queue"].add_argument("queues", nargs="*", metavar="QUEUE", help="these alone")
+
+
+def _add_steering(verbs: Mapping[str, argparse.ArgumentParser]) -> None:
+    verbs["submit"].add_argument(
+        "-f", "--filename", required=True, metavar="FILE", help="the job as YAML; - is stdin"
+    )
+    verbs["clone"].add_argument("job", metavar="JOB")
+    for name in ("submit", "clone"):
+        verb = verbs[name]
+        verb.add_argument(
+            "--set", action="append", default=[], metavar="FIELD=VALUE",
+            help="of the spec, for example training.maxSteps=500 (repeatable)",
+        )  # fmt: skip
+        verb.add_argument("--name", help="the new job's")
+        verb.add_argument("--dry-run", action="store_true", help="print the job, and submit none")
+    for name in ("stop", "resume"):
+        verbs[name].add_argument("jobs", nargs="+", metavar="JOB")
+    for name in ("submit", "clone", "resume"):
+        stay = verbs[name].add_mutually_exclusive_group()
+        stay.add_argument("--wait", action="store_true", help="until the job ends")
+        stay.add_argument("--follow", action="store_true", help="likewise, and print its log")
+    verbs["stop"].add_argument("--wait", action="store_true", help="until the jobs have ended")
+
+
+def _add_records(verbs: Mapping[str, argparse.ArgumentParser]) -> None:
+    for name in ("logs", "metrics", "pull"):
+        verbs[name].add_argument("job", metavar="JOB")
+    logs = verbs["logs"]
+    logs.add_argument("-f", "--follow", action="store_true", help="wait for it, until the job ends")
+    logs.add_argument("--tail", type=_count, metavar="N", help="the last lines alone")
+    logs.add_argument("--attempt", type=_count, metavar="N", help="of the record: this one alone")
+    metrics = verbs["metrics"]
+    metrics.add_argument(
+        "--metric", action="append", help="this one, as validation/boxes/map (repeatable)"
+    )
+    form = metrics.add_mutually_exclusive_group()
+    form.add_argument("--csv", action="store_true", help="every point")
+    form.add_argument("--json", action="store_true", help="every point, and what became of each")
+    compare = verbs["compare"]
+    compare.add_argument("jobs", nargs="+", metavar="JOB", help="the first is the baseline")
+    compare.add_argument("--diff-only", action="store_true", help="leave out what they share")
+    compare.add_argument("-o", "--output", choices=("json",))
+    verbs["pull"].add_argument("--to", metavar="DIR", help="a new folder (./JOB)")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 10**9:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
+
+
+_WITH_VALUE = ("-n", "--namespace", "--context", "--kubeconfig", "--record", "--endpoint", "-l",
+               "--selector", "-o", "--output", "--phase")  # fmt: skip
+
+
+def with_verb(words: Sequence[str]) -> list[str]:
+    """What was typed, its verb first: options may stand before it, and without one it is `list`."""
+    if any(word in ("-h", "--help") for word in words[:1]):
+        return list(words)
+    takes_value = False
+    for number, word in enumerate(words):
+        if takes_value:
+            takes_value = False
+        elif word in _WITH_VALUE:
+            takes_value = True
+        elif not word.startswith("-"):
+            return [word, *words[:number], *words[number + 1 :]]
+    return [DEFAULT_VERB, *words]

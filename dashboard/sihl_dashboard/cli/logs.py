@@ -1,0 +1,124 @@
+"""A job's log: of its pod while that is there, else of its record."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from sihl_api.runtime import TRAINER_CONTAINER
+from sihl_api.trainingjob import Phase
+from sihl_dashboard.cli.endings import ending
+from sihl_dashboard.cli.errors import CommandError, NotFoundError
+from sihl_dashboard.cli.following import PAUSE, Follower
+from sihl_dashboard.cli.jobs import Job, headline
+from sihl_dashboard.cli.session import Session
+from sihl_dashboard.cli.terminal import shown, shown_line
+from sihl_dashboard.records import JobRef, Line, Log, RecordsError, Spot
+
+_PAGE = 60
+"""Lines at a time: of so many each may have 64 KiB."""
+
+
+def print_log(session: Session, name: str) -> int:
+    """`logs NAME`, with --follow, --tail and --attempt."""
+    options = session.options
+    job = None if session.record else _job(session, name)
+    if job is None or options.attempt is not None:
+        ref = session.ref(name)
+        _print_recorded(session, ref, options.attempt, options.tail, options.follow)
+        return 0
+    if options.follow:
+        return _follow(session, job)
+    if job.phase in (Phase.RUNNING, Phase.STOPPING) and session.cluster.has_pod(job):
+        for line in session.cluster.log(job, TRAINER_CONTAINER, tail=options.tail):
+            session.terminal.say(shown_line(line))
+        return 0
+    if not job.attempt or (job.attempt == 1 and job.phase is Phase.STARTING):
+        raise CommandError(
+            f"{job.name} has no log yet: {headline(job)}; wait for it by "
+            f"kubectl sihl logs -f {job.name}"
+        )
+    _print_recorded(session, session.ref(name), None, options.tail, False)
+    return 0
+
+
+def _job(session: Session, name: str) -> Job | None:
+    try:
+        return session.cluster.job(session.namespace, name)
+    except NotFoundError:
+        return None  # it may have a record
+
+
+def _follow(session: Session, job: Job) -> int:
+    if ending(job):
+        _print_recorded(session, session.ref(job.name), None, session.options.tail, False)
+        return 0
+    follow(session, job)
+    return 0
+
+
+def follow(session: Session, job: Job) -> int:
+    """Print a job's log until it ends; returns the exit code of its end."""
+    follower = Follower(session.cluster, session.terminal)
+    end = follower.wait(job, log=True)
+    for attempt in follower.missed:
+        try:
+            ref = JobRef(job.namespace, job.project, f"{job.name}.{job.uid[:8]}")
+            _print_recorded(session, ref, attempt, None, False)
+        except (CommandError, RecordsError) as error:
+            session.terminal.note(f"the log of attempt {attempt} was not seen: {shown(error)}")
+    session.terminal.note(end.text)
+    return end.exit_code
+
+
+# --- of the record ---------------------------------------------------------------------------
+
+
+def _print_recorded(
+    session: Session, ref: JobRef, attempt: int | None, tail: int | None, following: bool
+) -> None:
+    """All of it, or its last lines; a record that is followed, until it says how the job ended."""
+    records, say = session.records, session.terminal.say
+    log = records.log(ref, attempt)
+    after = log.end
+    if after == log.start and not following:
+        session.terminal.note(f"The record of {shown(ref.job)} has no log.")
+    if tail is None:
+        after = _print_from(log, log.start, say)
+    else:
+        for line in _last(log, tail):
+            say(_shown(line))
+    while following and records.job(ref).facts.get("job.state") == "Unfinished":
+        time.sleep(PAUSE)
+        log = records.log(ref, attempt)
+        after = _print_from(log, after, say)
+
+
+def _print_from(log: Log, spot: Spot, say: Callable[[str], None]) -> Spot:
+    """Lines from a place on; returns where to go on."""
+    while True:
+        page = log.forward(spot, _PAGE)
+        for line in page.lines:
+            say(_shown(line))
+        if page.is_end or page.after == spot:
+            return page.after
+        spot = page.after
+
+
+def _last(log: Log, count: int) -> Iterator[Line]:
+    """The last lines, read from behind."""
+    found: deque[Line] = deque()
+    spot = log.end
+    while len(found) < count:
+        page = log.backward(spot, min(_PAGE, count - len(found)))
+        if not page.lines:
+            break
+        found.extendleft(reversed(page.lines))
+        spot = page.before
+    yield from found
+
+
+def _shown(line: Line) -> str:
+    rest = f" ... ({line.size} bytes, cut here)" if line.is_cut else ""
+    return shown_line(line.text) + rest

@@ -1,0 +1,97 @@
+"""What one command works with: the cluster and the records, each asked for once it is needed."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from sihl_dashboard.cli import store
+from sihl_dashboard.cli.errors import CommandError, NotFoundError
+from sihl_dashboard.cli.terminal import Terminal, shown
+from sihl_dashboard.records import Job, JobRef, MissingError, Place, Records, Trouble
+
+if TYPE_CHECKING:
+    from sihl_dashboard.cli.cluster import Cluster
+
+
+@dataclass
+class Session:
+    """One command's options, terminal and surroundings."""
+
+    options: argparse.Namespace
+    terminal: Terminal
+    stdin: TextIO
+    environ: Mapping[str, str]
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """Of the context. Raises CommandError."""
+        from sihl_dashboard.cli.cluster import Cluster  # its client takes half a second to import
+
+        return Cluster(self.environ, self.options.kubeconfig, self.options.context)
+
+    @property
+    def record(self) -> str | None:
+        """What `--record` names."""
+        named: str | None = self.options.record
+        return named
+
+    @cached_property
+    def namespace(self) -> str:
+        """`-n`, or the context's; of a record that is named, the only one that it has."""
+        if self.options.namespace:
+            return str(self.options.namespace)
+        return store.only_namespace(self.place) if self.record else self.cluster.namespace
+
+    @cached_property
+    def place(self) -> Place:
+        """Where the records lie. Raises CommandError, RecordsError."""
+        if self.record:
+            return store.named_place(self.record, self.options.endpoint, self.environ)
+        return store.cluster_place(self.cluster.store, self.namespace, self.options.endpoint)
+
+    @cached_property
+    def records(self) -> Records:
+        """Close the session when they are not needed any more."""
+        cache = self.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        return Records(self.place, Path(cache).expanduser() / "kubectl-sihl")
+
+    def ref(self, name: str) -> JobRef:
+        """The record of a job of that name: the present one's, or the latest of earlier ones.
+
+        Raises:
+            CommandError: there is none.
+        """
+        if not self.record:
+            with suppress(NotFoundError):
+                job = self.cluster.job(self.namespace, name)
+                return JobRef(self.namespace, job.project, f"{job.name}.{job.uid[:8]}")
+        return store.find(self.records, self.place, self.namespace, name)
+
+    def recorded(self, ref: JobRef) -> Job:
+        """What is recorded of a job. Raises CommandError: nothing is, yet."""
+        try:
+            return self.records.job(ref)
+        except MissingError:
+            raise CommandError(
+                f"{ref.job} has no record in {shown(self.place.name)}: it has one once it has "
+                "started"
+            ) from None
+
+    def tell(self, troubles: tuple[Trouble, ...] | list[Trouble]) -> None:
+        """What could not be read, beside what could."""
+        for trouble in troubles[:10]:
+            self.terminal.note(f"note: {shown(trouble.where)}: {shown(trouble.what)}")
+        if len(troubles) > 10:
+            self.terminal.note(f"note: {len(troubles) - 10} more troubles like these")
+
+    def close(self) -> None:
+        """Let go of what was opened."""
+        self.terminal.clear()
+        if "records" in vars(self):
+            self.records.close()

@@ -1,0 +1,141 @@
+"""Where a namespace's records lie, and which of them a name means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import boto3
+from botocore.exceptions import BotoCoreError
+
+from sihl_api.runtime import STORE_KEYS, Env
+from sihl_dashboard.cli.errors import CommandError, DeniedError, NotFoundError
+from sihl_dashboard.cli.terminal import shown
+from sihl_dashboard.records import (
+    FolderPlace,
+    JobRef,
+    Place,
+    QueryError,
+    Records,
+    S3Place,
+    S3Settings,
+)
+from sihl_dashboard.records.measured import seconds_of
+from sihl_dashboard.records.refs import check_name, project_root
+
+REMEDY = "give --record DIR or --record s3://bucket/prefix"
+_SCHEME = "s3://"
+
+
+def named_place(record: str, endpoint: str | None, environ: Mapping[str, str]) -> Place:
+    """What `--record` names.
+
+    Raises:
+        CommandError: there is no such folder, or no key for the bucket.
+    """
+    if not record.startswith(_SCHEME):
+        if not Path(record).is_dir():
+            raise CommandError(f"--record {shown(record)}: there is no such folder")
+        return FolderPlace(Path(record))
+    bucket, _, prefix = record.removeprefix(_SCHEME).partition("/")
+    session = boto3.session.Session()
+    try:
+        keys = session.get_credentials()
+        found = keys.get_frozen_credentials() if keys else None
+    except BotoCoreError as error:
+        raise CommandError(f"no key for {shown(record)}: {shown(error)}") from None
+    if found is None or not found.access_key or not found.secret_key:
+        raise CommandError(
+            f"no key for {shown(record)}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+            "or AWS_PROFILE"
+        )
+    if found.token:
+        raise CommandError(
+            f"the key for {shown(record)} is a temporary one, with a session token: give one "
+            "that lasts, by AWS_PROFILE or AWS_ACCESS_KEY_ID"
+        )
+    region = session.region_name or "us-east-1"
+    named = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
+    return _place(
+        {
+            "endpoint": endpoint or named or f"https://s3.{region}.amazonaws.com",
+            "bucket": bucket,
+            "prefix": prefix,
+            "region": region,
+            "accessKeyId": found.access_key,
+            "secretAccessKey": found.secret_key,
+        }
+    )
+
+
+def cluster_place(
+    read: Callable[[str], dict[str, str]], namespace: str, endpoint: str | None
+) -> Place:
+    """The store of a cluster's namespace, by its Secret.
+
+    Args:
+        read: Reads the Secret's keys.
+        namespace: Whose.
+        endpoint: The store's address from here, where the Secret's is one within the cluster.
+
+    Raises:
+        CommandError: the Secret cannot be read, or names no store.
+    """
+    try:
+        keys = read(namespace)
+    except (DeniedError, NotFoundError) as error:
+        raise CommandError(f"{error}; to read records without it, {REMEDY}") from None
+    return _place(keys | ({"endpoint": endpoint} if endpoint else {}))
+
+
+def _place(keys: Mapping[str, str]) -> Place:
+    """Raises SettingsError, which names what is missing."""
+    named = {Env.store(key): keys[key] for key in STORE_KEYS if key in keys}
+    return S3Place(S3Settings.from_environment(named))
+
+
+def only_namespace(place: Place) -> str:
+    """The namespace of records that nobody named one for.
+
+    Raises:
+        CommandError: there are none, or several.
+    """
+    found = place.folders(project_root(place.prefix))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise CommandError(f"{shown(place.name)} holds no records")
+    raise CommandError(
+        f"{shown(place.name)} holds records of {shown(', '.join(found))}: choose one by -n"
+    )
+
+
+def find(records: Records, place: Place, namespace: str, name: str) -> JobRef:
+    """The record that a name means: a job's, the latest where several had it, or a folder's.
+
+    Raises:
+        CommandError: there is none.
+    """
+    try:
+        check_name(name)
+        found = [
+            JobRef(namespace, project, folder)
+            for project in records.projects(namespace)
+            for folder in place.folders(project_root(place.prefix, namespace, project))
+            if folder == name or folder.rpartition(".")[0] == name
+        ]
+    except QueryError as error:
+        raise CommandError(str(error)) from None
+    if not found:
+        raise CommandError(
+            f"{shown(place.name)} has no record of a job {shown(name)} in namespace "
+            f"{shown(namespace)}: kubectl sihl list --record ... shows what it has, and a job has "
+            "one only once it has started"
+        )
+    if len(found) == 1:
+        return found[0]
+    return max(found, key=lambda ref: (_created(records, ref), ref.folder))
+
+
+def _created(records: Records, ref: JobRef) -> float:
+    return seconds_of(records.job(ref).facts.get("job.createdAt"), 0.0)
