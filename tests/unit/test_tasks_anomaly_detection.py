@@ -61,13 +61,18 @@ def test_changed_and_unchanged_pixels_have_the_same_say() -> None:
     changed = torch.zeros(1, 16, 16, dtype=torch.bool)
     changed[0, 3, 4:9] = True
     features = {2: torch.randn(1, 4, 4, 4)}
-    plain = View(torch.zeros(1, 3, 16, 16), features)
-    views = {Pass.PLAIN: plain, Pass.BLENDED: View(plain.images, features, changed)}
-    found = detector.loss(views, [TARGET])
+    blended = View(torch.zeros(1, 3, 16, 16), features, changed)
+    found = detector.loss({Pass.BLENDED: blended}, [TARGET])
     assert float(found["changed"].mean) == pytest.approx(math.log1p(math.exp(-2)), rel=1e-5)
     assert float(found["unchanged"].mean) == pytest.approx(math.log1p(math.exp(2)), rel=1e-5)
     assert found["changed"].amount == 5
-    assert found["unchanged"].amount == 2 * 256 - 5
+    assert found["unchanged"].amount == 256 - 5
+
+
+def test_nothing_is_learnt_of_a_pass_in_which_all_is_normal() -> None:
+    # A pass's batch is normalized by itself: that tells which pass it is, and so that all is.
+    assert head().passes == {Pass.BLENDED}
+    assert head().examined == {Pass.PLAIN, Pass.BLENDED}
 
 
 def test_a_score_is_the_mean_of_the_oddest_hundredth() -> None:
@@ -81,5 +86,5 @@ def test_a_score_is_the_mean_of_the_oddest_hundredth() -> None:
 def test_what_was_blended_into_eight_images_is_told_from_them(tmp_path: Path) -> None:
     shown = digits("anomaly", tmp_path, Task.ANOMALY_DETECTION)
     found = overfitted(shown.info, shown.images, shown.targets, steps=200, rounds=8)
-    assert found["synthetic_auroc"] > 0.75  # some of what is blended in is hardly seen
-    assert found["synthetic_pixel_auroc"] > 0.85
+    assert found["synthetic_auroc"] > 0.85  # some of what is blended in is hardly seen
+    assert found["synthetic_pixel_auroc"] > 0.88

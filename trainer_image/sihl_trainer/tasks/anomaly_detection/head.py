@@ -1,4 +1,4 @@
-"""Anomaly detection: normal images against what was blended into them, pixel by pixel.
+"""Anomaly detection: normal pixels against those of what was blended into normal images.
 
 Schlüter et al., "Natural Synthetic Anomalies", ECCV 2022: from normal images alone. Dense binary
 cross-entropy, in which changed and unchanged pixels have the same say.
@@ -35,8 +35,8 @@ class AnomalyDetection(Head):
     """How odd each place of an image is, and how odd the image."""
 
     task = Task.ANOMALY_DETECTION
-    passes = frozenset((Pass.PLAIN, Pass.BLENDED))
-    examined = passes
+    passes = frozenset((Pass.BLENDED,))
+    examined = frozenset((Pass.PLAIN, Pass.BLENDED))
 
     def __init__(self, config: HeadConfig, channels: Mapping[int, int]) -> None:
         super().__init__(config, channels)
@@ -59,22 +59,22 @@ class AnomalyDetection(Head):
         return logits
 
     def loss(self, views: Views, targets: Sequence[Target | None]) -> dict[str, Loss]:
-        """Cross-entropy of pixels that were changed, and of those that were not, of both passes."""
-        plain, blended = views[Pass.PLAIN], views[Pass.BLENDED]
+        """Cross-entropy of pixels that were changed, and of those that were not.
+
+        All of the blended pass: what tells passes apart, as their batches' statistics do, would
+        tell all of the plain images' pixels to be normal, and nothing else would be learnt.
+        """
+        blended = views[Pass.BLENDED]
         assert blended.changed is not None
         counted = [target is not None for target in targets]
-        rows = torch.tensor(counted).to(plain.images.device, non_blocking=True).view(-1, 1, 1)
-        size = plain.images.shape[-2:]
-        of_plain, of_blended = (
-            F.interpolate(self._logits(view.features), size, mode="bilinear")[:, 0]
-            for view in (plain, blended)
-        )
+        rows = torch.tensor(counted).to(blended.images.device, non_blocking=True).view(-1, 1, 1)
+        size = blended.images.shape[-2:]
+        logits = F.interpolate(self._logits(blended.features), size, mode="bilinear")[:, 0]
         changed = (blended.changed & rows).float()
         unchanged = (~blended.changed & rows).float()
-        normal = (F.softplus(of_plain) * rows).sum() + (F.softplus(of_blended) * unchanged).sum()
         return {
-            "changed": Loss((F.softplus(-of_blended) * changed).sum(), changed.sum()),
-            "unchanged": Loss(normal, unchanged.sum() + rows.sum() * size.numel()),
+            "changed": Loss((F.softplus(-logits) * changed).sum(), changed.sum()),
+            "unchanged": Loss((F.softplus(logits) * unchanged).sum(), unchanged.sum()),
         }
 
     def predict(self, view: View) -> list[AnomalyPrediction]:
