@@ -86,5 +86,5 @@ def test_a_score_is_the_mean_of_the_oddest_hundredth() -> None:
 def test_what_was_blended_into_eight_images_is_told_from_them(tmp_path: Path) -> None:
     shown = digits("anomaly", tmp_path, Task.ANOMALY_DETECTION)
     found = overfitted(shown.info, shown.images, shown.targets, steps=200, rounds=8)
-    assert found["synthetic_auroc"] > 0.85  # some of what is blended in is hardly seen
-    assert found["synthetic_pixel_auroc"] > 0.88
+    assert found["synthetic_auroc"] > 0.8  # some of what is blended in is hardly seen
+    assert found["synthetic_pixel_auroc"] > 0.85
