@@ -384,6 +384,11 @@ def put_record(team: Team, bucket: s3.S3Server, uid: str) -> Recorded:
     return record
 
 
+def _heeding_interrupts() -> None:
+    """What a shell starts in the background ignores them, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_who_no_longer_waits_leaves_the_job_alone(
     kubeconfig: Path, team: Team, tmp_path: Path
 ) -> None:
@@ -392,6 +397,7 @@ def test_who_no_longer_waits_leaves_the_job_alone(
     process = subprocess.Popen(
         [sys.executable, "-m", "sihl_dashboard.cli", *words], cwd=tmp_path,
         env={**os.environ, "KUBECONFIG": str(kubeconfig)}, stderr=subprocess.PIPE, text=True,
+        preexec_fn=_heeding_interrupts,
     )  # fmt: skip
     assert process.stderr is not None
     for line in process.stderr:
