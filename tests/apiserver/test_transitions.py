@@ -71,7 +71,10 @@ class Namespace:
                     raise
 
     def outcome(self, name: str) -> str:
-        """What the operator made of a job: its pod, or what it says; names and uids left out."""
+        """What the operator made of a job: its pod, or what it says.
+
+        Names, uids and times of creation are left out.
+        """
 
         def told() -> str | None:
             job = self.job(name)
@@ -92,7 +95,8 @@ class Namespace:
             if status.get("phase") not in ("Queued", "Starting", "Failed"):
                 return None
             text = json.dumps([status["phase"], now, pod], sort_keys=True)
-            for own in (job["metadata"]["uid"], self.name):
+            own_time = job["metadata"]["creationTimestamp"]
+            for own in (job["metadata"]["uid"], self.name, own_time):
                 text = text.replace(own, "...")
             return text
 
