@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from sihl_trainer.record.s3 import S3Settings, S3Store
 from sihl_trainer.record.store import FolderStore, MissingObjectError, Store
 from tests.support.proxy import proxied
 from tests.support.s3 import S3Server
+from tests.support.waiting import eventually
 
 
 def settings_of(s3: S3Server, prefix: str = "", **changes: str) -> S3Settings:
@@ -181,3 +184,24 @@ def test_a_key_that_the_secret_lacks_is_named(variable: str, key: str) -> None:
 def test_an_endpoint_that_is_no_url_is_refused(endpoint: str) -> None:
     with pytest.raises(BadConfig, match="key endpoint"):
         S3Settings.from_environment({**COMPLETE, "SIHL_STORE_ENDPOINT": endpoint})
+
+
+def test_a_folder_is_listed_while_others_remove_from_it(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    store.put("attempts/1/kept", b"1")
+    program = (
+        "import pathlib, sys\n"
+        "while True:\n"
+        "    for number in range(50):\n"
+        "        (pathlib.Path(sys.argv[1]) / f'gone-{number}').write_bytes(b'2')\n"
+        "    for number in range(50):\n"
+        "        (pathlib.Path(sys.argv[1]) / f'gone-{number}').unlink()\n"
+    )
+    disturber = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "attempts/1")])
+    try:
+        eventually(lambda: len(store.objects("attempts/1/")) > 1)
+        for _ in range(1000):
+            assert "attempts/1/kept" in [each.key for each in store.objects("attempts/1/")]
+    finally:
+        disturber.kill()
+        disturber.wait()

@@ -125,11 +125,12 @@ class FolderStore:
     def objects(self, prefix: str) -> list[StoredObject]:
         """All objects whose key begins with the prefix, sorted by key."""
         top = self.root / prefix if prefix.endswith("/") else (self.root / prefix).parent
-        found = [
-            StoredObject(path.relative_to(self.root).as_posix(), path.stat().st_size)
-            for path in top.rglob("*")
-            if path.is_file() and not path.name.startswith(".")
-        ]
+        found = []
+        for folder, _, names in os.walk(top):  # unlike rglob, it bears that folders disappear
+            for path in (Path(folder) / name for name in names if not name.startswith(".")):
+                with contextlib.suppress(FileNotFoundError):  # removed since it was listed
+                    key = path.relative_to(self.root).as_posix()
+                    found.append(StoredObject(key, path.stat().st_size))
         return sorted((o for o in found if o.key.startswith(prefix)), key=lambda o: o.key)
 
     def folders(self, prefix: str) -> list[str]:
