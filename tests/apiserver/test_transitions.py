@@ -95,8 +95,8 @@ class Namespace:
             if status.get("phase") not in ("Queued", "Starting", "Failed"):
                 return None
             text = json.dumps([status["phase"], now, pod], sort_keys=True)
-            own_time = job["metadata"]["creationTimestamp"]
-            for own in (job["metadata"]["uid"], self.name, own_time):
+            metadata = job["metadata"]
+            for own in (metadata["uid"], self.name, metadata["creationTimestamp"]):
                 text = text.replace(own, "...")
             return text
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,3 +18,11 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         server.make_bucket("data")
         server.make_bucket("private")
         yield server
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Short, because the path of a Unix socket has at most 107 bytes."""
+    path = Path(tempfile.mkdtemp(prefix="sihl-"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)

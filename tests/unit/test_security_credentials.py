@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import signal
-import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -130,14 +128,6 @@ def test_what_holds_credentials_does_not_show_them() -> None:
     ]
     assert not [text for text in shown if CANARY in text]
     assert "secrets" not in [f.name for f in Settings.__dataclass_fields__.values() if f.repr]
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Short, because the path of a Unix socket has at most 107 bytes."""
-    path = Path(tempfile.mkdtemp(prefix="sihl-"))
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.mark.slow

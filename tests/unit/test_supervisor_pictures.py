@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-import tempfile
 import threading
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +28,6 @@ REFERENCE = JobReference(
     namespace="team-a", name="night", uid="0123456789", spec=job(runner={"stopGracePeriod": "1h"})
 )
 PATHS = RecordPaths("", "team-a", REFERENCE.spec.project, "night", "0123456789")
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Short, because the path of a Unix socket has at most 107 bytes."""
-    path = Path(tempfile.mkdtemp(prefix="sihl-"))
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
 
 
 def test_pictures_of_images_of_any_name_are_in_the_record_those_of_the_end_too(

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-import tempfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +27,6 @@ REFERENCE = JobReference(namespace="team-a", name="night", uid="0123456789", spe
 PATHS = RecordPaths("", "team-a", REFERENCE.spec.project, "night", "0123456789")
 EARLIER = ["said by the first pod", "and more"]
 LONG = {"steps": 100_000, "step_seconds": 0.01, "validate_every": 1000}
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Short, because the path of a Unix socket has at most 107 bytes."""
-    path = Path(tempfile.mkdtemp(prefix="sihl-"))
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,14 +26,6 @@ from tests.support.waiting import eventually
 
 slow = pytest.mark.slow
 LONG: dict[str, Any] = {"steps": 100_000, "step_seconds": 0.01}
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Short, because the path of a Unix socket has at most 107 bytes."""
-    path = Path(tempfile.mkdtemp(prefix="sihl-"))
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture
