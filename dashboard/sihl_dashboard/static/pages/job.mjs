@@ -1,0 +1,115 @@
+/** One job: how it stands, its curves beside its log, when it did what, what it was made of, its model. */
+
+import { get, pathOf } from "../api.mjs";
+import { announce, el, replace, stylesheet } from "../dom.mjs";
+import { addKeys } from "../keys.mjs";
+import { loader } from "../loader.mjs";
+import { jobHead } from "../parts/jobhead.mjs";
+import { lazy } from "../parts/lazy.mjs";
+import { problem, troubles } from "../parts/problem.mjs";
+import { onView, setView, view } from "../view.mjs";
+
+/** @type {function(HTMLElement, import("../main.mjs").Context): {destroy: function()}} */
+export function job(root, context) {
+  const { namespace, project, job: folder, stream, title, me } = context;
+  const where = { namespace, project, job: folder };
+  title(folder);
+  stylesheet(import.meta.url, "../job.css");
+
+  const failed = el("div", {});
+  const told = el("div", {});
+  const head = jobHead(where, { me, acted: () => source.refresh() });
+  const parts = sections(where, stream, toLog);
+  replace(root, failed, head.node, told, el("div", { class: "job-page" }, parts.map((part) => part.node)));
+
+  let phase = null;
+  const source = loader((signal) => get(pathOf(namespace, project, folder), {}, { signal }), {
+    every: 1000,
+    onData(data) {
+      title(data.name || folder);
+      replace(failed);
+      replace(told, troubles(data.troubles));
+      head.update(data);
+      for (const part of parts) part.update({ job: data });
+      const now = data.live?.phase ?? null;
+      if (phase && now && now !== phase) announce(`${data.name}: ${now}`);
+      phase = now;
+    },
+    onError(error, shown) {
+      const gone = error.status === 404;
+      replace(failed, problem(error, { title: shown ? "" : gone ? "No such job" : "This job cannot be shown" }));
+      if (shown) failed.append(el("p", { class: "faint", text: "What is below may be old." }));
+      for (const part of parts) part.node.hidden = !shown;
+      head.node.hidden = !shown;
+    },
+  });
+
+  /** A point of a curve was chosen: the log goes to that moment. */
+  function toLog({ clock }) {
+    setView({ at: clock === null ? null : String(clock), line: null }, { push: true });
+    document.getElementById("log")?.scrollIntoView({ block: "nearest" });
+  }
+
+  const ends = [
+    stream.watch(`job:${namespace}/${project}/${folder}`, source.refresh),
+    me.cluster ? stream.watch("overview", source.refresh) : () => {},
+    onView(() => parts.forEach((part) => part.update({ view: shownView(), at: moment() }))),
+    addKeys("Job", parts.filter((part) => part.keys).map((part) => ({
+      keys: part.keys, label: `Go to ${part.title.toLowerCase()}`,
+      run: () => part.focus(),
+    }))),
+  ];
+  return {
+    destroy() {
+      source.stop();
+      for (const end of ends) end();
+      for (const part of parts) part.destroy();
+      head.destroy();
+    },
+  };
+}
+
+function sections(where, stream, toLog) {
+  const { namespace, project, job: folder } = where;
+  const shared = { namespace, project };
+  return [
+    lazy({ id: "time", title: "Time", keys: "g t", module: "timeline", props: { ...where } }),
+    lazy({
+      id: "curves", title: "Curves", keys: "g c", module: "curves",
+      props: { ...shared, jobs: [folder], view: shownView(), onView: (next) => setView(next),
+        onPoint: toLog, live: stream },
+    }),
+    lazy({
+      id: "log", title: "Log", keys: "g l", module: "log",
+      props: { ...where, job: folder, attempt: attempt(), at: moment(), stream,
+        onLine: (line) => setView({ line, at: null }) },
+    }),
+    lazy({
+      id: "pictures", title: "Pictures of validation", keys: "g v", module: "pictures", whenSeen: true,
+      props: { ...shared, jobs: [folder], step: step(), onStep: (next) => setView({ step: next }), stream },
+    }),
+    lazy({ id: "spec", title: "Settings as run", keys: "g s", module: "spec", props: { ...where } }),
+    lazy({ id: "data", title: "Dataset", keys: "g d", module: "dataset", props: { ...where } }),
+    lazy({ id: "model", title: "Model", keys: "g m", module: "model", props: { ...where } }),
+  ];
+}
+
+function shownView() {
+  return Object.fromEntries(view());
+}
+
+function attempt() {
+  const text = view().get("attempt");
+  return /^\d+$/.test(text ?? "") ? Number(text) : null;
+}
+
+function step() {
+  const text = view().get("step");
+  return /^\d+$/.test(text ?? "") ? Number(text) : null;
+}
+
+/** Where the log stands: at a line that was linked to, at a moment of a curve, or at its end. */
+function moment() {
+  const clock = Number(view().get("at") ?? NaN);
+  return { line: view().get("line"), clock: Number.isFinite(clock) ? clock : null };
+}
