@@ -20,7 +20,8 @@ import { liveness } from "./parts/liveness.mjs";
 import { problem } from "./parts/problem.mjs";
 import { go, href, link, place, viewChanged } from "./view.mjs";
 
-const stream = openStream();
+// Whose session has ended is sent to the login; everybody else is told that it is not live.
+const stream = openStream({ onLost: () => me(true).catch(() => {}) });
 const main = document.getElementById("main");
 let shown = null; // {key, page}
 let turn = 0;

@@ -6,26 +6,25 @@
 
 const FIRST_WAIT = 1000;
 const LONGEST_WAIT = 30_000;
-// Heartbeats come each 15 s; they are comments, which EventSource hides. The server sends none that we
-// could miss, so that a dead connection is noticed by the browser, or when the tab comes back.
 const NAMES = ["overview", "project", "job"];
 
 /**
  * Opens the tab's stream. Nothing is asked for until something is watched.
  *
- * @param {{source?: function(string): EventSource}} [options] another one, for tests
+ * @param {{onLost?: function()}} [options] hears that the connection was lost, or ended by the server:
+ *   EventSource does not say why
  * @returns {Stream}
  *
  * @typedef {Object} Stream
  * @property {function(): string} state "idle", "connecting", "live", "lost" or "resting"
  * @property {function(string, function(?Object))} watch `watch("overview" | "project:ns/p" |
- *   "job:ns/p/folder", changed)` calls `changed(event)` when that changed, with the event's data, or with
- *   null where anything may have changed (the connection was lost, or the tab rested). Returns what ends
- *   it. It does not call at once.
+ *   "job:ns/p/folder", changed)` calls `changed(event)` with the event's data when that changed; also after
+ *   the connection was lost or the tab rested, if it changed meanwhile, and mostly once at first. Returns
+ *   what ends it.
  * @property {function(function(string))} onState hears of changes of the state; returns what ends it
  * @property {function()} close
  */
-export function openStream({ source = (url) => new EventSource(url) } = {}) {
+export function openStream({ onLost = () => {} } = {}) {
   const watchers = new Map(); // topic -> Set of functions
   const hearers = new Set();
   let state = "idle";
@@ -33,7 +32,6 @@ export function openStream({ source = (url) => new EventSource(url) } = {}) {
   let asked = "";
   let wait = FIRST_WAIT;
   let timer = 0;
-  let missed = false;
   let lastId = "";
 
   function become(next) {
@@ -58,26 +56,24 @@ export function openStream({ source = (url) => new EventSource(url) } = {}) {
     if (document.hidden) return;
     const url = streamAddress(watchers.keys());
     if (current && asked === url) return;
-    if (current) missed = true; // between the two connections
     shut();
     asked = url;
     if (state !== "live") become(state === "lost" ? "lost" : "connecting");
-    current = source(lastId ? `${url}&last=${encodeURIComponent(lastId)}` : url);
+    current = new EventSource(lastId ? `${url}&last=${encodeURIComponent(lastId)}` : url);
     current.onopen = opened;
     current.onerror = failed;
+    current.addEventListener("end", failed); // who looks may no longer
     for (const name of NAMES) current.addEventListener(name, (event) => told(name, event));
   }
 
   function opened() {
     wait = FIRST_WAIT;
     become("live");
-    if (missed) all(null);
-    missed = false;
   }
 
   function failed() {
     shut();
-    missed = true;
+    if (state !== "lost") onLost();
     become("lost");
     timer = setTimeout(connect, wait * (0.5 + Math.random()));
     wait = Math.min(wait * 2, LONGEST_WAIT);
@@ -94,13 +90,8 @@ export function openStream({ source = (url) => new EventSource(url) } = {}) {
     for (const changed of watchers.get(topicOf(name, data)) ?? []) changed(data);
   }
 
-  function all(data) {
-    for (const each of [...watchers.values()]) for (const changed of [...each]) changed(data);
-  }
-
   function visibility() {
     if (document.hidden) {
-      if (current) missed = true;
       shut();
       if (watchers.size) become("resting");
     } else connect();
