@@ -90,7 +90,7 @@ function top(at, who) {
       }, text))))),
     el("div", { class: "row end" },
       local ? null : liveness(stream),
-      el("button", { type: "button", class: "quiet", onclick: showKeys, title: "Keyboard shortcuts (?)",
+      el("button", { type: "button", class: "quiet help", onclick: showKeys, title: "Keyboard shortcuts (?)",
         "aria-label": "Keyboard shortcuts" }, "?"),
       who?.user ? el("span", { class: "who faint", text: who.user, title: "You" }) : null,
       who?.mode === "token"
@@ -120,7 +120,7 @@ document.addEventListener("click", (event) => {
   if (!anchor || event.defaultPrevented || event.button !== 0) return;
   if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   if (anchor.target || anchor.hasAttribute("download") || anchor.origin !== location.origin) return;
-  if (/^\/(?:api|assets)\//.test(anchor.pathname)) return;
+  if (/^\/(?:api|static|assets)\//.test(anchor.pathname)) return;
   if (anchor.hash && anchor.pathname === location.pathname && anchor.search === location.search) return;
   event.preventDefault();
   if (anchor.href !== location.href) go(anchor.pathname + anchor.search + anchor.hash);

@@ -2,6 +2,7 @@
 
 import { forgetMe, me, send } from "../api.mjs";
 import { announce, el, replace } from "../dom.mjs";
+import { problem } from "../parts/problem.mjs";
 import { go, view } from "../view.mjs";
 
 /** @type {function(HTMLElement, import("../main.mjs").Context): {destroy: function()}} */
@@ -21,6 +22,19 @@ export function login(root, { title }) {
       el("pre", { text: "kubectl -n NAMESPACE create token NAME" })));
   replace(root, form);
   token.focus();
+  known();
+
+  /** Who is logged in already goes on; where nobody logs in, as on one's own machine, it says what to do. */
+  async function known() {
+    try {
+      await me(true);
+      go(safe(view().get("next")), { replace: true });
+    } catch (error) {
+      if (error.status === 401 && error.remedy && error.remedy !== "log in") {
+        replace(root, problem(error, { title: "You are not let in" }));
+      }
+    }
+  }
 
   async function submitted(event) {
     event.preventDefault();

@@ -27,11 +27,11 @@ export function jobHead(where, { me, acted }) {
     shown = data;
     const live = data.live;
     write(name, data.name || where.job);
-    setPhase(mark, live?.phase ?? data.summaryState ?? stateOf(data));
+    setPhase(mark, live?.phase ?? data.state);
     far.update(progressOf(data));
     const seconds = left(live?.progress);
     write(rest, seconds !== NONE && live?.phase === "Running" ? `${seconds} left` : "");
-    write(why, live ? whyOf(live) : "");
+    write(why, live && live.reason !== "Admitted" ? whyOf(live) : "");
     why.hidden = !why.textContent;
     replace(facts, pairs(data).map(([title, value, hint]) => el("div", {},
       el("dt", { text: title }), el("dd", { class: "num", text: value, title: hint ?? null }))));
@@ -48,21 +48,13 @@ export function jobHead(where, { me, acted }) {
   };
 }
 
-/** As the record tells it: whether an attempt without an end still runs, only the cluster knows. */
-export function stateOf({ attempts }) {
-  const reason = attempts?.at(-1)?.reason;
-  if (!reason) return "Unfinished";
-  if (reason === "Succeeded") return "Succeeded";
-  return reason.startsWith("Stopped") ? "Stopped" : "Failed";
-}
-
 function progressOf({ live, summary }) {
   if (live?.progress?.maxSteps || live?.progress?.datasetTotalBytes) return live.progress;
   return summary?.progress ?? null;
 }
 
 function pairs({ live, document, summary, attempts }) {
-  const created = live?.createdAt ?? document?.submittedAt ?? document?.createdAt ?? null;
+  const created = live?.createdAt ?? document?.createdAt ?? null;
   const rate = live?.progress?.imagesPerSecond ?? summary?.progress?.imagesPerSecond;
   const trained = trainedFor(attempts ?? []);
   const image = String(document?.image ?? "");

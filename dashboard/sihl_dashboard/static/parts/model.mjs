@@ -35,7 +35,7 @@ function whole(namespace, job) {
         el("th", { scope: "col", class: "num", text: "Size" }), el("th", { scope: "col", text: "sha256" }))),
       el("tbody", {}, told.files.map((file) => el("tr", {},
         el("th", { scope: "row", text: file.name }), el("td", { class: "num", text: bytes(file.bytes) }),
-        el("td", { class: "mono small faint", text: file.sha256 })))))),
+        el("td", { class: "mono small faint hash", text: file.sha256 })))))),
   ];
 }
 

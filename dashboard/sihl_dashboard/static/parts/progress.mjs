@@ -32,13 +32,13 @@ export function reached(told) {
   if (told?.datasetTotalBytes && !told.step) {
     const here = told.datasetBytes ?? 0;
     return { fraction: Math.min(1, here / told.datasetTotalBytes),
-      words: `fetched ${bytes(here)} of ${bytes(told.datasetTotalBytes)}` };
+      words: `${bytes(here)} of ${bytes(told.datasetTotalBytes)} fetched` };
   }
   if (told?.step !== null && told?.step !== undefined && told.maxSteps) {
     return { fraction: Math.min(1, told.step / told.maxSteps),
       words: `${integer(told.step)} of ${integer(told.maxSteps)}` };
   }
-  return { fraction: null, words: told?.step ? integer(told.step) : NONE };
+  return { fraction: null, words: told?.step ? integer(told.step) : "" };
 }
 
 /** The time left, in words; what the operator told as 1h2m. */

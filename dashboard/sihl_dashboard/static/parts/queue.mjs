@@ -50,7 +50,7 @@ function fill(namespace, job, { place, name, state, why, far, rest, age }) {
   far.update(job.progress);
   const seconds = left(job.progress);
   write(rest, isActive(job.phase) && seconds !== "–" ? `${seconds} left` : "");
-  write(age, ago(job.createdAt));
+  write(age, job.createdAt ? `${ago(job.createdAt)} ago` : "");
   age.title = `Submitted ${dateTime(job.createdAt)}`;
 }
 

@@ -2,7 +2,7 @@
 
 import { address, pathOf } from "../api.mjs";
 import { el, replace, write } from "../dom.mjs";
-import { count, number } from "../format.mjs";
+import { count } from "../format.mjs";
 import { onView, setView, view } from "../view.mjs";
 
 /**
@@ -63,9 +63,9 @@ export function spec(root, props) {
 function row({ path, value, isDefault }) {
   const cut = path.lastIndexOf(".") + 1;
   return el("tr", { class: isDefault ? "default" : "chosen" },
-    el("th", { scope: "row" }, el("span", { class: "faint", text: path.slice(0, cut) }), path.slice(cut)),
-    el("td", { class: "mono", text: value }),
-    el("td", { class: "faint small", text: isDefault ? "default" : "" }));
+    el("th", { scope: "row" }, el("span", { class: "faint", text: path.slice(0, cut) }), el("wbr"), path.slice(cut)),
+    el("td", { class: "mono hash", text: value }),
+    el("td", { class: "faint small time", text: isDefault ? "default" : "" }));
 }
 
 /**
@@ -99,7 +99,7 @@ function byName(items) {
 
 function spelled(value) {
   if (value === null || value === undefined) return "none";
-  if (typeof value === "number") return number(value, 6);
+  if (typeof value === "number") return String(value); // exactly: it is typed in again as it stands
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (typeof value === "string") return value === "" ? "“”" : value;
   const text = JSON.stringify(value);

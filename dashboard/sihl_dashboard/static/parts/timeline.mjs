@@ -114,7 +114,7 @@ function starts(all, job, x) {
     if (!first) continue;
     const at = x(first.from);
     const words = attempt.resumedAtStep === null || attempt.resumedAtStep === undefined
-      ? `${attempt.number}` : `${attempt.number}, from step ${integer(attempt.resumedAtStep)}`;
+      ? `Attempt ${attempt.number}` : `${attempt.number}, from step ${integer(attempt.resumedAtStep)}`;
     found.push(svg("line", { x1: at, x2: at, y1: TOP - 12, y2: TOP + BAND, class: "start" }));
     if (at > free) {
       found.push(svg("text", { x: at + 4, y: TOP - 4, class: "start" }, words));
@@ -137,28 +137,29 @@ function attemptsTable(job) {
   return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Attempts" }, el("table", {},
     el("thead", {}, el("tr", {}, ["Attempt", "Began", "Fetching", "Training", "Steps", "Ended", "Why"].map(
       (text, index) => el("th", { scope: "col", class: index > 1 && index < 5 ? "num" : null, text })))),
-    el("tbody", {}, attempts.map((each, index) => attemptRow(each, attempts[index - 1])))));
+    el("tbody", {}, attempts.map((each, index) => attemptRow(each, attempts[index - 1], attempts[index + 1])))));
 }
 
-function attemptRow(each, before) {
+function attemptRow(each, before, next) {
   const lapse = (from, to) => {
     const [a, b] = [clock(each[from]), clock(each[to])];
     return a === null || b === null ? NONE : duration(b - a);
   };
   const lost = before && each.firstStep !== null && before.lastStep > (each.resumedAtStep ?? 0)
     ? before.lastStep - (each.resumedAtStep ?? 0) : 0;
-  const end = each.stoppingAt && !each.endedAt ? "stoppingAt" : "endedAt";
+  const trained = next || each.stoppingAt || each.endedAt || !each.trainedAt
+    ? lapse("trainedAt", each.stoppingAt ? "stoppingAt" : "endedAt") : `since ${shortTime(each.trainedAt)}`;
   return el("tr", {},
     el("th", { scope: "row" }, integer(each.number), " ", el("button", { type: "button", class: "quiet small",
       "aria-label": `Log of attempt ${each.number}`,
       onclick: () => toLog(each.number) }, "log")),
-    el("td", { class: "num", text: dateTime(each.startedAt) }),
+    el("td", { class: "time", text: dateTime(each.startedAt) }),
     el("td", { class: "num", text: lapse("startedAt", "fetchedAt") }),
-    el("td", { class: "num", text: lapse("trainedAt", end) }),
+    el("td", { class: "num", text: trained }),
     el("td", { class: "num" }, stepsOf(each),
       lost > 0 ? el("div", { class: "faint small", text: `${count(lost, "step")} done again` }) : null),
-    el("td", { class: "num", text: each.endedAt ? dateTime(each.endedAt) : NONE }),
-    el("td", { text: each.reason ?? (each.endedAt ? NONE : "") }));
+    el("td", { class: "time", text: each.endedAt ? dateTime(each.endedAt) : NONE }),
+    el("td", { text: each.reason ?? (next ? "Nobody told: killed, or its node was lost" : "") }));
 }
 
 function stepsOf(each) {
@@ -181,7 +182,7 @@ function conditionsTable(conditions) {
       el("thead", {}, el("tr", {}, ["Since", "Condition", "Holds", "Reason", "Message"].map(
         (text) => el("th", { scope: "col", text })))),
       el("tbody", {}, inTime.map((each) => el("tr", {},
-        el("td", { class: "num", text: dateTime(each.lastTransitionTime) }),
+        el("td", { class: "time", text: dateTime(each.lastTransitionTime) }),
         el("th", { scope: "row", text: each.type }),
         el("td", { text: { True: "yes", False: "no" }[each.status] ?? "unknown" }),
         el("td", { text: each.reason }),
