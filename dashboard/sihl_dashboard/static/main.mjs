@@ -66,7 +66,7 @@ function retry() {
 
 /** Who does not see that the page changed is told, and the next Tab starts at its beginning. */
 function arrived() {
-  main.focus({ preventScroll: true });
+  if (!main.contains(document.activeElement)) main.focus({ preventScroll: true });
   announce(document.title);
 }
 

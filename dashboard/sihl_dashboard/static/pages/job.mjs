@@ -30,7 +30,7 @@ export function job(root, context) {
       replace(failed);
       replace(told, troubles(data.troubles));
       head.update(data);
-      for (const part of parts) part.update({ job: data });
+      for (const part of parts) if (!part.reads) part.update({ job: data });
       const now = data.live?.phase ?? null;
       if (phase && now && now !== phase) announce(`${data.name}: ${now}`);
       phase = now;
@@ -52,11 +52,9 @@ export function job(root, context) {
 
   const ends = [
     stream.watch(`job:${namespace}/${project}/${folder}`, source.refresh),
-    me.cluster ? stream.watch("overview", source.refresh) : () => {},
-    onView(() => parts.forEach((part) => part.update({ view: shownView(), at: moment() }))),
-    addKeys("Job", parts.filter((part) => part.keys).map((part) => ({
-      keys: part.keys, label: `Go to ${part.title.toLowerCase()}`,
-      run: () => part.focus(),
+    onView(() => parts.forEach((part) => part.reads && part.update(part.reads()))),
+    addKeys("Job", parts.map((part) => ({
+      keys: part.keys, label: `Go to ${part.title.toLowerCase()}`, run: part.focus,
     }))),
   ];
   return {
@@ -69,47 +67,48 @@ export function job(root, context) {
   };
 }
 
+/**
+ * The page's sections in their order. `reads` says what a part takes of the address; those without it are
+ * given the job as the server answers it.
+ */
 function sections(where, stream, toLog) {
   const { namespace, project, job: folder } = where;
-  const shared = { namespace, project };
+  const shared = { namespace, project, jobs: [folder], stream };
   return [
-    lazy({ id: "time", title: "Time", keys: "g t", module: "timeline", props: { ...where } }),
+    lazy({ id: "time", title: "Time", keys: "g t", module: "timeline", props: { namespace, project } }),
     lazy({
-      id: "curves", title: "Curves", keys: "g c", module: "curves",
-      props: { ...shared, jobs: [folder], view: shownView(), onView: (next) => setView(next),
-        onPoint: toLog, live: stream },
+      id: "curves", title: "Curves", keys: "g c", module: "curves", reads: curvesView,
+      props: { ...shared, live: stream, onView: (changes) => setView(changes), onPoint: toLog },
     }),
     lazy({
-      id: "log", title: "Log", keys: "g l", module: "log",
-      props: { ...where, job: folder, attempt: attempt(), at: moment(), stream,
-        onLine: (line) => setView({ line, at: null }) },
+      id: "log", title: "Log", keys: "g l", module: "log", reads: logView,
+      props: { ...where, stream, onLine: (line) => setView({ line, at: null }) },
     }),
     lazy({
-      id: "pictures", title: "Pictures of validation", keys: "g v", module: "pictures", whenSeen: true,
-      props: { ...shared, jobs: [folder], step: step(), onStep: (next) => setView({ step: next }), stream },
+      id: "pictures", title: "Pictures of validation", keys: "g v", module: "pictures", reads: picturesView,
+      whenSeen: true, props: { ...shared, onStep: (step) => setView({ step }) },
     }),
-    lazy({ id: "spec", title: "Settings as run", keys: "g s", module: "spec", props: { ...where } }),
-    lazy({ id: "data", title: "Dataset", keys: "g d", module: "dataset", props: { ...where } }),
-    lazy({ id: "model", title: "Model", keys: "g m", module: "model", props: { ...where } }),
+    lazy({ id: "spec", title: "Settings as run", keys: "g s", module: "spec", props: { namespace, project } }),
+    lazy({ id: "data", title: "Dataset", keys: "g d", module: "dataset", props: { namespace, project } }),
+    lazy({ id: "model", title: "Model", keys: "g m", module: "model", props: { namespace, project } }),
   ];
 }
 
-function shownView() {
-  return Object.fromEntries(view());
-}
-
-function attempt() {
-  const text = view().get("attempt");
-  return /^\d+$/.test(text ?? "") ? Number(text) : null;
-}
-
-function step() {
-  const text = view().get("step");
-  return /^\d+$/.test(text ?? "") ? Number(text) : null;
+function curvesView() {
+  return { view: Object.fromEntries(view()) };
 }
 
 /** Where the log stands: at a line that was linked to, at a moment of a curve, or at its end. */
-function moment() {
-  const clock = Number(view().get("at") ?? NaN);
-  return { line: view().get("line"), clock: Number.isFinite(clock) ? clock : null };
+function logView() {
+  const [line, clock, attempt] = ["line", "at", "attempt"].map(numberOf);
+  return { attempt, at: line === null && clock === null ? null : { line, clock } };
+}
+
+function picturesView() {
+  return { step: numberOf("step") };
+}
+
+function numberOf(name) {
+  const text = view().get(name);
+  return /^\d+(?:\.\d+)?$/.test(text ?? "") ? Number(text) : null;
 }

@@ -4,16 +4,17 @@ import { el, replace } from "../dom.mjs";
 import { problem } from "./problem.mjs";
 
 /**
- * @param {{id: string, title: string, module: string, props: Object, keys?: string, whenSeen?: boolean}}
- *   options `module` is the part's, and its function's, name; `whenSeen`: only once it is scrolled to
- * @returns {{node: HTMLElement, title: string, keys: ?string, update: function(Object),
+ * @param {{id: string, title: string, module: string, props: Object, keys: string, reads?: function(): Object,
+ *   whenSeen?: boolean}} options `module` is the part's, and its function's, name; `reads`: further
+ *   properties, which the page gives anew when they change; `whenSeen`: only once it is scrolled to
+ * @returns {{node: HTMLElement, title: string, keys: string, reads: ?function(): Object, update: function(Object),
  *   destroy: function(), focus: function()}} `update` merges properties into those that it has
  */
-export function lazy({ id, title, module, props, keys = null, whenSeen = false }) {
+export function lazy({ id, title, module, props, keys, reads = null, whenSeen = false }) {
   const body = el("div", { class: "body" });
   const node = el("section", { id, class: `panel part-${module}`, "aria-labelledby": `${id}-title`,
     tabindex: -1 }, el("header", {}, el("h2", { id: `${id}-title`, text: title })), body);
-  let known = props;
+  let known = { ...props, ...reads?.() };
   let part = null;
   let isGone = false;
   let watcher = null;
@@ -51,7 +52,7 @@ export function lazy({ id, title, module, props, keys = null, whenSeen = false }
   } else load();
 
   return {
-    node, title, keys,
+    node, title, keys, reads,
     update(changes) {
       known = { ...known, ...changes };
       if (part) guarded(() => part.update(known));
