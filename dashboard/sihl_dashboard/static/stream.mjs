@@ -6,6 +6,8 @@
 
 const FIRST_WAIT = 1000;
 const LONGEST_WAIT = 30_000;
+// Heartbeats come each 15 s: a connection that died without a word is noticed by their absence.
+const SILENCE = 40_000;
 const NAMES = ["overview", "project", "job"];
 
 /**
@@ -32,6 +34,7 @@ export function openStream({ onLost = () => {} } = {}) {
   let asked = "";
   let wait = FIRST_WAIT;
   let timer = 0;
+  let watchdog = 0;
   let lastId = "";
 
   function become(next) {
@@ -42,6 +45,7 @@ export function openStream({ onLost = () => {} } = {}) {
 
   function shut() {
     clearTimeout(timer);
+    clearTimeout(watchdog);
     current?.close();
     current = null;
     asked = "";
@@ -62,6 +66,7 @@ export function openStream({ onLost = () => {} } = {}) {
     current = new EventSource(lastId ? `${url}&last=${encodeURIComponent(lastId)}` : url);
     current.onopen = opened;
     current.onerror = failed;
+    current.addEventListener("here", heard);
     current.addEventListener("end", failed); // who looks may no longer
     for (const name of NAMES) current.addEventListener(name, (event) => told(name, event));
   }
@@ -69,6 +74,12 @@ export function openStream({ onLost = () => {} } = {}) {
   function opened() {
     wait = FIRST_WAIT;
     become("live");
+    heard();
+  }
+
+  function heard() {
+    clearTimeout(watchdog);
+    watchdog = setTimeout(failed, SILENCE);
   }
 
   function failed() {
@@ -81,6 +92,7 @@ export function openStream({ onLost = () => {} } = {}) {
 
   function told(name, event) {
     lastId = event.lastEventId || lastId;
+    heard();
     let data;
     try {
       data = JSON.parse(event.data);

@@ -17,10 +17,11 @@ export function job(root, context) {
   stylesheet(import.meta.url, "../job.css");
 
   const failed = el("div", {});
-  const told = el("div", {});
+  const told = troubles();
   const head = jobHead(where, { me, acted: () => source.refresh() });
   const parts = sections(where, stream, toLog);
-  replace(root, failed, head.node, told, el("div", { class: "job-page" }, parts.map((part) => part.node)));
+  const page = el("div", { class: "job-page" }, parts.map((part) => part.node));
+  replace(root, failed, head.node, told.node, page);
 
   let phase = null;
   const source = loader((signal) => get(pathOf(namespace, project, folder), {}, { signal }), {
@@ -28,7 +29,8 @@ export function job(root, context) {
     onData(data) {
       title(data.name || folder);
       replace(failed);
-      replace(told, troubles(data.troubles));
+      page.hidden = head.node.hidden = false;
+      told.update(data.troubles);
       head.update(data);
       for (const part of parts) if (!part.reads) part.update({ job: data });
       const now = data.live?.phase ?? null;
@@ -39,8 +41,7 @@ export function job(root, context) {
       const gone = error.status === 404;
       replace(failed, problem(error, { title: shown ? "" : gone ? "No such job" : "This job cannot be shown" }));
       if (shown) failed.append(el("p", { class: "faint", text: "What is below may be old." }));
-      for (const part of parts) part.node.hidden = !shown;
-      head.node.hidden = !shown;
+      page.hidden = head.node.hidden = !shown;
     },
   });
 

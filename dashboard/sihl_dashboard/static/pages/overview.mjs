@@ -20,14 +20,14 @@ export function overview(root, { stream, title, me }) {
     "aria-label": "Filter jobs, queues and phases", value: view().get("q") ?? "",
     oninput: () => setView({ q: find.value }) });
   const failed = el("div", {});
-  const told = el("div", {});
+  const told = troubles();
   const spaces = el("div", { class: "spaces" });
   const gpus = nodes();
   const summary = el("p", { class: "faint" });
   replace(root,
     el("header", { class: "row page-head" }, el("h1", { text: "Overview" }), summary,
       el("span", { class: "end" }, find)),
-    failed, told,
+    failed, told.node,
     el("div", { class: "overview" }, gpus.node, spaces));
 
   let data = null;
@@ -37,7 +37,7 @@ export function overview(root, { stream, title, me }) {
     onData(next) {
       data = next;
       replace(failed);
-      replace(told, troubles(next.troubles));
+      told.update(next.troubles);
       render();
       changes(before, next);
       before = next;

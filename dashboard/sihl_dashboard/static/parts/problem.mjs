@@ -1,6 +1,7 @@
 /** What went wrong, where it is, and what to do. */
 
-import { el } from "../dom.mjs";
+import { el, keyed, write } from "../dom.mjs";
+import { count } from "../format.mjs";
 
 /**
  * @param {Error} error an ApiError, or any other
@@ -15,12 +16,20 @@ export function problem(error, { title = "", again = null } = {}) {
     again ? el("p", {}, el("button", { type: "button", onclick: again }, "Try again")) : null);
 }
 
-/** Things that could not be read in full: the rest is shown all the same. */
-export function troubles(list) {
-  if (!list?.length) return null;
-  return el("details", { class: "troubles" },
-    el("summary", {}, list.length === 1 ? "1 thing could not be read in full"
-      : `${list.length} things could not be read in full`),
-    el("ul", {}, list.map((each) => el("li", {},
-      el("code", { text: each.where ?? "" }), " ", each.what ?? each.message ?? ""))));
+/** Things that could not be read in full: the rest is shown all the same. `update` takes the server's list. */
+export function troubles() {
+  const summary = el("summary", {});
+  const list = el("ul", {});
+  const node = el("details", { class: "troubles" }, summary, list);
+  node.hidden = true;
+  return {
+    node,
+    update(all = []) {
+      node.hidden = !all.length;
+      write(summary, `${count(all.length, "thing")} could not be read in full`);
+      keyed(list, all, (each) => `${each.where}\n${each.what}`, ({ where, what }) => ({
+        node: el("li", {}, where ? el("code", { text: where }) : null, " ", what), update() {},
+      }));
+    },
+  };
 }
