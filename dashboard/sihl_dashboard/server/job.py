@@ -62,7 +62,8 @@ def _waiting(ref: JobRef, live: Document, conditions: list[Document], spec: Docu
     """A job that has no record yet: it waits, and the cluster alone knows it."""
     return {
         "job": ref.folder, "name": ref.job, "namespace": ref.namespace, "project": ref.project,
-        "state": "Unfinished", "document": None, "spec": spec, "given": given_of(spec), "summary": None, "attempts": [],
+        "state": "Unfinished", "document": None, "spec": spec,
+        "given": given_of(spec), "summary": None, "attempts": [],
         "isFinal": False, "model": None, "troubles": [], "live": live, "conditions": conditions,
     }  # fmt: skip
 

@@ -21,7 +21,9 @@ export function job(root, context) {
   const head = jobHead(where, { me, acted: () => source.refresh() });
   const parts = sections(where, stream, toLog);
   const page = el("div", { class: "job-page" }, parts.map((part) => part.node));
-  replace(root, failed, head.node, told.node, page);
+  const contents = el("nav", { class: "contents", "aria-label": "Sections" }, el("ul", { class: "plain row" },
+    parts.map((part) => el("li", {}, el("a", { href: `#${part.node.id}`, text: part.title })))));
+  replace(root, failed, head.node, told.node, contents, page);
 
   let phase = null;
   const source = loader((signal) => get(pathOf(namespace, project, folder), {}, { signal }), {
@@ -29,7 +31,7 @@ export function job(root, context) {
     onData(data) {
       title(data.name || folder);
       replace(failed);
-      page.hidden = head.node.hidden = false;
+      page.hidden = head.node.hidden = contents.hidden = false;
       told.update(data.troubles);
       head.update(data);
       for (const part of parts) if (!part.reads) part.update({ job: data });
@@ -41,7 +43,7 @@ export function job(root, context) {
       const gone = error.status === 404;
       replace(failed, problem(error, { title: shown ? "" : gone ? "No such job" : "This job cannot be shown" }));
       if (shown) failed.append(el("p", { class: "faint", text: "What is below may be old." }));
-      page.hidden = head.node.hidden = !shown;
+      page.hidden = head.node.hidden = contents.hidden = !shown;
     },
   });
 
