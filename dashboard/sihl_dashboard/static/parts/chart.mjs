@@ -5,7 +5,7 @@ import { pointer } from "./chartpointer.mjs";
 import { cursorKeys } from "./chartkeys.mjs";
 import { extent, isSparse, pathsOf } from "./chartpaths.mjs";
 import { tip } from "./charttip.mjs";
-import { tickValues, timeSteps, valueText } from "./charttext.mjs";
+import { tickValues, timeSteps, valueTicks } from "./charttext.mjs";
 import { valuesTable } from "./chartvalues.mjs";
 import { lookOf } from "./colours.mjs";
 
@@ -132,7 +132,7 @@ export function chart(root, props) {
       },
       axes: [
         { ...line, size: 34, values: (_u, ticks) => tickValues(ticks, props.axis), ...(isTime && { incrs: timeSteps }) },
-        { ...line, size: 58, values: (_u, ticks) => ticks.map((tick) => (tick == null ? "" : valueText(tick))) },
+        { ...line, size: 58, values: (_u, ticks) => valueTicks(ticks) },
       ],
       series: [{}, ...props.lines.map((each, index) => seriesOf(each, index, styles))],
       hooks: {

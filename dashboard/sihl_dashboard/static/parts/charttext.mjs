@@ -49,3 +49,13 @@ export function countsText({ points, buckets, gaps }) {
 
 /** A metric's value. */
 export const valueText = (value) => number(value);
+
+/** Labels of the upright axis: round numbers, as short as they are. */
+export function valueTicks(ticks) {
+  return ticks.map((tick) => {
+    if (tick == null) return "";
+    const size = Math.abs(tick);
+    if (size >= 1e5 || (size > 0 && size < 1e-3)) return tick.toExponential().replace("e+", "e").replace(/-/g, "−");
+    return String(Number(tick.toPrecision(6))).replace("-", "−");
+  });
+}

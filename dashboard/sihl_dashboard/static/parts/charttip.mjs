@@ -25,7 +25,7 @@ export function tip(box) {
       bubble.hidden = near.length === 0;
       if (!near.length) return;
       bubble.replaceChildren(
-        el("div", { class: "chart-tip-at" }, positionText(props.x[idx], props.axis)),
+        el("div", { class: "chart-tip-at" }, positionText(props.x[placeOf(near, idx)], props.axis)),
         ...near.map(({ line, at }) =>
           el("div", { class: line.job === props.focused ? "chart-tip-row is-focused" : "chart-tip-row" },
             swatch(line.job),
@@ -36,6 +36,11 @@ export function tip(box) {
       bubble.style.setProperty("--tip-x", `${Math.round(left)}px`);
     },
   };
+}
+
+/** Where validations lie far apart, the values shown are not those of the bucket under the mouse. */
+function placeOf(near, idx) {
+  return near.every(({ at }) => at === near[0].at) ? near[0].at : idx;
 }
 
 function nearest(plot, props, isShown, idxs, top) {
