@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from tests.browser.site import Site, serve
 
 from tests.browser import shown
 from tests.browser.chromium import program
-from tests.browser.site import Site, serve
 from tests.browser.watched import Watch
 
 PATIENCE = 60_000

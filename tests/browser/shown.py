@@ -1,10 +1,10 @@
 """The records that the pages are shown: as trainers leave them, and as no trainer ever would.
 
-    team-a/cells      three jobs of one project: `night` went through two attempts, `day` differs by
-                      its learning rate, `dusk` by its seed; with logs and pictures
-    team-a/harsh      one job, hostile in everything that a record holds
-    team-a/lengthy    one job with 200,000 lines of log
-    team-a/living     one job that goes on: a test appends to it
+team-a/cells      three jobs of one project: `night` went through two attempts, `day` differs by
+                  its learning rate, `dusk` by its seed; with logs and pictures
+team-a/harsh      one job, hostile in everything that a record holds
+team-a/lengthy    one job with 200,000 lines of log
+team-a/living     one job that goes on: a test appends to it
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def _job(
     attempts = [_told(1, 0, end, "Stopped" if resumed else "Succeeded")]
     if resumed:  # what the first did behind step 40 is superseded
         _attempt(job, 2, range(41, _STEPS + 1), shift)
-        attempts.append({**_told(2, 300, _STEPS, "Succeeded"), "resumedAtStep": 40, "firstStep": 41})
+        attempts.append(
+            {**_told(2, 300, _STEPS, "Succeeded"), "resumedAtStep": 40, "firstStep": 41}
+        )
     last = {"step": _STEPS, "value": _score(_STEPS, shift)}
     score = {"last": last, "min": last, "max": last, "best": last, "better": "higher"}
     job.summary(attempts, validation={"boxes/map": score})
@@ -99,7 +101,9 @@ def _attempt(job: Recorded, number: int, steps: Iterable[int], shift: int) -> No
         log.append(f"{time} INFO step {step} loss {1 / step:.4f}\n")
     log.append("fetched 10 %\rfetched 60 %\rfetched 100 %\n")
     if number == 1:
-        log.append("Traceback (most recent call last):\n\x1b[31;1mRuntimeError\x1b[0m: store away\n")
+        log.append(
+            "Traceback (most recent call last):\n\x1b[31;1mRuntimeError\x1b[0m: store away\n"
+        )
     job.metrics(number, 0, *lines)
     job.log(number, 0, "".join(log))
 
