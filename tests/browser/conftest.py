@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, StorageState, sync_playwright
 from tests.browser.site import Site, serve
 
 from tests.browser import shown
@@ -44,11 +44,21 @@ def site(folder: Path) -> Iterator[Site]:
         yield found
 
 
+@pytest.fixture(scope="session")
+def inside(browser: Browser, site: Site) -> StorageState:
+    """The cookie of the one browser that the address lets in."""
+    context = browser.new_context()
+    context.new_page().goto(site.opening)
+    state = context.storage_state()
+    context.close()
+    return state
+
+
 Opened = Callable[..., Page]
 
 
 @pytest.fixture
-def opened(browser: Browser, site: Site) -> Iterator[Opened]:
+def opened(browser: Browser, site: Site, inside: StorageState) -> Iterator[Opened]:
     """Opens a page of the site: `opened(path, color_scheme="dark", ...)` as a context has it.
 
     When the test is over, no such page may have asked another origin for anything, met the content
@@ -58,12 +68,11 @@ def opened(browser: Browser, site: Site) -> Iterator[Opened]:
     watch = Watch(site.origin)
 
     def open_page(path: str = "/", **settings: object) -> Page:
-        context = browser.new_context(**settings)  # type: ignore[arg-type]
+        context = browser.new_context(storage_state=inside, **settings)  # type: ignore[arg-type]
         context.set_default_timeout(PATIENCE)
         contexts.append(context)
         page = context.new_page()
         watch.over(page)
-        page.goto(site.opening, wait_until="commit")  # its secret becomes a cookie
         page.goto(site.origin + path)
         return page
 

@@ -6,7 +6,7 @@
 // CSI orders (ESC [ ... letter), OSC strings (ESC ] ... BEL or ESC \), and two-letter escapes. Each
 // class of characters ends the one before it, so that no text makes this slow.
 const ORDER = /\x1b\[([0-?]*)[ -/]*([@-~])|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?/g;
-// What has no shape of its own is shown as a picture of itself: ␀ for NUL.
+// What has no shape of its own is shown as programs spell it: \x00 for NUL.
 const INVISIBLE = /[\x00-\x08\x0b-\x1f\x7f]/g;
 
 /**
@@ -54,11 +54,15 @@ function plain() {
 
 function add(found, text, look) {
   if (!text) return;
-  const shown = text.replace(INVISIBLE, (c) => String.fromCharCode(c === "\x7f" ? 0x2421 : 0x2400 + c.charCodeAt(0)));
+  const shown = text.replace(INVISIBLE, escaped);
   const classes = classesOf(look);
   const last = found[found.length - 1];
   if (last && last.classes === classes) last.text += shown;
   else found.push({ text: shown, classes });
+}
+
+function escaped(character) {
+  return `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`;
 }
 
 function classesOf(look) {

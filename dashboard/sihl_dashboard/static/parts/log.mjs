@@ -15,7 +15,7 @@ const LEVEL = /^(?:\S+Z )?(ERROR|CRITICAL|FATAL|WARNING|Traceback)\b/;
 /**
  * @param {HTMLElement} root
  * @param {{namespace: string, project: string, job: string, attempt: ?number,
- *   at: ?{line: ?number, clock: ?number}, onLine: function({line: number}),
+ *   at: ?{line: ?number, clock: ?number}, onLine: function(number),
  *   stream: import("../stream.mjs").Stream}} props `at`: what to show; null follows the log's end.
  *   `onLine`: a line was chosen, and belongs into the address. Lines of addresses are counted from 1.
  */
@@ -62,7 +62,7 @@ function one(root, props) {
   let current = null; // the line that keys move from
   let isFollowing = false;
   let wanted = null; // to be shown as soon as its number is known to exist
-  replace(root, el("section", { class: "log", "aria-label": "Log" }, bar.node, trouble, empty, box,
+  replace(root, el("div", { class: "log" }, bar.node, trouble, empty, box,
     el("p", { id: `${id}-help`, class: "unseen",
       text: "Arrows choose a line, Enter shows all of it, End follows the log." })));
 
@@ -105,9 +105,10 @@ function one(root, props) {
     const isLonger = line.cut || cut.length < text.length;
     return el("span", { role: "gridcell", class: "log-text" },
       begins === null ? null : el("span", { class: "tag", text: `attempt ${begins}` }),
-      bar.marked(spans(cut)),
+      // Before the text: behind a long one nobody would see it.
+      isLonger ? button("The line is longer: show it", line.number) : null,
       turns ? button(`${turns} folded`, line.number) : null,
-      isLonger ? button("The line is longer: show it", line.number) : null);
+      bar.marked(spans(cut)));
   }
 
   function waiting() {
@@ -124,7 +125,7 @@ function one(root, props) {
     // Each line's own address, to be copied or opened; a click chooses it here.
     const url = new URL(location.href);
     url.searchParams.set("line", String(number + 1));
-    url.searchParams.delete("clock");
+    url.searchParams.delete("at");
     return el("span", { role: "gridcell", class: "log-number" }, el("a", {
       href: url.pathname + url.search, tabindex: -1, data: { line: number }, text: String(number + 1),
       "aria-label": `Line ${number + 1}` }));
@@ -157,7 +158,7 @@ function one(root, props) {
     list.show(line, old === null || Math.abs(line - old) > 1);
     for (const each of [old, line]) if (each !== null && list.node(each)) fill(list.node(each), each);
     box.setAttribute("aria-activedescendant", `${id}-${line}`);
-    if (isTold) props.onLine?.({ line: line + 1 });
+    if (isTold) props.onLine?.(line + 1);
   }
 
   function pressed(event) {

@@ -59,7 +59,7 @@ function several(root, props) {
     head = heads.value;
     draw();
   } });
-  const list = el("ol", { class: "plain pictures" });
+  const list = el("ol", { class: `plain pictures${jobs.length === 1 ? " one" : ""}` });
   const more = el("button", { type: "button", hidden: true, onclick: () => {
     most += AT_FIRST;
     draw();
@@ -68,8 +68,7 @@ function several(root, props) {
   const bar = el("div", { class: "row pictures-bar", hidden: true },
     button("◀", "The step before (,)", () => by(-1)), slider,
     button("▶", "The next step (.)", () => by(1)), told, heads);
-  replace(root, el("section", { class: "pictures-part", "aria-label": "Pictures" },
-    bar, trouble, empty, list, more));
+  replace(root, bar, trouble, empty, list, more);
 
   function button(text, label, onclick) {
     return el("button", { type: "button", title: label, "aria-label": label, onclick }, text);
@@ -196,8 +195,14 @@ function several(root, props) {
     };
   }
 
+  const summaries = new Map();
   const unwatch = jobs.map((job) =>
-    props.stream?.watch(`job:${namespace}/${project}/${job}`, () => lister.refresh()));
+    props.stream?.watch(`job:${namespace}/${project}/${job}`, (event) => {
+      // A validation that draws writes the summary, too; most of what a job tells draws nothing.
+      if (event && summaries.get(job) === event.summary) return;
+      summaries.set(job, event?.summary);
+      lister.refresh();
+    }));
   const unkeys = addKeys("Pictures", [
     { keys: ",", label: "The step before", run: () => by(-1) },
     { keys: ".", label: "The next step", run: () => by(1) },
