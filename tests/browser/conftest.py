@@ -6,15 +6,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, StorageState, sync_playwright
-from tests.browser.site import Site, serve
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    StorageState,
+    expect,
+    sync_playwright,
+)
 
 from tests.browser import shown
 from tests.browser.chromium import program
+from tests.browser.site import Site, serve
 from tests.browser.watched import Watch
 
 PATIENCE = 60_000
 """Milliseconds that a condition may take: an own machine's seconds, a loaded one's minute."""
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session")
@@ -58,14 +66,22 @@ Opened = Callable[..., Page]
 
 
 @pytest.fixture
-def opened(browser: Browser, site: Site, inside: StorageState) -> Iterator[Opened]:
+def expected() -> set[str]:
+    """Words of errors that the test wants: what a console says that has one is no fault."""
+    return set()
+
+
+@pytest.fixture
+def opened(
+    browser: Browser, site: Site, inside: StorageState, expected: set[str]
+) -> Iterator[Opened]:
     """Opens a page of the site: `opened(path, color_scheme="dark", ...)` as a context has it.
 
     When the test is over, no such page may have asked another origin for anything, met the content
     security policy, failed in a script or written an error to the console.
     """
     contexts: list[BrowserContext] = []
-    watch = Watch(site.origin)
+    watch = Watch(site.origin, expected)
 
     def open_page(path: str = "/", **settings: object) -> Page:
         context = browser.new_context(storage_state=inside, **settings)  # type: ignore[arg-type]

@@ -18,10 +18,12 @@ class Watch:
 
     Args:
         origin: The only one that they may ask.
+        expected: Words of the console's errors that are none.
     """
 
-    def __init__(self, origin: str) -> None:
+    def __init__(self, origin: str, expected: set[str]) -> None:
         self._origin = origin
+        self._expected = expected
         self._pages: list[Page] = []
         self._found: list[str] = []
 
@@ -49,5 +51,5 @@ class Watch:
             self._found.append(f"asked another origin: {request.url}")
 
     def _console(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
+        if message.type == "error" and not any(word in message.text for word in self._expected):
             self._found.append(f"console: {message.text} ({message.location.get('url')})")
