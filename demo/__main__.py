@@ -29,9 +29,9 @@ def up(context: str | None, registry: str | None) -> None:
     remember(cluster)  # before it starts: what is broken off can be taken down too
     with step(1, "a Kubernetes cluster"):
         clusters.start(cluster, beside=images.prepare)
-    with step(2, "two images, from their Dockerfiles"):
+    with step(2, "three images, from their Dockerfiles"):
         built = images.build(cluster, registry)
-    with step(3, "the operator, two replicas, and its store, by helm"):
+    with step(3, "the operator, two replicas, its store and its dashboard, by helm"):
         chart.install(cluster, built)
     with step(4, "datasets of handwritten digits, uploaded through S3"):
         datasets.upload(cluster)

@@ -25,8 +25,10 @@ def install(cluster: Cluster, images: dict[str, str]) -> None:
     values = {
         **_image("operator", images["operator"]),
         **_image("trainer", images["trainer"]),
+        **_image("dashboard", images["dashboard"]),
         "operator.settings.allowCpu": "true",
         "operator.resources.requests.cpu": "20m",
+        "dashboard.resources.requests.cpu": "20m",
         "store.embedded.resources.requests.cpu": "50m",
         "store.embedded.persistence.enabled": persistent,
         "store.embedded.persistence.size": "5Gi",
