@@ -7,6 +7,8 @@ import http.client
 import json
 import math
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -223,6 +225,19 @@ def test_its_network_policy_is_of_its_pod_and_of_ports_that_the_pod_has(harness:
     assert pod.spec.service_account_name == "sihl-dashboard"
     ports = {port.name for container in pod.spec.containers for port in container.ports}
     assert {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]} == ports
+
+
+def test_no_page_is_at_the_port_of_its_metrics_where_others_than_a_proxy_are_let_in(
+    harness: Harness,
+) -> None:
+    (pod,) = harness.core.list_namespaced_pod(
+        SYSTEM, label_selector="app.kubernetes.io/name=sihl-dashboard"
+    ).items
+    with urllib.request.urlopen(f"http://{pod.status.pod_ip}:9466/metrics", timeout=60) as answer:
+        assert b"sihl_dashboard_requests_total" in answer.read()
+    for path in ("/", "/api/v1/me"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"http://{pod.status.pod_ip}:9466{path}", timeout=60)
 
 
 def test_who_may_edit_stops_a_job_and_who_may_view_does_not(

@@ -194,7 +194,7 @@ def test_a_secret_that_others_make_is_left_alone() -> None:
         ({"operator": {"image": {"digest": "latest"}}}, "digest"),
         ({"dashboard": {"enable": False}}, "enable"),
         ({"dashboard": {"replicas": 2}}, "replicas"),
-        ({"dashboard": {"settings": {"loglevel": "INFO"}}}, "loglevel"),
+        ({"dashboard": {"settings": {}}}, "settings"),
         ({"dashboard": {"scratchSize": "much"}}, "scratchSize"),
         ({"dashboard": {"store": {"existingSecret": "My Stores"}}}, "existingSecret"),
         ({"dashboard": {"proxy": {"from": [{}]}}}, "from"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sihl_dashboard.server.settings import Settings
 from tests.support.chart import ChartRefusedError, one, render
 from tests.unit.test_chart import EXTERNAL, PROXIED, PROXY, READER, TWO, granted_to
 
@@ -143,15 +144,28 @@ def test_the_embedded_store_and_the_dashboard_start_anew_when_whom_they_know_cha
 def test_everyone_in_the_cluster_reaches_its_pages_and_users_then_log_in() -> None:
     objects = render(TWO)
     assert ingress(objects) == {"http": None, "metrics": None}
-    assert not [each for each in environment(objects) if "PROXY" in each]
+    assert settings(objects).login == "token"
 
 
 def test_behind_a_proxy_nobody_else_reaches_the_pages_and_its_headers_name_the_user() -> None:
     objects = render(PROXIED)
     assert ingress(objects) == {"http": [PROXY], "metrics": None}
-    found = environment(objects)
-    assert found["SIHL_DASHBOARD_PROXY_USER_HEADER"] == "X-Forwarded-Email"
-    assert found["SIHL_DASHBOARD_PROXY_GROUPS_HEADER"] == "X-Forwarded-Groups"
+    found = settings(objects)
+    assert found.login == "proxy"
+    assert (found.user_header, found.groups_header) == ("X-Forwarded-Email", "X-Forwarded-Groups")
+
+
+def test_it_is_told_what_it_reads_and_listens_where_the_chart_says() -> None:
+    objects = render({**TWO, "operator": {"settings": {"gpuResource": "example.com/gpu"}}})
+    found = settings(objects)
+    (container,) = pod(objects)["containers"]
+    assert {"name": "stores", "mountPath": str(found.stores.parent), "readOnly": True} in (
+        container["volumeMounts"]
+    )
+    assert {"name": "scratch", "mountPath": str(found.scratch)} in container["volumeMounts"]
+    assert found.accelerator == "example.com/gpu"
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports == {"http": found.port, "metrics": found.metrics_port}
 
 
 def test_headers_of_a_proxy_are_refused_where_the_chart_makes_no_network_policy() -> None:
@@ -159,10 +173,13 @@ def test_headers_of_a_proxy_are_refused_where_the_chart_makes_no_network_policy(
         render({**PROXIED, "networkPolicy": {"enabled": False}})
 
 
-def environment(objects: list[Any]) -> dict[str, str]:
-    """The container's environment."""
+def settings(objects: list[Any]) -> Settings:
+    """What the container reads from the environment that the chart gives it, and no other."""
     (container,) = pod(objects)["containers"]
-    return {each["name"]: each["value"] for each in container["env"]}
+    environment = {each["name"]: each["value"] for each in container["env"]}
+    known = {f"SIHL_DASHBOARD_{name.upper()}" for name in vars(Settings())}
+    assert set(environment) <= known
+    return Settings.from_environment(environment)
 
 
 @pytest.mark.parametrize(
