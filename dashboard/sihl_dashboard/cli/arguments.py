@@ -25,6 +25,8 @@ VERBS = {
     "pull": "fetch a job's model",
 }
 _EPILOG = """\
+@latest stands for the job submitted last, of those that run if any does; cells@latest for that of
+the project cells.
 exit codes: 0 done, 1 it cannot be done, 2 mistyped; of --wait and --follow also 3 the job failed,
 4 it was stopped, 130 no longer waited for (the job goes on)"""
 
@@ -121,6 +123,10 @@ def _add_records(verbs: Mapping[str, argparse.ArgumentParser]) -> None:
     form = metrics.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="every point")
     form.add_argument("--json", action="store_true", help="every point, and what became of each")
+    form.add_argument("--plot", action="store_true", help="curves, as wide as the terminal")
+    metrics.add_argument(
+        "--around", type=_count, metavar="STEP", help="only the points next to a step"
+    )
     compare = verbs["compare"]
     compare.add_argument("jobs", nargs="+", metavar="JOB", help="the first is the baseline")
     compare.add_argument("--diff-only", action="store_true", help="leave out what they share")

@@ -15,6 +15,7 @@ from sihl_api.trainingjob import Phase
 from sihl_dashboard.cli.arguments import VERBS, parser, with_verb
 from sihl_dashboard.cli.assignments import paths
 from sihl_dashboard.cli.errors import CommandError
+from sihl_dashboard.cli.latest import LATEST
 from sihl_dashboard.cli.terminal import shown
 
 FILES, NO_FILES, NO_SPACE = 0, 4, 6
@@ -117,7 +118,7 @@ def cluster_names(environ: Mapping[str, str]) -> Names:
             jobs = cluster.jobs(options.namespace or cluster.namespace)
         except CommandError:
             return []
-        return sorted(job.name for job in jobs)
+        return [*sorted(job.name for job in jobs), *([LATEST] if jobs else ())]
 
     return names
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from sihl_dashboard.cli import store
 from sihl_dashboard.cli.errors import CommandError, NotFoundError
+from sihl_dashboard.cli.latest import is_latest, latest_job, latest_record
 from sihl_dashboard.cli.terminal import Terminal, shown
 from sihl_dashboard.records import Job, JobRef, MissingError, Place, Records, Trouble
 
@@ -60,6 +61,14 @@ class Session:
         """Close the session when they are not needed any more."""
         cache = self.environ.get("XDG_CACHE_HOME") or "~/.cache"
         return Records(self.place, Path(cache).expanduser() / "kubectl-sihl")
+
+    def meant(self, name: str) -> str:
+        """A job's name as it was typed, or what `@latest` stands for: of a record its folder."""
+        if not is_latest(name):
+            return name
+        if self.record:
+            return latest_record(name, self.records, self.namespace).folder
+        return latest_job(name, self.cluster.jobs(self.namespace), self.namespace).name
 
     def ref(self, name: str) -> JobRef:
         """The record of a job of that name: the present one's, or the latest of earlier ones.
