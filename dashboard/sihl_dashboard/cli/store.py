@@ -49,11 +49,6 @@ def named_place(record: str, endpoint: str | None, environ: Mapping[str, str]) -
             f"no key for {shown(record)}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
             "or AWS_PROFILE"
         )
-    if found.token:
-        raise CommandError(
-            f"the key for {shown(record)} is a temporary one, with a session token: give one "
-            "that lasts, by AWS_PROFILE or AWS_ACCESS_KEY_ID"
-        )
     region = session.region_name or "us-east-1"
     named = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
     return _place(
@@ -64,6 +59,7 @@ def named_place(record: str, endpoint: str | None, environ: Mapping[str, str]) -
             "region": region,
             "accessKeyId": found.access_key,
             "secretAccessKey": found.secret_key,
+            "sessionToken": found.token or "",
         }
     )
 
@@ -90,7 +86,8 @@ def cluster_place(
 
 def _place(keys: Mapping[str, str]) -> Place:
     """Raises SettingsError, which names what is missing."""
-    named = {Env.store(key): keys[key] for key in STORE_KEYS if key in keys}
+    known = (*STORE_KEYS, "sessionToken")
+    named = {Env.store(key): keys[key] for key in known if key in keys}
     return S3Place(S3Settings.from_environment(named))
 
 
