@@ -16,6 +16,7 @@ VERBS = {
     "list": "training jobs, and what each does or waits for (the default)",
     "queue": "each queue in its order",
     "submit": "submit a job, and perhaps stay until it ends",
+    "check": "whether a job would be accepted, and find its data and what its heads learn from",
     "stop": "stop jobs, each with a checkpoint",
     "resume": "go on with stopped jobs",
     "logs": "a job's log, of its pod or of its record",
@@ -92,14 +93,22 @@ def _add_steering(verbs: Mapping[str, argparse.ArgumentParser]) -> None:
         "-f", "--filename", required=True, metavar="FILE", help="the job as YAML; - is stdin"
     )
     verbs["clone"].add_argument("job", metavar="JOB")
-    for name in ("submit", "clone"):
+    check = verbs["check"]
+    named = check.add_mutually_exclusive_group(required=True)
+    named.add_argument("file", nargs="?", metavar="FILE", help="the job as YAML; - is stdin")
+    named.add_argument("-f", "--filename", metavar="FILE", help="likewise, as for submit")
+    check.add_argument("--local", action="store_true", help="ask no cluster")
+    for name in ("submit", "clone", "check"):
         verb = verbs[name]
         verb.add_argument(
             "--set", action="append", default=[], metavar="FIELD=VALUE",
             help="of the spec, for example training.maxSteps=500 (repeatable)",
         )  # fmt: skip
         verb.add_argument("--name", help="the new job's")
-        verb.add_argument("--dry-run", action="store_true", help="print the job, and submit none")
+    for name in ("submit", "clone"):
+        verbs[name].add_argument(
+            "--dry-run", action="store_true", help="print the job, and submit none"
+        )
     for name in ("stop", "resume"):
         verbs[name].add_argument("jobs", nargs="+", metavar="JOB")
     for name in ("submit", "clone", "resume"):

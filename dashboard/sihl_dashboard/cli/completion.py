@@ -36,8 +36,10 @@ def candidates(words: Sequence[str], names: Names) -> tuple[list[str], int]:
     *before, last = words or [""]
     verb = next((word for word in before if word in VERBS), None)
     previous = before[-1] if before else ""
-    if verb in ("submit", "clone") and previous == "--set":
+    if verb in ("submit", "clone", "check") and previous == "--set":
         return [f"{path}=" for path in paths() if path.startswith(last)], NO_SPACE
+    if verb == "check" and not last.startswith("-") and not _takes_value(verb, previous):
+        return [], FILES
     if previous in _OF_FILES and not (verb == "logs" and previous == "-f"):
         return [], FILES
     if last.startswith("-"):

@@ -14,6 +14,7 @@ import yaml
 from sihl_api.trainingjob import GROUP, Phase
 from sihl_dashboard.cli import comparing, manifests, measures
 from sihl_dashboard.cli.assignments import parse
+from sihl_dashboard.cli.checking import check
 from sihl_dashboard.cli.endings import STOPPED, ending
 from sihl_dashboard.cli.errors import CommandError, NotFoundError, UsageError
 from sihl_dashboard.cli.following import Follower
@@ -299,6 +300,7 @@ ACTIONS: dict[str, Callable[[Session], int]] = {
     "list": _list,
     "queue": _queue,
     "submit": _submit,
+    "check": check,
     "stop": _stop,
     "resume": _resume,
     "logs": _logs,
