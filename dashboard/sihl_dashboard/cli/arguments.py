@@ -15,6 +15,7 @@ FORMATS = ("wide", "json", "yaml", "name")
 VERBS = {
     "list": "training jobs, and what each does or waits for (the default)",
     "queue": "each queue in its order",
+    "top": "queues and jobs on the whole terminal, as they go on",
     "submit": "submit a job, and perhaps stay until it ends",
     "check": "whether a job would be accepted, and find its data and what its heads learn from",
     "stop": "stop jobs, each with a checkpoint",
@@ -78,11 +79,12 @@ def _common() -> _Parser:
 
 
 def _add_looking(verbs: Mapping[str, argparse.ArgumentParser]) -> None:
-    for name in ("list", "queue"):
+    for name in ("list", "queue", "top"):
         verb = verbs[name]
         verb.add_argument("-A", "--all-namespaces", action="store_true")
         verb.add_argument("-l", "--selector", default="", help="labels, such as team=vision")
-        verb.add_argument("-o", "--output", choices=FORMATS)
+    for name in ("list", "queue"):
+        verbs[name].add_argument("-o", "--output", choices=FORMATS)
     verbs["list"].add_argument("jobs", nargs="*", metavar="JOB", help="these alone")
     verbs["list"].add_argument("--phase", action="append", help="of this phase (repeatable)")
     verbs["queue"].add_argument("queues", nargs="*", metavar="QUEUE", help="these alone")

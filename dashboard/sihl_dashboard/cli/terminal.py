@@ -86,6 +86,7 @@ class Terminal:
         self._has_bar = err.isatty() and not dumb
         self._drawn = False
         self._dumb = dumb
+        self.is_screen = out.isatty() and not dumb
 
     @property
     def width(self) -> int:

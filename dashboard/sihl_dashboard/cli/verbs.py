@@ -78,6 +78,17 @@ def _queue(session: Session) -> int:
     return 0
 
 
+def _top(session: Session) -> int:
+    try:
+        from sihl_dashboard.cli.topping import top
+    except ImportError:  # curses is not in Python for Windows
+        raise CommandError(
+            "this Python has no curses, which top draws with: kubectl sihl queue prints the same "
+            "once"
+        ) from None
+    return top(session)
+
+
 def _print_jobs(
     session: Session, jobs: Sequence[Job], rows: Callable[[], tuple[list[str], list[list[object]]]]
 ) -> None:
@@ -299,6 +310,7 @@ def _pull(session: Session) -> int:
 ACTIONS: dict[str, Callable[[Session], int]] = {
     "list": _list,
     "queue": _queue,
+    "top": _top,
     "submit": _submit,
     "check": check,
     "stop": _stop,
