@@ -23,8 +23,10 @@ from sihl_dashboard.records.front import Jobs, Records
 from sihl_dashboard.records.job import Job
 from sihl_dashboard.records.logs import Line, Log, Page, Spot
 from sihl_dashboard.records.looks import Look
+from sihl_dashboard.records.models import Model
 from sihl_dashboard.records.pictures import Picture, SameImage
 from sihl_dashboard.records.place import FolderPlace, Place
+from sihl_dashboard.records.pulse import Pulse
 from sihl_dashboard.records.query import Condition, Query
 from sihl_dashboard.records.refs import JobRef
 from sihl_dashboard.records.s3 import S3Place, S3Settings
@@ -43,9 +45,11 @@ __all__ = [
     "Log",
     "Look",
     "MissingError",
+    "Model",
     "Page",
     "Picture",
     "Place",
+    "Pulse",
     "Query",
     "QueryError",
     "Records",

@@ -27,8 +27,10 @@ from sihl_dashboard.records.job import Job, job_of
 from sihl_dashboard.records.lines import LineIndex
 from sihl_dashboard.records.logs import Log
 from sihl_dashboard.records.looks import Look, Looks
+from sihl_dashboard.records.models import Model, model_of
 from sihl_dashboard.records.pictures import Picture, SameImage
 from sihl_dashboard.records.place import Place
+from sihl_dashboard.records.pulse import Pulse, pulse
 from sihl_dashboard.records.query import Query
 from sihl_dashboard.records.refresh import attempts_of, look
 from sihl_dashboard.records.refs import JobRef, project_root
@@ -263,6 +265,29 @@ class Records:
         if any("/" in name or name in (".", "..", "") for name in (picture.head, picture.file)):
             raise QueryError("a picture is named by its head and its file")
         return self._place.get(picture.key(paths)).data
+
+    def model(self, ref: JobRef) -> Model | Trouble | None:
+        """A job's final model; None before there is one. Raises StoreAwayError."""
+        return model_of(self._place, ref)
+
+    def version(self, namespace: str, project: str) -> str:
+        """What changes whenever anything that is known of a project's jobs does."""
+        known = self._index.known(namespace, project)
+        latest = max((each.changed for each in known.values()), default=0.0)
+        return f"{len(known)}-{latest}"
+
+    def pulse(self, ref: JobRef, known: Pulse | None = None) -> Pulse:
+        """How far a job's record has come, by a few requests and no reading of lines.
+
+        Args:
+            ref: Which.
+            known: What the last one told.
+
+        Raises:
+            StoreAwayError: the store is away.
+            StoreDeniedError: it lets nobody read.
+        """
+        return pulse(self._place, ref, known)
 
     def _course(
         self, ref: JobRef, max_age: float

@@ -192,6 +192,11 @@ class Log:
         stream = self._streams.get(spot.attempt)
         return _text(stream.read(spot.offset, spot.offset + size)) if stream else ""
 
+    def pieces(self, most: int = CHUNK_BYTES) -> Iterator[bytes]:
+        """All of it as it was written, in pieces of at most so many bytes."""
+        for stream in self._streams.values():
+            yield from stream.chunks(0, most)
+
     def _grown(self, attempt: int) -> LineIndex:
         index = self._indexes[attempt]
         index.grow(self._streams[attempt])

@@ -1,0 +1,41 @@
+"""A job's final model, as its manifest tells it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from sihl_api.record import MANIFEST, Manifest
+from sihl_dashboard.records.errors import MissingError, Trouble
+from sihl_dashboard.records.place import Place
+from sihl_dashboard.records.refs import JobRef
+
+
+@dataclass(frozen=True)
+class Model:
+    """A final model.
+
+    Attributes:
+        key: The folder that holds its files, with a final slash.
+        manifest: Its files, with their sizes and checksums.
+    """
+
+    key: str
+    manifest: Manifest
+
+
+def model_of(place: Place, ref: JobRef) -> Model | Trouble | None:
+    """A job's model; None before there is one.
+
+    Raises:
+        StoreAwayError: the store is away.
+        StoreDeniedError: it lets nobody read.
+    """
+    root = ref.paths(place.prefix).model
+    try:
+        return Model(root, Manifest.model_validate_json(place.get(root + MANIFEST).data))
+    except MissingError:
+        return None
+    except ValidationError:
+        return Trouble(root + MANIFEST, "is no manifest that this release reads")

@@ -1,0 +1,91 @@
+"""`sihl-dashboard`: the Deployment's process; with --record, the same over a folder or a prefix."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from pathlib import Path
+
+from sihl_dashboard.cli.errors import CommandError
+from sihl_dashboard.cli.store import named_place
+from sihl_dashboard.records import RecordsError
+from sihl_dashboard.server import assets
+from sihl_dashboard.server.access import Owner
+from sihl_dashboard.server.app import serving
+from sihl_dashboard.server.local import LocalPeople
+from sihl_dashboard.server.state import State
+from sihl_dashboard.server.stores import OneStore
+
+
+def parser() -> argparse.ArgumentParser:
+    """What can be typed."""
+    found = argparse.ArgumentParser(prog="sihl-dashboard", description=__doc__)
+    found.add_argument("--record", help="a folder or s3://bucket/prefix, without any cluster")
+    found.add_argument("--endpoint", help="the S3 endpoint of --record s3://...")
+    found.add_argument("--host", default="127.0.0.1", help="with --record; keep it this machine's")
+    found.add_argument("--port", type=int, help="0 is any that is free")
+    found.add_argument("--assets", type=Path, help="the folder that has uPlot")
+    return found
+
+
+def serve(
+    state: State,
+    assets: Path,
+    host: str,
+    port: int,
+    ready: Callable[[str], None],
+    beside: AbstractAsyncContextManager[object] | None = None,
+) -> None:
+    """Serve until the process is asked to end.
+
+    Args:
+        state: What requests share.
+        assets: The folder that has uPlot.
+        host: The address to listen at.
+        port: Likewise; 0 is any that is free.
+        ready: Told what a browser opens first.
+        beside: Runs as long.
+    """
+
+    async def run() -> None:
+        ended = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, ended.set)
+        async with beside or nullcontext(), serving(state, assets, host, port) as served:
+            ready(served.opening)
+            await ended.wait()
+
+    asyncio.run(run())
+
+
+def local_state(record: str, endpoint: str | None, scratch: Path | None = None) -> State:
+    """Over a folder or a prefix, for whoever starts it. Raises CommandError, RecordsError."""
+    place = named_place(record, endpoint, os.environ)
+    return State(OneStore(place, scratch), LocalPeople(), Owner())
+
+
+def main() -> None:
+    """Serve what was typed, or what the environment says."""
+    options = parser().parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        if options.record:
+            folder = assets.fetch(options.assets or assets.default_folder())
+            state = local_state(options.record, options.endpoint)
+            serve(state, folder, options.host, options.port or 0, _say)
+        else:
+            from sihl_dashboard.server.deployed import serve_cluster
+
+            serve_cluster(os.environ, options.port, options.assets, _say)
+    except (CommandError, RecordsError, assets.AssetError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+def _say(address: str) -> None:
+    print(f"The dashboard is at {address}", flush=True)

@@ -1,0 +1,107 @@
+"""GET /overview and /me: what there is that one may see, and who one is."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+
+from sihl_dashboard.server.answers import answer_of, encoded, response
+from sihl_dashboard.server.documents import Document
+from sihl_dashboard.server.people import Person
+from sihl_dashboard.server.refusals import NotThereError, RefusalError, StoreUnreadableError
+from sihl_dashboard.server.state import State, person_of, state_of
+
+_PROJECTS_AGE = 10.0
+_MOST_JOBS = 2000
+
+
+async def me(request: web.Request) -> web.StreamResponse:
+    """GET /me: who asks, and whether they may act."""
+    state, person = state_of(request), person_of(request)
+    return web.json_response(
+        {
+            "user": person.name,
+            "mode": person.mode,
+            "cluster": state.cluster is not None,
+            "canAct": state.actor is not None and state.actor.can_act(person),
+            "csrf": person.csrf,
+        }
+    )
+
+
+async def overview(request: web.Request) -> web.StreamResponse:
+    """GET /overview: namespaces, projects and queues that one may see; GPUs by node."""
+    state, person = state_of(request), person_of(request)
+    troubles: list[Document] = []
+    names = await _visible(state, person, await _names(state, troubles))
+    projects = await asyncio.gather(*(_projects(state, name, troubles) for name in names))
+    namespaces: list[Document] = [
+        {"name": name, "projects": found, **_queues(state, name)}
+        for name, found in zip(names, projects, strict=True)
+    ]
+    for each in namespaces:
+        live = {job.project for job in state.jobs_of(each["name"])}
+        each["projects"] = sorted(live | set(each["projects"]))
+    cluster = state.cluster
+    if cluster is not None and cluster.trouble:
+        troubles.append({"where": "cluster", "what": cluster.trouble})
+    document = {
+        "namespaces": namespaces,
+        "nodes": cluster.nodes() if cluster is not None and names else [],
+        "cluster": cluster is not None,
+        "troubles": troubles,
+    }
+    return response(request, answer_of(encoded(document)))
+
+
+async def _names(state: State, troubles: list[Document]) -> list[str]:
+    """All namespaces that may have anything, before anybody was asked whether they are seen."""
+    found = {job.namespace for job in state.cluster.jobs()} if state.cluster else set()
+    try:
+        found |= set(await state.namespaces())
+    except StoreUnreadableError as error:
+        troubles.append({"where": "store", "what": error.message})
+    return sorted(found)
+
+
+async def _visible(state: State, person: Person, names: list[str]) -> list[str]:
+    """Those of which one may see the jobs. Raises UndecidedError."""
+    may = await asyncio.gather(*(state.access.may(person, name, "jobs") for name in names))
+    return [name for name, is_seen in zip(names, may, strict=True) if is_seen]
+
+
+async def _projects(state: State, namespace: str, troubles: list[Document]) -> list[str]:
+    """Those that have records, as of the last ten seconds."""
+
+    async def make() -> Any:
+        found = await state.read(namespace, lambda records: records.projects(namespace))
+        return answer_of(encoded(found))
+
+    try:
+        answer = await state.answers.get(("projects", namespace), None, make, _PROJECTS_AGE)
+    except NotThereError:
+        return []
+    except RefusalError as error:
+        troubles.append({"where": namespace, "what": error.message})
+        return []
+    import orjson
+
+    found: list[str] = orjson.loads(answer.body)
+    return found
+
+
+def _queues(state: State, namespace: str) -> Document:
+    """Each queue's holder first, then who waits in its order, then what has ended lately."""
+    queues: dict[str, list[Document]] = {}
+    total = 0
+    if state.cluster is not None:
+        for job in state.cluster.in_order(namespace):
+            total += 1
+            if total <= _MOST_JOBS:
+                queues.setdefault(job.queue, []).append(job.document)
+    return {
+        "queues": [{"name": name, "jobs": jobs} for name, jobs in sorted(queues.items())],
+        "total": total,
+    }

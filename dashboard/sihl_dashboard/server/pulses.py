@@ -1,0 +1,65 @@
+"""What the hub asks of each topic: versions of a record's parts, a project, the overview."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from sihl_dashboard.records import MissingError, Pulse, Query, Records
+from sihl_dashboard.server.hub import Topic
+
+if TYPE_CHECKING:
+    from sihl_dashboard.server.state import State
+
+Document = dict[str, Any]
+
+_OVERVIEW, _FOLDERS, _PROJECT, _JOB = 2.0, 10.0, 10.0, 10.0
+"""Seconds for which what does not change is left alone."""
+_FINAL = 600.0
+_PATIENCE = 2.0
+_SUMMARY_AGE = 30.0
+
+
+async def ask(state: State, topic: Topic, known: Document) -> tuple[Document, float]:
+    """What a topic's listeners are told, and for how long it may rest. Raises RefusalError."""
+    match topic.kind:
+        case "overview":
+            if state.cluster is not None:
+                return {"version": state.cluster.version}, _OVERVIEW
+            names = await state.run(lambda: _folders(state))
+            return {"version": blake2b(repr(names).encode(), digest_size=8).hexdigest()}, _FOLDERS
+        case "project":
+            return await state.read(topic.namespace, lambda r: _project(r, topic)), _PROJECT
+    before = Pulse(known.get("metrics", ""), known.get("log", ""), known.get("summary", ""))
+    told, is_final = await state.read(topic.namespace, lambda r: _job(r, topic, before))
+    live = state.live_of(topic.ref)
+    document = {"metrics": told.metrics, "log": told.log, "summary": told.summary,
+                "live": live.version if live else None}  # fmt: skip
+    return document, _FINAL if is_final and live is None else _JOB
+
+
+def _folders(state: State) -> list[tuple[str, list[str]]]:
+    """Namespaces and projects that have records."""
+    from sihl_dashboard.server.state import told
+
+    with told():
+        return [(name, state.stores.of(name).projects(name)) for name in state.stores.namespaces()]
+
+
+def _project(records: Records, topic: Topic) -> Document:
+    found = records.jobs(topic.namespace, topic.project, Query(limit=0), 0.0, _PATIENCE)
+    look = found.look
+    version = records.version(topic.namespace, topic.project)
+    told = "".join(each.what for each in look.troubles)
+    if look.is_under_way:
+        version += f"-{look.looked}"
+    return {"version": f"{version}-{blake2b(told.encode(), digest_size=4).hexdigest()}"}
+
+
+def _job(records: Records, topic: Topic, known: Pulse) -> tuple[Pulse, bool]:
+    told = records.pulse(topic.ref, known)
+    try:
+        is_final = records.job(topic.ref, max_age=_SUMMARY_AGE).is_final
+    except MissingError:
+        is_final = False
+    return told, is_final

@@ -1,0 +1,150 @@
+"""What all requests share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from aiohttp import web
+
+from sihl_dashboard.records import (
+    JobRef,
+    MissingError,
+    QueryError,
+    Records,
+    SettingsError,
+    StoreAwayError,
+    StoreDeniedError,
+)
+from sihl_dashboard.server import pulses
+from sihl_dashboard.server.access import Access
+from sihl_dashboard.server.answers import Answer, Answers, Key, answer_of, encoded
+from sihl_dashboard.server.cluster import Cluster, Live
+from sihl_dashboard.server.hub import Hub
+from sihl_dashboard.server.meters import Meters
+from sihl_dashboard.server.people import People, Person
+from sihl_dashboard.server.refusals import BadRequestError, NotThereError, StoreUnreadableError
+from sihl_dashboard.server.stores import Stores
+
+if TYPE_CHECKING:
+    from sihl_dashboard.server.actions import Actor
+
+T = TypeVar("T")
+_READERS = 16
+
+
+@dataclass
+class State:
+    """One server's parts.
+
+    Attributes:
+        cluster: Its jobs and nodes; None where only records are shown.
+        actor: Acts for a person; None where nothing can be acted on.
+        ask_again: Seconds after which an open stream's person is asked for again.
+        is_closing: Whether the server ends: streams do too.
+    """
+
+    stores: Stores
+    people: People
+    access: Access
+    cluster: Cluster | None = None
+    actor: Actor | None = None
+    answers: Answers = field(default_factory=Answers)
+    meters: Meters = field(default_factory=Meters)
+    readers: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(_READERS, "dashboard-reads")
+    )
+    ask_again: float = 30.0
+    is_closing: bool = False
+    hub: Hub = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.hub = Hub(lambda topic, known: pulses.ask(self, topic, known))
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do something that takes long in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self.readers, work)
+
+    async def namespaces(self) -> list[str]:
+        """Those that may have records. Raises StoreUnreadableError."""
+
+        def ask() -> list[str]:
+            with told():
+                return self.stores.namespaces()
+
+        return await self.run(ask)
+
+    def close(self) -> None:
+        """Let go of what is read."""
+        self.readers.shutdown(cancel_futures=True)
+        self.stores.close()
+
+    def live_of(self, ref: JobRef) -> Live | None:
+        """What the cluster says of a job now."""
+        return self.cluster.live_of(ref) if self.cluster else None
+
+    def jobs_of(self, namespace: str) -> list[Live]:
+        """The cluster's jobs of a namespace."""
+        return self.cluster.jobs_of(namespace) if self.cluster else []
+
+    async def read(self, namespace: str, work: Callable[[Records], T]) -> T:
+        """Ask a namespace's records something, in a thread. Raises RefusalError."""
+
+        def ask() -> T:
+            with told():
+                return work(self.stores.of(namespace))
+
+        try:
+            return await self.run(ask)
+        except StoreUnreadableError:
+            self.meters.store_away.inc()
+            raise
+
+    async def answered(
+        self,
+        key: Key,
+        namespace: str,
+        work: Callable[[Records], object],
+        version: str | None = None,
+        max_age: float = 1.0,
+    ) -> Answer:
+        """The JSON of what a namespace's records answer, shared by all who ask the same."""
+
+        async def make() -> Answer:
+            return await self.read(
+                namespace, lambda records: answer_of(encoded(work(records)), version=version)
+            )
+
+        return await self.answers.get(key, version, make, max_age)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turns what the records raise into what a request is refused with. Raises RefusalError."""
+    try:
+        yield
+    except MissingError as error:
+        raise NotThereError from error
+    except QueryError as error:
+        raise BadRequestError(str(error), "correct the address") from error
+    except (StoreAwayError, StoreDeniedError, SettingsError) as error:
+        raise StoreUnreadableError(str(error)) from error
+
+
+STATE = web.AppKey("state", State)
+PERSON = "person"
+
+
+def state_of(request: web.Request) -> State:
+    """Of the server that got the request."""
+    return request.app[STATE]
+
+
+def person_of(request: web.Request) -> Person:
+    """Who asks; the guard has put it there."""
+    person: Person = request[PERSON]
+    return person
