@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +21,12 @@ from local_cluster import programs
 from local_cluster.control_plane import free_port
 from sihl_api.runtime import STORE_SECRET, ExitCode, Result
 from sihl_api.trainingjob import CheckpointStatus
-from sihl_dashboard.cli.main import run
 from tests.support import podlogs, s3, screens
 from tests.support.kubelet import HandKubelet
 from tests.support.objects import SPEC
 from tests.support.operators import MODEL, Team, leading, new_team
 from tests.support.recorded import Recorded
+from tests.support.typed import Typing, rows
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -71,29 +68,6 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3.S3Server]:
         yield server
 
 
-class Typing:
-    """Types commands as a user of a namespace."""
-
-    def __init__(self, kubeconfig: Path, namespace: str) -> None:
-        self._environ = {"KUBECONFIG": str(kubeconfig), "XDG_CACHE_HOME": str(kubeconfig.parent)}
-        self._namespace = namespace
-        self._pool = ThreadPoolExecutor(4)
-
-    def __call__(self, *words: str, stdin: str = "") -> tuple[int, str, str]:
-        """Exit code, output, and what was said beside it."""
-        out, err = io.StringIO(), io.StringIO()
-        return self._run(words, stdin, out, err), out.getvalue(), err.getvalue()
-
-    def begin(self, *words: str, stdin: str = "") -> tuple[Future[int], io.StringIO, io.StringIO]:
-        """The same, while the test goes on."""
-        out, err = io.StringIO(), io.StringIO()
-        return self._pool.submit(self._run, words, stdin, out, err), out, err
-
-    def _run(self, words: tuple[str, ...], stdin: str, out: io.StringIO, err: io.StringIO) -> int:
-        where = ("-n", self._namespace) if self._namespace else ()
-        return run([*words, *where], io.StringIO(stdin), out, err, self._environ)
-
-
 @pytest.fixture
 def sihl(kubeconfig: Path, team: Team) -> Typing:
     return Typing(kubeconfig, team.namespace)
@@ -109,11 +83,6 @@ def manifest(name: str, **spec: Any) -> str:
             "spec": {**SPEC, **spec},
         }
     )
-
-
-def rows(text: str) -> list[list[str]]:
-    """A table's cells; blank ones at a line's end are missing."""
-    return [re.split(r" {3,}", line) for line in text.splitlines()]
 
 
 # --- without an operator ---------------------------------------------------------------------
