@@ -191,7 +191,6 @@ class Hub:
 
     async def _follow(self, topic: Topic, watched: _Watched) -> None:
         while watched.listeners or time.monotonic() - watched.idle_since < _LINGER:
-            began = time.monotonic()
             document, trouble, rest = watched.document, None, _AGAIN
             try:
                 document, rest = await self._ask(topic, watched.document)
@@ -203,7 +202,7 @@ class Hub:
             if (document, trouble) != (watched.document, watched.trouble):
                 self._sequence += 1
                 watched.document, watched.trouble = document, trouble
-                watched.sequence, watched.changed = self._sequence, began
+                watched.sequence, watched.changed = self._sequence, watched.asked
                 for listener in list(watched.listeners):
                     listener.wake(topic)
             unchanged = watched.asked - watched.changed

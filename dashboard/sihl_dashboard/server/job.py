@@ -36,8 +36,11 @@ async def job(request: web.Request) -> web.StreamResponse:
     state = state_of(request)
     live = state.live_of(ref)
 
+    version = state.hub.of_jobs([ref])
+    age = state.hub.age([ref]) if version else _MAX_AGE  # what was read since the change has it
+
     def work(records: Records) -> Document:
-        found = records.job(ref, max_age=_MAX_AGE)
+        found = records.job(ref, max_age=age)
         model = records.model(ref) if found.facts.get("job.state") == "Succeeded" else None
         told = [model] if isinstance(model, Trouble) else []
         document = job_document(found, None if isinstance(model, Trouble) else model)
@@ -46,7 +49,6 @@ async def job(request: web.Request) -> web.StreamResponse:
                            "conditions": live.conditions if live else []}  # fmt: skip
 
     try:
-        version = state.hub.of_jobs([ref])
         if version and live:
             version = f"{version} {live.version}"
         answer = await state.answered(question(request), ref.namespace, work, version)
