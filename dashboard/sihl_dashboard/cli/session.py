@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from sihl_dashboard.cli import store
 from sihl_dashboard.cli.errors import CommandError, NotFoundError
+from sihl_dashboard.cli.latest import is_latest, latest_job, latest_record
 from sihl_dashboard.cli.terminal import Terminal, shown
 from sihl_dashboard.records import Job, JobRef, MissingError, Place, Records, Trouble
 
@@ -27,6 +28,7 @@ class Session:
     terminal: Terminal
     stdin: TextIO
     environ: Mapping[str, str]
+    _others: dict[str, Records] = field(default_factory=dict)
 
     @cached_property
     def cluster(self) -> Cluster:
@@ -58,8 +60,28 @@ class Session:
     @cached_property
     def records(self) -> Records:
         """Close the session when they are not needed any more."""
+        return self._opened(self.place)
+
+    def records_of(self, namespace: str) -> Records:
+        """Those of another namespace of the cluster."""
+        if self.record or namespace == self.namespace:
+            return self.records
+        if namespace not in self._others:
+            place = store.cluster_place(self.cluster.store, namespace, self.options.endpoint)
+            self._others[namespace] = self._opened(place)
+        return self._others[namespace]
+
+    def _opened(self, place: Place) -> Records:
         cache = self.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        return Records(self.place, Path(cache).expanduser() / "kubectl-sihl")
+        return Records(place, Path(cache).expanduser() / "kubectl-sihl")
+
+    def meant(self, name: str) -> str:
+        """A job's name as it was typed, or what `@latest` stands for: of a record its folder."""
+        if not is_latest(name):
+            return name
+        if self.record:
+            return latest_record(name, self.records, self.namespace).folder
+        return latest_job(name, self.cluster.jobs(self.namespace), self.namespace).name
 
     def ref(self, name: str) -> JobRef:
         """The record of a job of that name: the present one's, or the latest of earlier ones.
@@ -95,3 +117,5 @@ class Session:
         self.terminal.clear()
         if "records" in vars(self):
             self.records.close()
+        for records in self._others.values():
+            records.close()

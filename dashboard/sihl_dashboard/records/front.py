@@ -296,7 +296,7 @@ class Records:
         self, ref: JobRef, max_age: float
     ) -> tuple[JobRef, Job | None, Course | None, list[Trouble]]:
         try:
-            job = self.job(ref, max_age=_SUMMARY_AGE)
+            job = self.job(ref, max_age=min(max_age, _SUMMARY_AGE))
         except (MissingError, StoreAwayError, StoreDeniedError) as error:
             return ref, None, None, [Trouble(ref.folder, str(error))]
         found, told = self._courses.of(job, max_age)

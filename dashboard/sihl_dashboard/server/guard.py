@@ -109,7 +109,7 @@ def guarded(route: Route) -> Handler:
 async def _allow(state: State, request: web.Request, route: Route) -> None:
     """Raises RefusalError."""
     person = await state.people.of(request)
-    request[PERSON] = person
+    PERSON.set(person)
     for name in ("namespace", "project", "job", "name"):
         try:
             if name in request.match_info:
