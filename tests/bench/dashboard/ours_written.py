@@ -41,8 +41,9 @@ def _write(root: Path, run: int, points: int) -> str:
     ]  # fmt: skip
     text = "".join(json.dumps(line) + "\n" for line in lines)
     record.put(record.paths.metrics(1, 0, points - 1), text.encode())
-    attempt = {"number": 1, "startedAt": times[0], "firstStep": int(steps(points)[0]),
-               "lastStep": int(steps(points)[-1]), "endedAt": times[-1], "reason": "Succeeded"}  # fmt: skip
+    first, last = int(steps(points)[0]), int(steps(points)[-1])
+    attempt = {"number": 1, "startedAt": times[0], "firstStep": first, "lastStep": last,
+               "endedAt": times[-1], "reason": "Succeeded"}  # fmt: skip
     told = {metric: _told(of_metric) for metric, of_metric in measured.items()}
     record.summary([attempt], train=told, updatedAt=times[-1])
     return record.ref.folder

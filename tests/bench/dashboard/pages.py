@@ -16,6 +16,7 @@ SIZE = {"width": 1440, "height": 900}
 _PATIENCE = 180
 """Seconds."""
 _TRIES = 5
+_BREAKS = ("ERR_NETWORK_CHANGED", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION")
 _ARGUMENTS = (
     "--no-sandbox",  # cannot be had as root; it sees these servers' pages alone
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # whoever asks the internet
@@ -92,26 +93,28 @@ def opened(browser: Browser, sight: Sight, state: object = None) -> Iterator[Pag
 def seconds_to_see(page: Page, address: str) -> float:
     """From opening an address to the frame in which the page shows what it is opened for.
 
-    By the page's own clock, which begins with the navigation. Chromium breaks off all requests
-    when a network device comes or goes, wherever it leads: such a visit is made anew.
+    By the page's own clock, which begins with the navigation. A visit whose connections break is
+    made anew: Chromium ends all of them when a network device comes or goes, wherever it leads.
     """
+    broken: list[str] = []
+
+    def note(request: Request) -> None:
+        if any(each in (request.failure or "") for each in _BREAKS):
+            broken.append(f"{request.url}: {request.failure}")
+
+    page.on("requestfailed", note)
     for _ in range(_TRIES):
-        faults: list[str] = []
-
-        def note(request: Request, faults: list[str] = faults) -> None:
-            faults.append(request.failure or "")
-
         page.goto("about:blank")
-        page.on("requestfailed", note)
+        broken.clear()
         try:
             page.goto(address, wait_until="commit")
-            shown = eventually(lambda: page.evaluate("window.shownAfter"), _PATIENCE, pause=0.05)
         except Error:
-            if not any("NETWORK_CHANGED" in fault for fault in faults):
+            if not broken:
                 raise
-            continue
-        finally:
+        shown = eventually(
+            lambda: broken or page.evaluate("window.shownAfter"), _PATIENCE, pause=0.05
+        )
+        if not broken:
             page.remove_listener("requestfailed", note)
-        if not any("NETWORK_CHANGED" in fault for fault in faults):
             return float(shown) / 1000
-    raise RuntimeError(f"network devices come and go: {address} was not left in peace")
+    raise RuntimeError(f"connections break all the time: {broken[0]}")

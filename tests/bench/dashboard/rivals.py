@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -25,7 +27,8 @@ _PINS = (f"tensorboard=={TENSORBOARD}", f"mlflow=={MLFLOW}")
 _AS_OF = "2026-11-20"
 """What these need in turn is as new as on that day."""
 _SOURCES = ("values.py", "theirs_written.py")
-_QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+_QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true",
+          "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # fmt: skip
 
 
 def environment() -> Path:
@@ -70,25 +73,30 @@ def tensorboard(folder: Path, port: int, runs: int) -> Iterator[str]:
     command = [str(environment() / "tensorboard"), "--logdir", str(folder / "events"),
                "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip
     url = f"http://127.0.0.1:{port}"
-    with _running(command):
+    with _running(command, port):
         eventually(lambda: len(_answer(f"{url}/data/runs") or ()) == runs)
         yield f"{url}/#timeseries"
 
 
 @contextmanager
 def mlflow(folder: Path, port: int) -> Iterator[str]:
-    """The address of its experiment's charts, once it answers."""
-    command = [str(environment() / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port),
+    """The address of its experiment's charts, once it answers.
+
+    With a process a core: its four by default, and seven more that wait for jobs, starve each
+    other on two cores, until some are ended as dead and its page breaks.
+    """
+    command = [str(environment() / "mlflow"), "server", "--workers", "2",
+               "--host", "127.0.0.1", "--port", str(port),
                "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
                "--artifacts-destination", str(folder / "artifacts")]  # fmt: skip
     url = f"http://127.0.0.1:{port}"
-    with _running(command):
+    with _running(command, port):
         eventually(lambda: _answer(f"{url}/ajax-api/3.0/mlflow/server-info"), seconds=300)
         yield f"{url}/#/experiments/1/runs?compareRunsMode=CHART"
 
 
 @contextmanager
-def _running(command: list[str]) -> Iterator[None]:
+def _running(command: list[str], port: int) -> Iterator[None]:
     """A server in a session of its own: it starts others, which end with it."""
     environ: Mapping[str, str] = {**os.environ, **_QUIET}
     process = subprocess.Popen(
@@ -98,8 +106,14 @@ def _running(command: list[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        os.killpg(process.pid, 15)
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait()
+        eventually(lambda: not _is_taken(port))
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _answer(url: str) -> Any:
