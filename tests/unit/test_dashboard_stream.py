@@ -13,7 +13,7 @@ from sihl_dashboard.records import FolderPlace, StoreAwayError
 from sihl_dashboard.server.hub import Hub, Topic
 from sihl_dashboard.server.people import Person
 from sihl_dashboard.server.refusals import NotThereError, UndecidedError
-from tests.support.dashboard import API, PROJECT, Looker, looking, state_over, until
+from tests.support.dashboard import API, PROJECT, Event, Looker, looking, state_over, until
 from tests.support.recorded import Recorded, Watched, recorded, train
 
 NIGHT = "night.01234567"
@@ -66,7 +66,7 @@ async def test_a_stream_goes_on_where_it_broke_off(looker: Looker, tmp_path: Pat
     assert sorted(anew) == ["job", "project"]
 
 
-async def _first(events, count):  # type: ignore[no-untyped-def]
+async def _first(events: AsyncIterator[Event], count: int) -> AsyncIterator[Event]:
     async for event in events:
         yield event
         count -= 1
@@ -170,7 +170,7 @@ async def test_what_nobody_listens_to_is_not_asked_about() -> None:
     assert await listener.wait(10)
     assert hub.of_project("team-a", "cells") is not None
     hub.leave(listener)
-    while hub.topics:
+    while hub.topics:  # noqa: ASYNC110 (the hub tells nobody that it forgot)
         await asyncio.sleep(0)
     count = len(asked)
     await asyncio.sleep(0.05)
@@ -192,7 +192,7 @@ async def test_a_listener_holds_what_is_due_once_however_slow_it_reads() -> None
     hub = Hub(ask, fastest=0.0)
     topic = Topic("overview")
     listener = hub.listen([topic])
-    while number < 50:
+    while number < 50:  # noqa: ASYNC110 (it is what the loop does meanwhile)
         await asyncio.sleep(0)
     assert listener.due == {topic}
     await hub.close()

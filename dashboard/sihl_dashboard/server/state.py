@@ -59,7 +59,7 @@ class State:
     readers: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(_READERS, "dashboard-reads")
     )
-    ask_again: float = 30.0
+    ask_again: float = 5.0
     is_closing: bool = False
     hub: Hub = field(init=False)
 
