@@ -1,4 +1,4 @@
-"""Who is not known: in the cluster they log in, on one's own machine they are told what to do."""
+"""Who is not known to a cluster's dashboard logs in."""
 
 from __future__ import annotations
 
@@ -37,13 +37,4 @@ def test_who_is_not_known_logs_in_and_comes_back_to_where_they_wanted(page: Page
     expect(token).to_have_attribute("type", "password")
     assert not faults(page)
     page.set_viewport_size({"width": 390, "height": 844})
-    assert not faults(page)
-
-
-def test_a_browser_that_was_not_let_in_is_told_what_to_do(
-    opened: Opened, expected: set[str]
-) -> None:
-    expected.add("401")
-    page = opened("/", storage_state=None)
-    expect(page.get_by_role("alert")).to_contain_text("open the address that the command printed")
     assert not faults(page)
