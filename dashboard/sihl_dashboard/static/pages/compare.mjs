@@ -186,8 +186,13 @@ export function compare(root, context) {
 
   /** The address changed: ask again only for what the server has to say. */
   function viewed() {
+    const next = compareViewOf(view());
+    if (JSON.stringify(next) === JSON.stringify(state)) {
+      parts.curves.update({ view: Object.fromEntries(view()) });
+      return;
+    }
     const before = JSON.stringify(query());
-    state = compareViewOf(view());
+    state = next;
     if (JSON.stringify(query()) !== before) source.refresh();
     render();
     learnBetter();

@@ -90,14 +90,19 @@ export function conditionText(text) {
 /**
  * Rows whose job is called like that, in the order that the server does not know.
  * @param {Row[]} rows
+ * @param {{text: string, sort: string, chosenFirst: boolean, jobs: string[]|null}} view
  */
-export function arranged(rows, { text, sort }) {
+export function arranged(rows, { text, sort, chosenFirst, jobs }) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const found = rows.filter(({ job }) => words.every((word) => job.toLowerCase().includes(word)));
-  if (sort.replace(/^-/, "") !== "name") return found;
-  const order = new Intl.Collator("en", { numeric: true });
-  const sign = sort.startsWith("-") ? -1 : 1;
-  return [...found].sort((a, b) => sign * order.compare(a.job, b.job));
+  if (sort.replace(/^-/, "") === "name") {
+    const order = new Intl.Collator("en", { numeric: true });
+    const sign = sort.startsWith("-") ? -1 : 1;
+    found.sort((a, b) => sign * order.compare(a.job, b.job));
+  }
+  if (!chosenFirst || !jobs) return found;
+  const chosen = new Set(jobs);
+  return [...found.filter(({ job }) => chosen.has(job)), ...found.filter(({ job }) => !chosen.has(job))];
 }
 
 /**
