@@ -62,13 +62,14 @@ LOCK_IMAGE := $(LOCK) --constraint constraints.txt --group image
 lock: ## pin the newest versions that pyproject.toml allows, with their hashes, for make and the images
 	@$(LOCK) --upgrade --all-extras --output-file constraints.txt
 	@$(LOCK_IMAGE) --extra operator --extra store --output-file operator/requirements.txt
+	@$(LOCK_IMAGE) --extra dashboard --output-file dashboard/requirements.txt
 	@$(LOCK_IMAGE) --extra trainer --output-file trainer_image/requirements-cuda.txt
 	@$(LOCK_IMAGE) --extra trainer --excludes trainer_image/from-debian.txt \
 		--output-file trainer_image/requirements-cpu.txt
 
 audit: ## what is known to be vulnerable among what is pinned (asks PyPI's database)
 	@$(DEV) uv tool run --from 'pip-audit>=2.9,<3' pip-audit --disable-pip --require-hashes \
-		-r operator/requirements.txt -r trainer_image/requirements-cuda.txt
+		-r operator/requirements.txt -r dashboard/requirements.txt -r trainer_image/requirements-cuda.txt
 
 crd: ## write crds/trainingjobs.sihl.ai.yaml from crds/sihl_api
 	@$(DEV) python -m sihl_api.crd > .crd.yaml && mv .crd.yaml crds/trainingjobs.sihl.ai.yaml

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +21,13 @@ from local_cluster import programs
 from local_cluster.control_plane import free_port
 from sihl_api.runtime import STORE_SECRET, ExitCode, Result
 from sihl_api.trainingjob import CheckpointStatus
-from sihl_dashboard.cli.main import run
-from tests.support import podlogs, s3
+from tests.support import podlogs, s3, screens
+from tests.support.browsing import served
 from tests.support.kubelet import HandKubelet
 from tests.support.objects import SPEC
 from tests.support.operators import MODEL, Team, leading, new_team
 from tests.support.recorded import Recorded
+from tests.support.typed import Typing, rows
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -71,29 +69,6 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3.S3Server]:
         yield server
 
 
-class Typing:
-    """Types commands as a user of a namespace."""
-
-    def __init__(self, kubeconfig: Path, namespace: str) -> None:
-        self._environ = {"KUBECONFIG": str(kubeconfig), "XDG_CACHE_HOME": str(kubeconfig.parent)}
-        self._namespace = namespace
-        self._pool = ThreadPoolExecutor(4)
-
-    def __call__(self, *words: str, stdin: str = "") -> tuple[int, str, str]:
-        """Exit code, output, and what was said beside it."""
-        out, err = io.StringIO(), io.StringIO()
-        return self._run(words, stdin, out, err), out.getvalue(), err.getvalue()
-
-    def begin(self, *words: str, stdin: str = "") -> tuple[Future[int], io.StringIO, io.StringIO]:
-        """The same, while the test goes on."""
-        out, err = io.StringIO(), io.StringIO()
-        return self._pool.submit(self._run, words, stdin, out, err), out, err
-
-    def _run(self, words: tuple[str, ...], stdin: str, out: io.StringIO, err: io.StringIO) -> int:
-        where = ("-n", self._namespace) if self._namespace else ()
-        return run([*words, *where], io.StringIO(stdin), out, err, self._environ)
-
-
 @pytest.fixture
 def sihl(kubeconfig: Path, team: Team) -> Typing:
     return Typing(kubeconfig, team.namespace)
@@ -109,11 +84,6 @@ def manifest(name: str, **spec: Any) -> str:
             "spec": {**SPEC, **spec},
         }
     )
-
-
-def rows(text: str) -> list[list[str]]:
-    """A table's cells; blank ones at a line's end are missing."""
-    return [re.split(r" {3,}", line) for line in text.splitlines()]
 
 
 # --- without an operator ---------------------------------------------------------------------
@@ -138,6 +108,7 @@ def test_jobs_are_listed_with_what_kubectl_s_options_choose(sihl: Typing, team: 
 def test_a_queue_stands_in_order_beyond_the_positions_that_the_status_has(sihl: Typing) -> None:
     for name, priority in (("low", -1), ("high", 9), ("mid", 0)):
         sihl("submit", "-f", "-", "--set", f"priority={priority}", stdin=manifest(name))
+    assert sihl("list", "cells@latest", "-o", "name")[1] == "trainingjob.sihl.ai/mid\n"
     assert [row[1:3] for row in rows(sihl("queue", "cells")[1])[1:]] == [
         ["1", "high"],
         ["2", "mid"],
@@ -409,6 +380,101 @@ def test_who_no_longer_waits_leaves_the_job_alone(
     assert team.job("night")["spec"]["suspend"] is False
 
 
+# --- on the whole terminal -------------------------------------------------------------------
+
+
+def test_top_shows_jobs_as_they_go_on_and_opens_a_log(
+    kubeconfig: Path, team: Team, kubelet: HandKubelet, logs: podlogs.PodLogs, operator: None
+) -> None:
+    team.submit("night")
+    pod = team.pod()
+    logs.write(team.namespace, POD, "of the pod\n")
+    command = [sys.executable, "-m", "sihl_dashboard.cli", "top", "-n", team.namespace]
+    with screens.drawn(command, {"KUBECONFIG": str(kubeconfig)}) as screen:
+        eventually(lambda: "night" in screen.text and "Starting" in screen.text)
+        kubelet.runs(pod)
+        eventually(lambda: "Runn" in screen.text)  # what differs from Starting is written
+        screen.press("\n")
+        eventually(lambda: "of the pod" in screen.text)
+        logs.write(team.namespace, POD, "and more\n")
+        eventually(lambda: "and more" in screen.text)
+        screen.press("qq")
+        assert screen.process.wait(60) == 0
+    logs.close(team.namespace, POD)
+
+
+# --- in the browser --------------------------------------------------------------------------
+
+
+def test_the_dashboard_shows_the_cluster_s_jobs_and_records_with_one_s_own_rights(
+    sihl: Typing, viewer: Typing, team: Team, bucket: s3.S3Server
+) -> None:
+    put_store(team, bucket)
+    uid = team.submit("night", suspend=True)["metadata"]["uid"]
+    put_record(team, bucket, uid).log(1, 0, "a line\n")
+    with served(environ=viewer.environ) as browser:
+        assert browser.opens() == 303
+        eventually(lambda: browser.get("/overview")[1]["namespaces"])
+        (found,) = browser.get("/overview")[1]["namespaces"]
+        assert found["name"] == team.namespace
+        assert [job["name"] for queue in found["queues"] for job in queue["jobs"]] == ["night"]
+        path = f"/namespaces/{team.namespace}/projects/cells/jobs/night.{uid[:8]}"
+        status, told = browser.get(f"{path}/log")  # the viewer may not read the store's Secret
+        assert (status, "cannot get resource" in json.dumps(told)) == (503, True)
+    with served("-n", team.namespace, environ=sihl.environ) as browser:
+        browser.opens()
+        eventually(lambda: browser.get("/overview")[1]["namespaces"])
+        assert [line["text"] for line in browser.get(f"{path}/log")[1]["lines"]] == ["a line"]
+
+
+# --- before it is submitted ------------------------------------------------------------------
+
+
+def put_dataset(team: Team, bucket: s3.S3Server, secret: str | None = "keys") -> dict[str, Any]:
+    """A dataset with its Secret; returns where it is."""
+    if secret:
+        values = dict(zip(("accessKeyId", "secretAccessKey"), bucket.reader, strict=True))
+        team.core.create_namespaced_secret(
+            team.namespace, {"metadata": {"name": secret}, "stringData": values}
+        )
+    bucket.put("data", {
+        "digits/images/a.png": b"1", "digits/labels.yaml": b"a.png: x\n",
+        "digits/metadata.yaml":
+            b"task: multiclass classification\nannotations: labels.yaml\ncategories: [x]\n",
+    })  # fmt: skip
+    return {"train": {"endpoint": bucket.endpoint, "bucket": "data", "prefix": "digits",
+                      "credentials": {"secretName": "keys"}}}  # fmt: skip
+
+
+def test_a_job_that_would_be_accepted_and_find_its_data_is_checked_and_not_submitted(
+    sihl: Typing, team: Team, bucket: s3.S3Server
+) -> None:
+    put_store(team, bucket)
+    text = manifest("night", dataset=put_dataset(team, bucket))
+    code, out, err = sihl("check", "-", stdin=text)
+    assert (code, err) == (0, ""), out
+    assert [line.split()[0] for line in out.splitlines()] == ["ok"] * 9
+    assert "asked by a dry run" in out
+    assert sihl("-o", "name")[1] == ""
+
+
+def test_what_is_to_be_mended_is_told_all_at_once(
+    sihl: Typing, team: Team, bucket: s3.S3Server
+) -> None:
+    text = manifest("night", dataset=put_dataset(team, bucket, secret=None))
+    sihl("submit", "-f", "-", "--set", "suspend=true", stdin=text)
+    code, out, _ = sihl("check", "-f", "-", stdin=text)
+    assert code == 1
+    found = [line.split("   ")[-1] for line in out.splitlines() if line.startswith("mend")]
+    assert [" ".join(text.split()[:5]) for text in found] == [
+        "training job night exists already",
+        "there is no secret sihl-store",
+        "there is no secret keys",
+    ]
+    code, out, _ = sihl("check", "-", "--set", "runner.gpus=3", "--name", "x", stdin=text)
+    assert "must be a multiple of runner.gpus" in out.splitlines()[0]
+
+
 # --- rights ----------------------------------------------------------------------------------
 
 
@@ -453,6 +519,7 @@ def viewer(api: client.ApiClient, kubeconfig: Path, team: Team, tmp_path: Path) 
         (("stop", "night"), 'cannot patch resource "trainingjobs"'),
         (("list", "-A"), "in all namespaces"),
         (("list", "-n", "default"), "in namespace default"),
+        (("metrics", "@latest"), "give --record DIR or --record s3://bucket/prefix"),
     ],
 )
 def test_what_one_may_not_is_told_in_a_line_and_what_one_may_works(
@@ -505,11 +572,11 @@ def test_kubectl_finds_it_and_its_exit_code(path: str, kubeconfig: Path, team: T
     team.submit("night")
     done = kubectl(path, kubeconfig, "sihl", "list", "-n", team.namespace, "-o", "name")
     assert (done.returncode, done.stdout, done.stderr) == (0, "trainingjob.sihl.ai/night\n", "")
-    assert kubectl(path, kubeconfig, "sihl", "top").returncode == 2
+    assert kubectl(path, kubeconfig, "sihl", "destroy").returncode == 2
 
 
 def test_kubectl_completes_verbs_and_names(path: str, kubeconfig: Path, team: Team) -> None:
     team.submit("night")
     found = kubectl(path, kubeconfig, "__complete", "sihl", "-n", team.namespace, "stop", "")
-    assert found.stdout.splitlines()[:2] == ["night", ":4"]
+    assert found.stdout.splitlines()[:3] == ["night", "@latest", ":4"]
     assert kubectl(path, kubeconfig, "__complete", "sihl", "com").stdout.startswith("compare\t")

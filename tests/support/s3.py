@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ from botocore.config import Config
 
 ADMIN = ("test-admin", "test-admin-secret")
 READER = ("test-reader", "test-reader-secret")
+BORROWER = "arn:aws:iam::role/borrower"
 START_DEADLINE = 60.0
 
 
@@ -78,7 +80,10 @@ class S3Server:
 
 @contextmanager
 def serve(
-    folder: Path, readable: Iterable[str] = ("data",), port: int | None = None
+    folder: Path,
+    readable: Iterable[str] = ("data",),
+    port: int | None = None,
+    lends: bool = False,
 ) -> Iterator[S3Server]:
     """A server with its data in `folder`, until the context ends.
 
@@ -86,6 +91,7 @@ def serve(
         folder: For data and log; another start with the same folder has the same objects.
         readable: Buckets that the reader may list and read.
         port: The endpoint's; by default a free one.
+        lends: Whether it gives out keys that expire, to who asks for the role `BORROWER`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "data").mkdir(exist_ok=True)
@@ -109,6 +115,9 @@ def serve(
         "s3.port.lance": 0,
         **dict(zip(names, ports[1:], strict=True)),
     }
+    if lends:
+        (folder / "roles.json").write_text(json.dumps(_roles()))
+        options["s3.iam.config"] = folder / "roles.json"
     command = [_weed(), "server", "-s3", *(f"-{key}={value}" for key, value in options.items())]
     with (folder / "weed.log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
@@ -130,6 +139,27 @@ def _identities(readable: Iterable[str]) -> dict[str, Any]:
     everything = ["Admin", "Read", "Write", "List", "Tagging"]
     return {
         "identities": [identity("admin", ADMIN, everything), identity("reader", READER, reading)]
+    }
+
+
+def _roles() -> dict[str, Any]:
+    """A role that anybody may take, and that may read everything for as long as its key lasts."""
+
+    def policy(**statement: Any) -> dict[str, Any]:
+        return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement}]}
+
+    reading = policy(Action=["s3:GetObject", "s3:ListBucket"], Resource=["*"])
+    role = {
+        "roleName": "borrower", "roleArn": BORROWER, "attachedPolicies": ["reading"],
+        "trustPolicy": policy(Principal="*", Action=["sts:AssumeRole"]),
+    }  # fmt: skip
+    key = base64.b64encode(b"x" * 32).decode()
+    sts = {"tokenDuration": "1h", "maxSessionLength": "1h", "issuer": "tests", "signingKey": key}
+    return {
+        "sts": sts,
+        "policy": {"defaultEffect": "Deny"},
+        "roles": [role],
+        "policies": [{"name": "reading", "document": reading}],
     }
 
 

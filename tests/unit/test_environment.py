@@ -39,6 +39,7 @@ def pinned(file: str) -> dict[str, str]:
     [
         ("constraints.txt", ["dev"]),
         ("operator/requirements.txt", ["operator", "store"]),
+        ("dashboard/requirements.txt", ["dashboard"]),
         ("trainer_image/requirements-cuda.txt", ["trainer"]),
         ("trainer_image/requirements-cpu.txt", ["trainer"]),
     ],

@@ -12,12 +12,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 import yaml
 
 from sihl_api.record import MANIFEST
 from sihl_dashboard.cli.arguments import VERBS
 from sihl_dashboard.cli.main import run
+from tests.support import s3 as s3_server
 from tests.support.recorded import SPEC, Recorded, changed, recorded, train, validation
 from tests.support.records import make_folder
 from tests.support.s3 import S3Server
@@ -332,11 +334,30 @@ def test_a_bucket_s_records_are_read_with_the_keys_of_the_environment(
     assert "another" not in err
 
 
-def test_a_temporary_key_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    for key in (*KEYS, "AWS_SESSION_TOKEN"):
-        monkeypatch.setenv(key, "x")
-    code, _, err = typed("list", "--record", "s3://data")
-    assert (code, "a temporary one" in err) == (1, True)
+def test_a_temporary_key_reads_with_its_session_token_and_not_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with s3_server.serve(tmp_path / "s3", lends=True) as server:
+        server.make_bucket("data")
+        record = Recorded(lambda key, data: server.put("data", {key: data}), "night")
+        record.job()
+        record.log(1, 0, "for a while\n")
+        sts = boto3.client("sts", endpoint_url=server.endpoint, region_name="us-east-1",
+                           aws_access_key_id=server.admin[0],
+                           aws_secret_access_key=server.admin[1])  # fmt: skip
+        lent = sts.assume_role(RoleArn=s3_server.BORROWER, RoleSessionName="tests")["Credentials"]
+        monkeypatch.setenv(KEYS[0], lent["AccessKeyId"])
+        monkeypatch.setenv(KEYS[1], lent["SecretAccessKey"])
+        monkeypatch.setenv("AWS_SESSION_TOKEN", lent["SessionToken"])
+        where = ("--record", "s3://data", "--endpoint", server.endpoint)
+        assert typed("logs", "night", *where)[1] == "for a while\n"
+
+        monkeypatch.setenv("AWS_SESSION_TOKEN", lent["SessionToken"][:-5] + "AAAAA")
+        code, out, err = typed("logs", "night", *where)
+        assert (code, out, len(err.splitlines())) == (1, "", 1)
+        assert lent["SessionToken"][:20] not in err
+        monkeypatch.delenv("AWS_SESSION_TOKEN")
+        assert typed("logs", "night", *where)[0] == 1
 
 
 # --- what is written about it ----------------------------------------------------------------

@@ -15,7 +15,9 @@ FORMATS = ("wide", "json", "yaml", "name")
 VERBS = {
     "list": "training jobs, and what each does or waits for (the default)",
     "queue": "each queue in its order",
+    "top": "queues and jobs on the whole terminal, as they go on",
     "submit": "submit a job, and perhaps stay until it ends",
+    "check": "whether a job would be accepted, and find its data and what its heads learn from",
     "stop": "stop jobs, each with a checkpoint",
     "resume": "go on with stopped jobs",
     "logs": "a job's log, of its pod or of its record",
@@ -23,8 +25,11 @@ VERBS = {
     "metrics": "what a job measured",
     "compare": "what differs between jobs, and what came of it",
     "pull": "fetch a job's model",
+    "ui": "the dashboard in the browser, on this machine and with your own rights",
 }
 _EPILOG = """\
+@latest stands for the job submitted last, of those that run if any does; cells@latest for that of
+the project cells.
 exit codes: 0 done, 1 it cannot be done, 2 mistyped; of --wait and --follow also 3 the job failed,
 4 it was stopped, 130 no longer waited for (the job goes on)"""
 
@@ -75,11 +80,12 @@ def _common() -> _Parser:
 
 
 def _add_looking(verbs: Mapping[str, argparse.ArgumentParser]) -> None:
-    for name in ("list", "queue"):
+    for name in ("list", "queue", "top"):
         verb = verbs[name]
         verb.add_argument("-A", "--all-namespaces", action="store_true")
         verb.add_argument("-l", "--selector", default="", help="labels, such as team=vision")
-        verb.add_argument("-o", "--output", choices=FORMATS)
+    for name in ("list", "queue"):
+        verbs[name].add_argument("-o", "--output", choices=FORMATS)
     verbs["list"].add_argument("jobs", nargs="*", metavar="JOB", help="these alone")
     verbs["list"].add_argument("--phase", action="append", help="of this phase (repeatable)")
     verbs["queue"].add_argument("queues", nargs="*", metavar="QUEUE", help="these alone")
@@ -90,14 +96,22 @@ def _add_steering(verbs: Mapping[str, argparse.ArgumentParser]) -> None:
         "-f", "--filename", required=True, metavar="FILE", help="the job as YAML; - is stdin"
     )
     verbs["clone"].add_argument("job", metavar="JOB")
-    for name in ("submit", "clone"):
+    check = verbs["check"]
+    named = check.add_mutually_exclusive_group(required=True)
+    named.add_argument("file", nargs="?", metavar="FILE", help="the job as YAML; - is stdin")
+    named.add_argument("-f", "--filename", metavar="FILE", help="likewise, as for submit")
+    check.add_argument("--local", action="store_true", help="ask no cluster")
+    for name in ("submit", "clone", "check"):
         verb = verbs[name]
         verb.add_argument(
             "--set", action="append", default=[], metavar="FIELD=VALUE",
             help="of the spec, for example training.maxSteps=500 (repeatable)",
         )  # fmt: skip
         verb.add_argument("--name", help="the new job's")
-        verb.add_argument("--dry-run", action="store_true", help="print the job, and submit none")
+    for name in ("submit", "clone"):
+        verbs[name].add_argument(
+            "--dry-run", action="store_true", help="print the job, and submit none"
+        )
     for name in ("stop", "resume"):
         verbs[name].add_argument("jobs", nargs="+", metavar="JOB")
     for name in ("submit", "clone", "resume"):
@@ -121,10 +135,19 @@ def _add_records(verbs: Mapping[str, argparse.ArgumentParser]) -> None:
     form = metrics.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="every point")
     form.add_argument("--json", action="store_true", help="every point, and what became of each")
+    form.add_argument("--plot", action="store_true", help="curves, as wide as the terminal")
+    metrics.add_argument(
+        "--around", type=_count, metavar="STEP", help="only the points next to a step"
+    )
     compare = verbs["compare"]
     compare.add_argument("jobs", nargs="+", metavar="JOB", help="the first is the baseline")
     compare.add_argument("--diff-only", action="store_true", help="leave out what they share")
     compare.add_argument("-o", "--output", choices=("json",))
+    ui = verbs["ui"]
+    ui.add_argument("--port", type=int, default=0, help="of 127.0.0.1; by default any that is free")
+    ui.add_argument(
+        "--no-browser", action="store_false", dest="browser", help="print the address alone"
+    )
     verbs["pull"].add_argument("--to", metavar="DIR", help="a new folder (./JOB)")
 
 

@@ -24,6 +24,7 @@ from sihl_dashboard.cli.errors import (
     CommandError,
     DeniedError,
     NotFoundError,
+    TakenError,
 )
 from sihl_dashboard.cli.jobs import Job
 from sihl_dashboard.cli.terminal import shown
@@ -70,7 +71,8 @@ class Cluster:
         configuration.retries = False  # urllib3's own tries write warnings to the terminal
         api = client.ApiClient(configuration)
         self.namespace = str((chosen[0].get("context") or {}).get("namespace") or "default")
-        self._server = configuration.host
+        self.server = str(configuration.host)
+        self.configuration = configuration
         self._jobs = client.CustomObjectsApi(api)
         self._core = client.CoreV1Api(api)
 
@@ -94,6 +96,17 @@ class Cluster:
             if not following:
                 return found
 
+    def sees_all(self) -> bool:
+        """Whether the user may list the jobs of all namespaces."""
+        try:
+            with self._asked("training jobs", None):
+                self._jobs.list_cluster_custom_object(
+                    GROUP, VERSION, PLURAL, limit=1, _request_timeout=_TIMEOUT
+                )
+        except DeniedError:
+            return False
+        return True
+
     def job(self, namespace: str, name: str) -> Job:
         """One job. Raises NotFoundError."""
         with self._asked(f"training job {shown(name)}", namespace):
@@ -105,15 +118,24 @@ class Cluster:
                 )
             )
 
-    def create(self, namespace: str, job: Mapping[str, Any]) -> Job:
-        """Submit a job; the API server refuses fields that it does not know."""
+    def create(self, namespace: str, job: Mapping[str, Any], dry_run: bool = False) -> Job:
+        """Submit a job; the API server refuses fields that it does not know.
+
+        Args:
+            namespace: Where to.
+            job: Its document.
+            dry_run: Whether the API server is to say what it would do, and do nothing.
+
+        Raises:
+            TakenError: the name is; the job is valid but for that.
+        """
         metadata = job["metadata"]
         name = shown(metadata.get("name") or f"{metadata.get('generateName')}...")
         with self._asked(f"training job {name}", namespace):
             return Job(
                 self._jobs.create_namespaced_custom_object(
                     GROUP, VERSION, namespace, PLURAL, dict(job), field_validation="Strict",
-                    _request_timeout=_TIMEOUT,
+                    _request_timeout=_TIMEOUT, **({"dry_run": "All"} if dry_run else {}),
                 )
             )  # fmt: skip
 
@@ -128,21 +150,24 @@ class Cluster:
             )  # fmt: skip
 
     def store(self, namespace: str) -> dict[str, str]:
-        """The namespace's store, by the keys of its Secret.
+        """The namespace's store, by the keys of its Secret. Raises as `secret`."""
+        return self.secret(namespace, STORE_SECRET)
+
+    def secret(self, namespace: str, name: str) -> dict[str, str]:
+        """A Secret's values by their keys.
 
         Raises:
             DeniedError: the user may not read Secrets.
-            NotFoundError: the namespace has no store.
+            NotFoundError: there is none of that name.
         """
-        with self._asked(f"the secret {STORE_SECRET}", namespace):
-            secret = self._core.read_namespaced_secret(
-                STORE_SECRET, namespace, _request_timeout=_TIMEOUT
-            )
+        what = f"the secret {shown(name)}"
+        with self._asked(what, namespace):
+            secret = self._core.read_namespaced_secret(name, namespace, _request_timeout=_TIMEOUT)
         try:
             return {k: base64.b64decode(v).decode() for k, v in (secret.data or {}).items()}
         except ValueError:
             raise CommandError(
-                f"the secret {STORE_SECRET} of {shown(namespace)} holds what is no text: correct it"
+                f"{what} of {shown(namespace)} holds what is no text: correct it"
             ) from None
 
     def has_pod(self, job: Job) -> bool:
@@ -188,7 +213,7 @@ class Cluster:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             told = shown(getattr(error, "reason", None) or error, 150)
             raise AwayError(
-                f"the cluster at {shown(self._server)} did not answer ({told}): check the context, "
+                f"the cluster at {shown(self.server)} did not answer ({told}): check the context, "
                 "and that it can be reached from here"
             ) from None
 
@@ -229,10 +254,12 @@ def _explained(error: ApiException, what: str, where: str) -> CommandError:
                 "the cluster does not know training jobs: install the operator, or choose "
                 "another --context"
             )
+        case 404 if message.startswith("namespaces "):
+            return NotFoundError(f"there is no {where}: choose one by -n")
         case 404:
             return NotFoundError(f"there is no {what.removeprefix('the ')} in {where}")
         case 409 if reason == "AlreadyExists":
-            return CommandError(f"{what} exists already in {where}: choose another --name")
+            return TakenError(f"{what} exists already in {where}: choose another --name")
         case 408 | 429:
             return AwayError(f"the cluster is busy: {message}")
         case status if status is None or status >= 500:

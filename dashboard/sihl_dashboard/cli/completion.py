@@ -15,6 +15,7 @@ from sihl_api.trainingjob import Phase
 from sihl_dashboard.cli.arguments import VERBS, parser, with_verb
 from sihl_dashboard.cli.assignments import paths
 from sihl_dashboard.cli.errors import CommandError
+from sihl_dashboard.cli.latest import LATEST
 from sihl_dashboard.cli.terminal import shown
 
 FILES, NO_FILES, NO_SPACE = 0, 4, 6
@@ -35,8 +36,10 @@ def candidates(words: Sequence[str], names: Names) -> tuple[list[str], int]:
     *before, last = words or [""]
     verb = next((word for word in before if word in VERBS), None)
     previous = before[-1] if before else ""
-    if verb in ("submit", "clone") and previous == "--set":
+    if verb in ("submit", "clone", "check") and previous == "--set":
         return [f"{path}=" for path in paths() if path.startswith(last)], NO_SPACE
+    if verb == "check" and not last.startswith("-") and not _takes_value(verb, previous):
+        return [], FILES
     if previous in _OF_FILES and not (verb == "logs" and previous == "-f"):
         return [], FILES
     if last.startswith("-"):
@@ -117,7 +120,7 @@ def cluster_names(environ: Mapping[str, str]) -> Names:
             jobs = cluster.jobs(options.namespace or cluster.namespace)
         except CommandError:
             return []
-        return sorted(job.name for job in jobs)
+        return [*sorted(job.name for job in jobs), *([LATEST] if jobs else ())]
 
     return names
 

@@ -19,6 +19,10 @@ class NotFoundError(CommandError):
     """There is no such object."""
 
 
+class TakenError(CommandError):
+    """Another object has the name already."""
+
+
 class DeniedError(CommandError):
     """The cluster does not let this user."""
 

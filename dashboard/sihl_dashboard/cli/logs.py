@@ -72,6 +72,17 @@ def follow(session: Session, job: Job) -> int:
     return end.exit_code
 
 
+def last_lines(session: Session, job: Job, count: int) -> list[str]:
+    """The end of a job's log as it stands; nothing where there is none yet."""
+    if job.phase in (Phase.RUNNING, Phase.STOPPING) and session.cluster.has_pod(job):
+        lines = session.cluster.log(job, TRAINER_CONTAINER, tail=count)
+        return [shown_line(line) for line in lines]
+    if not job.attempt or (job.attempt == 1 and job.phase is Phase.STARTING):
+        return []
+    ref = JobRef(job.namespace, job.project, f"{job.name}.{job.uid[:8]}")
+    return [_shown(line) for line in _last(session.records_of(job.namespace).log(ref), count)]
+
+
 # --- of the record ---------------------------------------------------------------------------
 
 

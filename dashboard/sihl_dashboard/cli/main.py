@@ -31,6 +31,7 @@ def run(
     try:
         options = parser().parse_args(with_verb(words))
         session = Session(options, terminal, stdin, environ)
+        _name_jobs(session)
         return ACTIONS[options.verb](session)
     except CommandError as error:
         terminal.note(f"error: {shown(error, _LONGEST)}")
@@ -48,6 +49,15 @@ def run(
     finally:
         if session is not None:
             session.close()
+
+
+def _name_jobs(session: Session) -> None:
+    """Put names for `@latest`, wherever one may stand."""
+    options = session.options
+    if "job" in options:
+        options.job = session.meant(options.job)
+    if "jobs" in options and not getattr(options, "all_namespaces", False):
+        options.jobs = [session.meant(name) for name in options.jobs]
 
 
 def _is_cluster(session: Session | None) -> bool:

@@ -6,10 +6,13 @@ import csv
 import io
 import json
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+
+from sihl_dashboard.cli.plot import Canvas, chart
 from sihl_dashboard.cli.terminal import shown, table
 from sihl_dashboard.records import Curves, Job, JobRef, Records, Trouble, View
 from sihl_dashboard.records.curves import MOST_BUCKETS
@@ -123,6 +126,80 @@ def as_json(job: Job, metrics: dict[str, dict[str, Any]], found: list[Point]) ->
     ]
     document = {"job": job.ref.job, "record": job.ref.folder, "metrics": metrics, "points": told}
     return json.dumps(document, indent=2, allow_nan=False)
+
+
+# --- curves, and what lies around a step ------------------------------------------------------
+
+_PLOTTED = 4
+"""Charts that fit on a screen."""
+_BEFORE, _AFTER = 3, 2
+
+
+def to_plot(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Of all metrics those to begin with: such as are better high or low, then losses."""
+
+    def rank(name: str) -> tuple[bool, bool, int]:
+        is_loss = name.rpartition("/")[2] == "loss"
+        return not metrics[name].get("better"), not is_loss, name.count("/")
+
+    return sorted(metrics, key=rank)[:_PLOTTED]
+
+
+def plotted(records: Records, ref: JobRef, names: Sequence[str], canvas: Canvas) -> list[str]:
+    """Charts of metrics, one below the other and all over the same steps.
+
+    Args:
+        records: Where to read.
+        ref: Which job.
+        names: As "validation/boxes/map".
+        canvas: Of each chart.
+    """
+    view = View(buckets=canvas.columns, metrics=names, ghosts=False)
+    curves = records.curves([ref], view)
+    by_name = {curve.metric: curve.points for curve in curves.curves}
+    lines: list[str] = []
+    for name in names:
+        if (points := by_name.get(name)) is None:
+            continue
+        last = points.last[np.isfinite(points.last)]
+        title = f"{name}, last {float(last[-1]):.4g}" if len(last) else name
+        lines += [
+            *([""] if lines else ()),
+            *chart(
+                title, (curves.grid.first, curves.grid.last), points.bucket, points.min,
+                points.max, canvas,
+            ),
+        ]  # fmt: skip
+    return lines
+
+
+def around(found: Sequence[Point], step: int) -> list[Point]:
+    """The points of each metric next to a step: three up to it, two behind, each its own."""
+    kept: dict[int, Point] = {}
+    for name in {name for point in found for name in point["values"]}:
+        mine = [point for point in found if name in point["values"]]
+        here = sum(point["step"] <= step for point in mine)
+        for point in mine[max(here - _BEFORE, 0) : here + _AFTER]:
+            values = kept.setdefault(point["step"], {**point, "values": {}})["values"]
+            values[name] = point["values"][name]
+    return [kept[each] for each in sorted(kept)]
+
+
+def around_table(near: Sequence[Point], step: int) -> list[str]:
+    """By metric its values up to a step and behind it, each with the step that it is of."""
+    rows: list[list[object]] = []
+    for name in sorted({name for point in near for name in point["values"]}):
+        told = [
+            (point["step"], f"{number(point['values'][name])} at {point['step']}")
+            for point in near
+            if name in point["values"]
+        ]
+        upto = [text for at, text in told if at <= step]
+        behind = [text for at, text in told if at > step]
+        rows.append([name, *[""] * (_BEFORE - len(upto)), *upto, *behind,
+                     *[""] * (_AFTER - len(behind))])  # fmt: skip
+    header = ["METRIC", *[""] * (_BEFORE - 1), f"UP TO {step}", "BEHIND", *[""] * (_AFTER - 1)]
+    return table(header, rows)
 
 
 def _finite(value: float) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
@@ -38,23 +39,8 @@ def named_place(record: str, endpoint: str | None, environ: Mapping[str, str]) -
             raise CommandError(f"--record {shown(record)}: there is no such folder")
         return FolderPlace(Path(record))
     bucket, _, prefix = record.removeprefix(_SCHEME).partition("/")
-    session = boto3.session.Session()
-    try:
-        keys = session.get_credentials()
-        found = keys.get_frozen_credentials() if keys else None
-    except BotoCoreError as error:
-        raise CommandError(f"no key for {shown(record)}: {shown(error)}") from None
-    if found is None or not found.access_key or not found.secret_key:
-        raise CommandError(
-            f"no key for {shown(record)}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-            "or AWS_PROFILE"
-        )
-    if found.token:
-        raise CommandError(
-            f"the key for {shown(record)} is a temporary one, with a session token: give one "
-            "that lasts, by AWS_PROFILE or AWS_ACCESS_KEY_ID"
-        )
-    region = session.region_name or "us-east-1"
+    keys = own_keys(record)
+    region = boto3.session.Session().region_name or "us-east-1"
     named = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
     return _place(
         {
@@ -62,21 +48,46 @@ def named_place(record: str, endpoint: str | None, environ: Mapping[str, str]) -
             "bucket": bucket,
             "prefix": prefix,
             "region": region,
-            "accessKeyId": found.access_key,
-            "secretAccessKey": found.secret_key,
+            **keys,
         }
     )
 
 
+def own_keys(where: str) -> dict[str, str]:
+    """The user's, as AWS's tools find them.
+
+    Args:
+        where: What they are for, for the message.
+
+    Raises:
+        CommandError: there are none.
+    """
+    try:
+        keys = boto3.session.Session().get_credentials()
+        found = keys.get_frozen_credentials() if keys else None
+    except BotoCoreError as error:
+        raise CommandError(f"no key for {shown(where)}: {shown(error)}") from None
+    if found is None or not found.access_key or not found.secret_key:
+        raise CommandError(
+            f"no key for {shown(where)}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+            "or AWS_PROFILE"
+        )
+    return {
+        "accessKeyId": found.access_key,
+        "secretAccessKey": found.secret_key,
+        "sessionToken": found.token or "",
+    }
+
+
 def cluster_place(
-    read: Callable[[str], dict[str, str]], namespace: str, endpoint: str | None
+    read: Callable[[str], dict[str, str]], namespace: str, reached: Callable[[str], str]
 ) -> Place:
     """The store of a cluster's namespace, by its Secret.
 
     Args:
         read: Reads the Secret's keys.
         namespace: Whose.
-        endpoint: The store's address from here, where the Secret's is one within the cluster.
+        reached: Tells a store's address from here, where the Secret's is one within the cluster.
 
     Raises:
         CommandError: the Secret cannot be read, or names no store.
@@ -85,13 +96,18 @@ def cluster_place(
         keys = read(namespace)
     except (DeniedError, NotFoundError) as error:
         raise CommandError(f"{error}; to read records without it, {REMEDY}") from None
-    return _place(keys | ({"endpoint": endpoint} if endpoint else {}))
+    found = settings(keys)
+    return S3Place(replace(found, endpoint=reached(found.endpoint)))
+
+
+def settings(keys: Mapping[str, str]) -> S3Settings:
+    """Of a store, by the keys of its Secret. Raises SettingsError, which names what is missing."""
+    known = (*STORE_KEYS, "sessionToken")
+    return S3Settings.from_environment({Env.store(k): keys[k] for k in known if k in keys})
 
 
 def _place(keys: Mapping[str, str]) -> Place:
-    """Raises SettingsError, which names what is missing."""
-    named = {Env.store(key): keys[key] for key in STORE_KEYS if key in keys}
-    return S3Place(S3Settings.from_environment(named))
+    return S3Place(settings(keys))
 
 
 def only_namespace(place: Place) -> str:

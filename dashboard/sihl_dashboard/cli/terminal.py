@@ -85,6 +85,23 @@ class Terminal:
         self.colours = out.isatty() and not dumb and not environ.get("NO_COLOR")
         self._has_bar = err.isatty() and not dumb
         self._drawn = False
+        self._dumb = dumb
+        self.is_screen = out.isatty() and not dumb
+
+    @property
+    def width(self) -> int:
+        """Characters in a line, 80 where that is not known."""
+        return shutil.get_terminal_size().columns
+
+    def can_show(self, text: str) -> bool:
+        """Whether characters beyond ASCII can be printed."""
+        if self._dumb:
+            return False
+        try:
+            text.encode(getattr(self._out, "encoding", None) or "utf-8")
+        except (UnicodeEncodeError, LookupError):
+            return False
+        return True
 
     def say(self, *lines: str) -> None:
         """Lines of the answer."""

@@ -14,16 +14,18 @@ import yaml
 from sihl_api.trainingjob import GROUP, Phase
 from sihl_dashboard.cli import comparing, manifests, measures
 from sihl_dashboard.cli.assignments import parse
+from sihl_dashboard.cli.checking import check
 from sihl_dashboard.cli.endings import STOPPED, ending
 from sihl_dashboard.cli.errors import CommandError, NotFoundError, UsageError
 from sihl_dashboard.cli.following import Follower
 from sihl_dashboard.cli.jobs import Job, in_queues, listed, queued
 from sihl_dashboard.cli.logs import follow, print_log
+from sihl_dashboard.cli.plot import Canvas
 from sihl_dashboard.cli.pulling import pull
 from sihl_dashboard.cli.recorded import list_recorded
 from sihl_dashboard.cli.session import Session
 from sihl_dashboard.cli.terminal import shown, table
-from sihl_dashboard.records import MissingError
+from sihl_dashboard.records import JobRef, MissingError
 
 _RESOURCE = f"trainingjob.{GROUP}"
 _MOMENT = 60.0
@@ -76,6 +78,17 @@ def _queue(session: Session) -> int:
     return 0
 
 
+def _top(session: Session) -> int:
+    try:
+        from sihl_dashboard.cli.topping import top
+    except ImportError:  # curses is not in Python for Windows
+        raise CommandError(
+            "this Python has no curses, which top draws with: kubectl sihl queue prints the same "
+            "once"
+        ) from None
+    return top(session)
+
+
 def _print_jobs(
     session: Session, jobs: Sequence[Job], rows: Callable[[], tuple[list[str], list[list[object]]]]
 ) -> None:
@@ -122,8 +135,9 @@ def _clone(session: Session) -> int:
     job = _earlier(session, options.job)
     name = options.name
     if not name:
+        earlier = session.ref(options.job).job if session.record else options.job
         taken = {each.name for each in session.cluster.jobs(session.namespace)}
-        name = manifests.next_name(options.job, taken | {options.job})
+        name = manifests.next_name(earlier, taken | {earlier})
     return _send(session, manifests.clone(job, assignments, name))
 
 
@@ -224,18 +238,37 @@ def _metrics(session: Session) -> int:
         raise CommandError(
             f"{ref.job} has no metric {shown(', '.join(missing))}: without --metric all are shown"
         )
+    if options.plot and options.around:
+        raise UsageError("--around tells of points, and --plot draws the whole curve: choose one")
     if not (options.csv or options.json):
         if not metrics:
             session.terminal.note(f"{ref.job} has measured nothing yet.")
             return 0
-        session.terminal.say(*measures.summary_table(metrics))
-        return 0
+        if options.plot:
+            return _plot(session, ref, metrics)
+        if not options.around:
+            session.terminal.say(*measures.summary_table(metrics))
+            return 0
     found, troubles = measures.points(records, ref, wanted)
     session.tell(troubles)
-    if options.csv:
+    if options.around:
+        found = measures.around(found, options.around)
+    if not (options.csv or options.json):
+        session.terminal.say(*measures.around_table(found, options.around))
+    elif options.csv:
         session.terminal.say(measures.as_csv(found))
     else:
         session.terminal.say(measures.as_json(job, metrics, found))
+    return 0
+
+
+def _plot(session: Session, ref: JobRef, metrics: Mapping[str, Mapping[str, Any]]) -> int:
+    terminal, wanted = session.terminal, session.options.metric
+    names = list(metrics) if wanted else measures.to_plot(metrics)
+    canvas = Canvas(terminal.width, braille=terminal.can_show("\u28ff"))
+    terminal.say(*measures.plotted(session.records, ref, names, canvas))
+    if left := len(metrics) - len(names):
+        terminal.note(f"{left} more metrics: choose by --metric, as kubectl sihl metrics has them")
     return 0
 
 
@@ -274,10 +307,18 @@ def _pull(session: Session) -> int:
     return 0
 
 
+def _ui(session: Session) -> int:
+    from sihl_dashboard.cli.ui import ui  # the server takes half a second to import
+
+    return ui(session)
+
+
 ACTIONS: dict[str, Callable[[Session], int]] = {
     "list": _list,
     "queue": _queue,
+    "top": _top,
     "submit": _submit,
+    "check": check,
     "stop": _stop,
     "resume": _resume,
     "logs": _logs,
@@ -285,4 +326,5 @@ ACTIONS: dict[str, Callable[[Session], int]] = {
     "metrics": _metrics,
     "compare": _compare,
     "pull": _pull,
+    "ui": _ui,
 }

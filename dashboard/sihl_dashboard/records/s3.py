@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import boto3
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
@@ -25,6 +26,7 @@ from sihl_dashboard.records.place import Content, Item
 T = TypeVar("T")
 
 CONNECTIONS = 16
+_TOKEN = "sessionToken"  # noqa: S105 (a key's name)
 _MISSING = {"NoSuchKey", "404", "NotFound"}
 _UNCHANGED = {"304", "NotModified"}
 _REFUSED = {
@@ -32,21 +34,26 @@ _REFUSED = {
     "InvalidToken", "ExpiredToken", "AuthorizationHeaderMalformed",
 }  # fmt: skip
 
+_EXPIRED = {"InvalidToken", "ExpiredToken"}
+
 
 @dataclass(frozen=True)
 class S3Settings:
-    """Which bucket, and who reads it."""
+    """Which bucket, and who reads it: without a key anybody, with a session token for a while."""
 
     endpoint: str
     bucket: str
-    access_key_id: str = field(repr=False)
-    secret_access_key: str = field(repr=False)
+    access_key_id: str = field(default="", repr=False)
+    secret_access_key: str = field(default="", repr=False)
     prefix: str = ""
     region: str = "us-east-1"
+    session_token: str = field(default="", repr=False)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> S3Settings:
         """Read SIHL_STORE_*, the same names that the trainer's pod is given.
+
+        SIHL_STORE_SESSION_TOKEN may stand beside them: of keys that expire.
 
         Raises:
             SettingsError: one is missing or can be none.
@@ -63,7 +70,8 @@ class S3Settings:
                 f"{Env.store('endpoint')}:{shown} is not a URL such as "
                 "https://s3.eu-west-1.amazonaws.com, without user or password"
             )
-        for key in ("accessKeyId", "secretAccessKey"):
+        values[_TOKEN] = environ.get(Env.store(_TOKEN), "").strip()
+        for key in ("accessKeyId", "secretAccessKey", _TOKEN):
             # Libraries print a header that they refuse, and with it the key.
             if not all("!" <= character <= "~" for character in values[key]):
                 raise SettingsError(f"{Env.store(key)} has a character that no access key has")
@@ -74,6 +82,7 @@ class S3Settings:
             secret_access_key=values["secretAccessKey"],
             prefix=values["prefix"].strip("/"),
             region=values["region"] or "us-east-1",
+            session_token=values[_TOKEN],
         )
 
 
@@ -94,9 +103,11 @@ class S3Place:
             "s3",
             endpoint_url=settings.endpoint,
             region_name=settings.region,
-            aws_access_key_id=settings.access_key_id,
-            aws_secret_access_key=settings.secret_access_key,
+            aws_access_key_id=settings.access_key_id or None,
+            aws_secret_access_key=settings.secret_access_key or None,
+            aws_session_token=settings.session_token or None,
             config=Config(
+                signature_version=None if settings.access_key_id else UNSIGNED,
                 retries={"mode": "standard", "total_max_attempts": attempts},
                 connect_timeout=min(timeout, 5),
                 read_timeout=timeout,
@@ -118,12 +129,12 @@ class S3Place:
 
     def items(self, prefix: str) -> list[Item]:
         """All objects whose key begins with the prefix, sorted by key."""
-        found = [
-            Item(item["Key"], item["Size"])
-            for page in self._pages(Prefix=prefix)
-            for item in page.get("Contents", ())
-        ]
+        found = [item for page in self._pages(Prefix=prefix) for item in _items(page)]
         return sorted(found, key=lambda item: item.key)
+
+    def first(self, prefix: str) -> list[Item]:
+        """Some of these, by one request: the first 1,000 or fewer."""
+        return _items(next(self._pages(Prefix=prefix)))
 
     def get(self, key: str) -> Content:
         """Read an object. Raises MissingError."""
@@ -184,11 +195,21 @@ class S3Place:
         if code == "NoSuchBucket":
             return StoreDeniedError(f"{self.name} does not exist: correct the bucket's name")
         if code in _REFUSED:
-            return StoreDeniedError(
-                f"{self.name} refused {printable(key)} ({code}): correct the access key and its "
-                f"secret, or grant them read and list below {self.prefix or 'the bucket'}/"
-            )
+            if code in _EXPIRED and self.settings.session_token:
+                remedy = "the key is a temporary one: fetch a new one, with its session token"
+            elif self.settings.access_key_id:
+                remedy = (
+                    "correct the access key and its secret, or grant them read and list below "
+                    f"{self.prefix or 'the bucket'}/"
+                )
+            else:
+                remedy = "it was read without a key: name one"
+            return StoreDeniedError(f"{self.name} refused {printable(key)} ({code}): {remedy}")
         return StoreAwayError(f"{self.name} answered {code or printable(error)}: try again later")
+
+
+def _items(page: Mapping[str, Any]) -> list[Item]:
+    return [Item(item["Key"], item["Size"]) for item in page.get("Contents", ())]
 
 
 class _UnchangedError(RecordsError):

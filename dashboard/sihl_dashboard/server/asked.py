@@ -133,7 +133,7 @@ def query_of(request: web.Request, most: int = 10_000) -> Query:
     columns = listed(request, "columns")
     limit, offset = number(request, "limit", int, 1000), number(request, "offset", int, 0)
     return Query(
-        **({"columns": tuple(columns)} if columns else {}),  # type: ignore[arg-type]
+        **({"columns": tuple(columns)} if columns else {}),
         conditions=tuple(conditions),
         order_by=sort.removeprefix("-"),
         descending=sort.startswith("-"),

@@ -124,7 +124,7 @@ class Cluster:
         self._nodes: dict[str, Document] = {}
         self._pods: dict[str, tuple[str, int]] = {}
         self._changes = 0
-        self.troubles: dict[str, str] = {}
+        self._troubles: dict[str, str] = {}
         self.listed: set[str] = set()
 
     @property
@@ -135,7 +135,15 @@ class Cluster:
     @property
     def trouble(self) -> str | None:
         """Why this may be old; None if it is not."""
-        return "; ".join(sorted(set(self.troubles.values()))) or None
+        return "; ".join(sorted(set(self._troubles.values()))) or None
+
+    def trouble_with(self, key: str, what: str | None) -> None:
+        """Why a part of this may be old; None if it is not."""
+        if self._troubles.get(key) != what:
+            self._changes += 1
+            self._troubles.pop(key, None)
+            if what is not None:
+                self._troubles[key] = what
 
     @property
     def is_listed(self) -> bool:
@@ -156,13 +164,18 @@ class Cluster:
             case "pod":
                 self._see_pod(raw, str(metadata.get("uid", "")), is_gone)
 
-    def replace(self, kind: str, raws: Iterable[Document]) -> None:
-        """Take in a listing: what it lacks is gone."""
+    def replace(self, kind: str, raws: Iterable[Document], namespace: str = "") -> None:
+        """Take in a listing, of jobs perhaps one namespace's: what it lacks is gone."""
         self.listed.add(kind)
         found = list(raws)
         key = "name" if kind == "node" else "uid"
         there = {str((raw.get("metadata") or {}).get(key, "")) for raw in found}
-        known: dict[str, Any] = {"job": self._jobs, "node": self._nodes, "pod": self._pods}[kind]
+        kinds: dict[str, dict[str, Any]] = {
+            "job": self._jobs, "node": self._nodes, "pod": self._pods
+        }  # fmt: skip
+        known = kinds[kind]
+        if kind == "job" and namespace:
+            known = {live.job.uid: live for live in self.jobs_of(namespace)}
         for name in [name for name in known if name not in there]:
             if kind == "job":
                 self._forget(name)

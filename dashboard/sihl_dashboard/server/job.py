@@ -37,8 +37,11 @@ async def job(request: web.Request) -> web.StreamResponse:
     state = state_of(request)
     live = state.live_of(ref)
 
+    version = state.hub.of_jobs([ref])
+    age = state.hub.age([ref]) if version else _MAX_AGE  # what was read since the change has it
+
     def work(records: Records) -> Document:
-        found = records.job(ref, max_age=_MAX_AGE)
+        found = records.job(ref, max_age=age)
         model = records.model(ref) if found.facts.get("job.state") == "Succeeded" else None
         told = [model] if isinstance(model, Trouble) else []
         document = job_document(found, None if isinstance(model, Trouble) else model)
@@ -47,7 +50,6 @@ async def job(request: web.Request) -> web.StreamResponse:
                            "conditions": live.conditions if live else []}  # fmt: skip
 
     try:
-        version = state.hub.of_jobs([ref])
         if version and live:
             version = f"{version} {live.version}"
         answer = await state.answered(question(request), ref.namespace, work, version)
@@ -62,7 +64,8 @@ def _waiting(ref: JobRef, live: Document, conditions: list[Document], spec: Docu
     """A job that has no record yet: it waits, and the cluster alone knows it."""
     return {
         "job": ref.folder, "name": ref.job, "namespace": ref.namespace, "project": ref.project,
-        "state": "Unfinished", "document": None, "spec": spec, "given": given_of(spec), "summary": None, "attempts": [],
+        "state": "Unfinished", "document": None, "spec": spec,
+        "given": given_of(spec), "summary": None, "attempts": [],
         "isFinal": False, "model": None, "troubles": [], "live": live, "conditions": conditions,
     }  # fmt: skip
 

@@ -8,9 +8,11 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+
+from kubernetes.config import ConfigException
 
 from sihl_dashboard.cli.errors import CommandError
 from sihl_dashboard.cli.store import named_place
@@ -18,6 +20,7 @@ from sihl_dashboard.records import RecordsError
 from sihl_dashboard.server import assets
 from sihl_dashboard.server.access import Owner
 from sihl_dashboard.server.app import serving
+from sihl_dashboard.server.deployed import cluster_state, settings_of
 from sihl_dashboard.server.local import LocalPeople
 from sihl_dashboard.server.state import State
 from sihl_dashboard.server.stores import OneStore
@@ -35,39 +38,40 @@ def parser() -> argparse.ArgumentParser:
 
 
 def serve(
-    state: State,
+    state: AbstractAsyncContextManager[State],
     assets: Path,
     host: str,
     port: int,
     ready: Callable[[str], None],
-    beside: AbstractAsyncContextManager[object] | None = None,
 ) -> None:
     """Serve until the process is asked to end.
 
     Args:
-        state: What requests share.
+        state: What requests share, as long as its context lasts.
         assets: The folder that has uPlot.
         host: The address to listen at.
         port: Likewise; 0 is any that is free.
         ready: Told what a browser opens first.
-        beside: Runs as long.
     """
 
     async def run() -> None:
         ended = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, ended.set)
-        async with beside or nullcontext(), serving(state, assets, host, port) as served:
+        async with state as shared, serving(shared, assets, host, port) as served:
             ready(served.opening)
             await ended.wait()
 
     asyncio.run(run())
 
 
-def local_state(record: str, endpoint: str | None, scratch: Path | None = None) -> State:
+@asynccontextmanager
+async def local_state(
+    record: str, endpoint: str | None = None, scratch: Path | None = None
+) -> AsyncIterator[State]:
     """Over a folder or a prefix, for whoever starts it. Raises CommandError, RecordsError."""
     place = named_place(record, endpoint, os.environ)
-    return State(OneStore(place, scratch), LocalPeople(), Owner())
+    yield State(OneStore(place, scratch), LocalPeople(), Owner())
 
 
 def main() -> None:
@@ -80,10 +84,10 @@ def main() -> None:
             state = local_state(options.record, options.endpoint)
             serve(state, folder, options.host, options.port or 0, _say)
         else:
-            from sihl_dashboard.server.deployed import serve_cluster
-
-            serve_cluster(os.environ, options.port, options.assets, _say)
-    except (CommandError, RecordsError, assets.AssetError, OSError) as error:
+            settings = settings_of(os.environ, options.port)
+            folder = options.assets or settings.assets
+            serve(cluster_state(settings), folder, settings.host, settings.port, _say)
+    except (CommandError, RecordsError, assets.AssetError, ConfigException, OSError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -63,8 +63,15 @@ async def curves(request: web.Request) -> web.StreamResponse:
     refs = asked.refs_of(request)
     with told():
         view = asked.view_of(request)
-    return await _of_jobs(
-        request, refs, lambda records: curves_document(records.curves(refs, view), view.axis)
+    state = state_of(request)
+    version = state.hub.of_jobs(refs)
+    age = state.hub.age(refs) if version else 1.0  # what was read since the change has it
+
+    def work(records: Records) -> Document:
+        return curves_document(records.curves(refs, view, age), view.axis)
+
+    return response(
+        request, await state.answered(question(request), refs[0].namespace, work, version)
     )
 
 
@@ -110,9 +117,7 @@ async def differences(request: web.Request) -> web.StreamResponse:
     return await _of_jobs(
         request,
         refs,
-        lambda records: differences_document(
-            records.differences(refs, baseline, metrics, which)  # type: ignore[arg-type]
-        ),
+        lambda records: differences_document(records.differences(refs, baseline, metrics, which)),
     )
 
 

@@ -20,9 +20,8 @@ from sihl_dashboard.server.refusals import (
 from sihl_dashboard.server.state import State, person_of, state_of
 
 HEARTBEAT = 15.0
-_ASK_AGAIN = 30.0
 _HERE = ": here\nevent: here\ndata: {}\n\n"
-"""A heartbeat: a comment for those who read, an event for scripts, which are told of no comments."""
+"""A heartbeat: a comment, and an event for scripts, which are told of no comments."""
 _GATHER = 0.1
 """Seconds in which changes are told together."""
 _MOST = 200

@@ -5,6 +5,7 @@ import { announce, el, keyed, replace, stylesheet, write } from "../dom.mjs";
 import { count } from "../format.mjs";
 import { addKeys } from "../keys.mjs";
 import { loader } from "../loader.mjs";
+import { latest } from "../parts/latest.mjs";
 import { problem, troubles } from "../parts/problem.mjs";
 import { nodes } from "../parts/nodes.mjs";
 import { queue } from "../parts/queue.mjs";
@@ -16,8 +17,8 @@ const OFTEN = 1000; // milliseconds: a busy cluster changes all the time
 export function overview(root, { stream, title, me }) {
   title("Overview");
   stylesheet(import.meta.url, "../overview.css");
-  const find = el("input", { type: "search", placeholder: "Filter jobs, queues, phases",
-    "aria-label": "Filter jobs, queues and phases", value: view().get("q") ?? "",
+  const find = el("input", { type: "search", placeholder: me.cluster ? "Filter jobs, queues, phases" : "Filter projects",
+    "aria-label": me.cluster ? "Filter jobs, queues and phases" : "Filter projects", value: view().get("q") ?? "",
     oninput: () => setView({ q: find.value }) });
   const failed = el("div", {});
   const told = troubles();
@@ -55,7 +56,7 @@ export function overview(root, { stream, title, me }) {
     write(summary, described(data));
     const shown = data.namespaces.map((space) => chosen(space, wanted)).filter(Boolean);
     keyed(spaces, shown.length ? shown : [{ name: "", empty: emptiness(wanted, me) }],
-      (space) => `${space.empty ? "-" : "+"}${space.name}`, (space) => space.empty ? nothing() : section());
+      (space) => `${space.empty ? "-" : "+"}${space.name}`, (space) => space.empty ? nothing() : data.cluster ? queues() : records(stream));
   }
 
   const ends = [
@@ -73,6 +74,7 @@ export function overview(root, { stream, title, me }) {
     destroy() {
       source.stop();
       clearInterval(clock);
+      keyed(spaces, [], String, () => null);
       for (const end of ends) end();
     },
   };
@@ -111,11 +113,12 @@ function nothing() {
   return { node, update: (space) => write(node, space.empty) };
 }
 
-function section() {
+/** Of a cluster: a namespace's queues. */
+function queues() {
   const head = el("h2", {});
   const projects = el("ul", { class: "plain projects" });
-  const queues = el("div", { class: "queues" });
-  const node = el("section", { class: "panel space" }, el("header", {}, head, projects), queues);
+  const lines = el("div", {});
+  const node = el("section", { class: "panel space" }, el("header", {}, head, projects), lines);
   return {
     node,
     update(space) {
@@ -124,9 +127,24 @@ function section() {
         node: el("li", {}, link(href(space.name, name), { class: "tag project" }, name)),
         update() {},
       }));
-      keyed(queues, space.queues.filter((each) => each.jobs.length), (each) => each.name,
+      keyed(lines, space.queues.filter((each) => each.jobs.length), (each) => each.name,
         () => queue(space.name));
     },
+  };
+}
+
+/** Of records alone: each project's latest jobs. */
+function records(stream) {
+  const head = el("h2", {});
+  const lines = el("div", {});
+  const node = el("section", { class: "panel space" }, el("header", {}, head), lines);
+  return {
+    node,
+    update(space) {
+      write(head, space.name);
+      keyed(lines, space.projects, (name) => name, (name) => latest(space.name, name, stream));
+    },
+    destroy: () => keyed(lines, [], String, () => null),
   };
 }
 

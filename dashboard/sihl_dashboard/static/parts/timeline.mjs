@@ -16,7 +16,7 @@ const LEAST = 3; // pixels: what was short is seen all the same
  */
 export function timeline(root, props) {
   const picture = el("div", { class: "band" });
-  const legend = el("ul", { class: "plain legend" });
+  const legend = el("ul", { class: "plain kinds" });
   const tables = el("div", {});
   let job = null;
   let drawn = "";
@@ -60,13 +60,14 @@ export function timeline(root, props) {
 }
 
 function band(all, job, width) {
-  const from = all[0].from;
-  const to = Math.max(all.at(-1).to, from + 1);
+  // Clocks may jump back from one attempt to the next.
+  const from = Math.min(...all.map((each) => each.from));
+  const to = Math.max(...all.map((each) => each.to), from + 1);
   const x = (time) => ((time - from) / (to - from)) * (width - 2) + 1;
   const most = Math.max(2, Math.floor(width / 110));
   return svg("svg", { width, height: HEIGHT, role: "img", "aria-label": told(all) },
     all.map((each) => stretch(each, x, width)),
-    starts(all, job, x),
+    starts(all, job, x, width),
     ticks(from, to, most).map((time) => [
       svg("line", { x1: x(time), x2: x(time), y1: TOP + BAND, y2: TOP + BAND + 5, class: "tick" }),
       svg("text", { x: Math.min(Math.max(x(time), 20), width - 20), y: HEIGHT - 3, class: "tick" },
@@ -106,7 +107,7 @@ const PATTERNS = {
 };
 
 /** Above the band: which attempt begins, and from which step it went on. */
-function starts(all, job, x) {
+function starts(all, job, x, width) {
   let free = -Infinity;
   const found = [];
   for (const attempt of job.attempts ?? []) {
@@ -116,9 +117,12 @@ function starts(all, job, x) {
     const words = attempt.resumedAtStep === null || attempt.resumedAtStep === undefined
       ? `Attempt ${attempt.number}` : `${attempt.number}, from step ${integer(attempt.resumedAtStep)}`;
     found.push(svg("line", { x1: at, x2: at, y1: TOP - 12, y2: TOP + BAND, class: "start" }));
-    if (at > free) {
-      found.push(svg("text", { x: at + 4, y: TOP - 4, class: "start" }, words));
-      free = at + words.length * 7 + 12;
+    const size = words.length * 6.5 + 10;
+    const isLeft = at + size > width;
+    if (isLeft ? at - size > free : at > free) {
+      found.push(svg("text", { x: isLeft ? at - 4 : at + 4, y: TOP - 4,
+        class: isLeft ? "start before" : "start" }, words));
+      free = isLeft ? at : at + size;
     }
   }
   return found;
