@@ -86,7 +86,9 @@ export function compare(root, context) {
   const source = loader(ask, {
     every: 1000,
     onData(data) {
-      found = data;
+      // The address lists paths with commas between them.
+      const columns = Object.fromEntries(Object.entries(data.columns).filter(([path]) => !path.includes(",")));
+      found = { ...data, columns };
       version++;
       replace(failed);
       trouble.update(data.troubles);

@@ -74,7 +74,7 @@ export function chart(root, props) {
 
   function zoom(range) {
     moving = range ?? props.bounds;
-    plot?.setScale("x", { min: moving.first, max: moving.last });
+    plot?.setScale("x", padded(moving));
     clearTimeout(settle);
     settle = setTimeout(() => {
       moving = null;
@@ -144,7 +144,7 @@ export function chart(root, props) {
         bind: hands.bind,
       },
       scales: {
-        x: { time: false, range: () => [sight().first, sight().last] },
+        x: { time: false, range: () => [padded(sight()).min, padded(sight()).max] },
         y: { distr: props.isLog ? 3 : 1, range: upright },
       },
       axes: [
@@ -179,7 +179,11 @@ export function chart(root, props) {
   function selected(u) {
     const { left, width } = u.select;
     if (width <= 0) return;
-    zoom({ first: u.posToVal(left, "x"), last: u.posToVal(left + width, "x") });
+    const { bounds } = props;
+    zoom({
+      first: Math.max(bounds.first, u.posToVal(left, "x")),
+      last: Math.min(bounds.last, u.posToVal(left + width, "x")),
+    });
     u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
   }
 
@@ -199,8 +203,7 @@ export function chart(root, props) {
         plot.series[index + 1].show = isShown(index);
       });
       plot.setData(dataOf(props), false);
-      const { first, last } = sight();
-      plot.setScale("x", { min: first, max: last });
+      plot.setScale("x", padded(sight()));
       plot.redraw(false, true);
     });
   }
@@ -253,6 +256,12 @@ export function chart(root, props) {
 }
 
 const isMove = (type) => type === "mousemove";
+
+/** A little room at both ends, so that points there are seen whole. */
+function padded({ first, last }) {
+  const pad = (last - first) * 0.015 || 0.5;
+  return { min: first - pad, max: last + pad };
+}
 
 function dataOf({ x, lines }) {
   return [x, ...lines.map((line) => line.last)];

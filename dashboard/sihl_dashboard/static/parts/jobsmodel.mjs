@@ -18,6 +18,9 @@ export const OPERATORS = {
   eq: "is", ne: "is not", lt: "<", le: "≤", gt: ">", ge: "≥", contains: "contains", exists: "is there (true/false)",
 };
 
+/** Words that say nothing without the one before them. */
+const GENERIC = new Set(["name", "type", "kind", "value", "enabled", "count"]);
+
 /** Whether a path is a metric's value. */
 export const isMetric = (path) => METRIC.test(path);
 
@@ -50,13 +53,13 @@ export function askedPath(path, which) {
   return which === "last" && isMetric(path) && !METRIC_PART.test(path) ? `${path}:last` : path;
 }
 
-/** A path's last words, as many as tell it apart from those beside it. */
+/** A path's last words, as many as say what it is and tell it apart from those beside it. */
 export function labelOf(path, paths) {
-  const words = path.split(/(?<=[./])/);
+  const words = path.replace(/^(job\..*)At$/, "$1").split(/(?<=[./])/);
   for (let count = 1; count < words.length; count++) {
     const label = words.slice(-count).join("");
     const isClear = paths.every((each) => each === path || !(each.endsWith(`.${label}`) || each.endsWith(`/${label}`)));
-    if (isClear && (count > 1 || label.length > 2)) return label;
+    if (isClear && (count > 1 || !GENERIC.has(label))) return label;
   }
   return path;
 }
