@@ -86,7 +86,9 @@ export function compare(root, context) {
   const source = loader(ask, {
     every: 1000,
     onData(data) {
-      found = data;
+      // The address lists paths with commas between them.
+      const columns = Object.fromEntries(Object.entries(data.columns).filter(([path]) => !path.includes(",")));
+      found = { ...data, columns };
       version++;
       replace(failed);
       trouble.update(data.troubles);
@@ -186,8 +188,13 @@ export function compare(root, context) {
 
   /** The address changed: ask again only for what the server has to say. */
   function viewed() {
+    const next = compareViewOf(view());
+    if (JSON.stringify(next) === JSON.stringify(state)) {
+      parts.curves.update({ view: Object.fromEntries(view()) });
+      return;
+    }
     const before = JSON.stringify(query());
-    state = compareViewOf(view());
+    state = next;
     if (JSON.stringify(query()) !== before) source.refresh();
     render();
     learnBetter();

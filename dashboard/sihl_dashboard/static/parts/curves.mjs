@@ -68,7 +68,7 @@ export function curves(root, given) {
     focused = job;
     jobs.update({ focused });
     clearTimeout(focusTimer);
-    focusTimer = setTimeout(() => cells.forEach((cell) => cell.update({ focused })), FOCUS_MS);
+    focusTimer = setTimeout(() => cells.forEach((cell) => cell.focus(focused)), FOCUS_MS);
   }
 
   async function learn() {
