@@ -93,7 +93,7 @@ def test_an_attempts_time_is_cut_where_something_else_began(opened: Opened) -> N
         1, started=60, fetched=90, trained=100, stopping=200, ended=210, reason="Stopped"
     )
     killed = told(2, started=300, fetched=310)
-    job = {
+    job: dict[str, Any] = {
         "attempts": [stopped, killed, told(3, started=400, fetched=410, trained=420)],
         "document": {"createdAt": "2026-01-02T03:00:00Z"},
         "summary": {"updatedAt": "2026-01-02T03:09:00Z"},
