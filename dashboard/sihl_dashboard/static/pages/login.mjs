@@ -32,7 +32,7 @@ export function login(root, { title }) {
     } catch (error) {
       if (error.status === 401 && error.remedy && error.remedy !== "log in") {
         replace(root, problem(error, { title: "You are not let in" }));
-      }
+      } else if (error.message !== "you are not logged in") failed.textContent = error.message;
     }
   }
 
