@@ -22,6 +22,7 @@ from local_cluster.control_plane import free_port
 from sihl_api.runtime import STORE_SECRET, ExitCode, Result
 from sihl_api.trainingjob import CheckpointStatus
 from tests.support import podlogs, s3, screens
+from tests.support.browsing import served
 from tests.support.kubelet import HandKubelet
 from tests.support.objects import SPEC
 from tests.support.operators import MODEL, Team, leading, new_team
@@ -400,6 +401,30 @@ def test_top_shows_jobs_as_they_go_on_and_opens_a_log(
         screen.press("qq")
         assert screen.process.wait(60) == 0
     logs.close(team.namespace, POD)
+
+
+# --- in the browser --------------------------------------------------------------------------
+
+
+def test_the_dashboard_shows_the_cluster_s_jobs_and_records_with_one_s_own_rights(
+    sihl: Typing, viewer: Typing, team: Team, bucket: s3.S3Server
+) -> None:
+    put_store(team, bucket)
+    uid = team.submit("night", suspend=True)["metadata"]["uid"]
+    put_record(team, bucket, uid).log(1, 0, "a line\n")
+    with served(environ=viewer.environ) as browser:
+        assert browser.opens() == 303
+        eventually(lambda: browser.get("/overview")[1]["namespaces"])
+        (found,) = browser.get("/overview")[1]["namespaces"]
+        assert found["name"] == team.namespace
+        assert [job["name"] for queue in found["queues"] for job in queue["jobs"]] == ["night"]
+        path = f"/namespaces/{team.namespace}/projects/cells/jobs/night.{uid[:8]}"
+        status, told = browser.get(f"{path}/log")  # the viewer may not read the store's Secret
+        assert (status, "cannot get resource" in json.dumps(told)) == (503, True)
+    with served("-n", team.namespace, environ=sihl.environ) as browser:
+        browser.opens()
+        eventually(lambda: browser.get("/overview")[1]["namespaces"])
+        assert [line["text"] for line in browser.get(f"{path}/log")[1]["lines"]] == ["a line"]
 
 
 # --- before it is submitted ------------------------------------------------------------------

@@ -172,7 +172,7 @@ def _harsh(root: Path) -> None:
 def _lengthy(root: Path) -> None:
     job = recorded(root, "lengthy", project="lengthy")
     job.job({**SPEC, "project": "lengthy"})
-    job.metrics(1, 0, train(1, 1.0, spelled(0)))
+    job.metrics(1, 0, *(train(step, 1 / step, spelled(step)) for step in range(1, 11)))
     lines = [f"{spelled(number / 10)} INFO line {number}\n" for number in range(LINES)]
     for number in (90_000, 150_000):
         lines[number] = f"{spelled(number / 10)} ERROR line {number} failed\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from sihl_dashboard.records import FolderPlace, Place
 from sihl_dashboard.server.access import Owner
 from sihl_dashboard.server.app import Served, serving
 from sihl_dashboard.server.local import LocalPeople
+from sihl_dashboard.server.routes import ROUTES
 from sihl_dashboard.server.state import State
 from sihl_dashboard.server.stores import OneStore
 
@@ -110,3 +112,56 @@ async def until(events: AsyncIterator[Event], kind: str, seconds: float = 60) ->
         raise AssertionError(f"the stream ended without an event {kind}")
 
     return await asyncio.wait_for(first(), seconds)
+
+
+async def send_malformed(served: Served, header: str, value: str) -> None:
+    """A thousand requests that nobody should send, from somebody who is let in by that header."""
+    rng = random.Random(13)
+    host, port = served.url.removeprefix("http://").split(":")
+
+    async def send(data: bytes) -> None:
+        reader, writer = await asyncio.open_connection(host, int(port))
+        try:
+            writer.write(data)
+            writer.write_eof()
+            await asyncio.wait_for(reader.read(), 60)
+        except ConnectionError:
+            pass  # it may hang up
+        finally:
+            writer.close()
+
+    for _ in range(100):
+        await asyncio.gather(*(send(malformed(rng, f"{header}: {value}")) for _ in range(10)))
+
+
+def malformed(rng: random.Random, let_in: str) -> bytes:
+    """A request that nobody should send: noise, or a real one with something wrong in it."""
+    kind = rng.randrange(4)
+    if kind == 0:
+        return rng.randbytes(rng.randrange(400))
+    route = rng.choice([route for route in ROUTES if "stream" not in route.path])
+    words = [
+        "..",
+        "%00",
+        "%ff%fe",
+        "a" * 3000,
+        "-1",
+        "1e400",
+        "{}",
+        "\u202e",
+        "'--",
+        "night.01234567",
+    ]
+    parts = [rng.choice(words) if "{" in part else part for part in route.path.split("/")]
+    names = ["jobs", "where", "columns", "sort", "limit", "from", "line", "at", "count", "set", "q",
+             "buckets", "first", "last", "step", "attempt", "smoothing"]  # fmt: skip
+    query = "&".join(f"{rng.choice(names)}={rng.choice(words)}" for _ in range(rng.randrange(5)))
+    method = rng.choice([route.method, "PUT", "OPTIONS", "TRACE", "\x00", "GET" * 50])
+    head = f"{method} {'/'.join(parts)}?{query} HTTP/1.1\r\nHost: 127.0.0.1\r\n{let_in}\r\n"
+    body = rng.randbytes(rng.randrange(100))
+    ends = [
+        "Content-Length: 5\r\n\r\n", "Content-Length: -1\r\n\r\n", "X: \x01\r\n\r\n", "\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\nzz\r\n", "Connection: close\r\n\r\n", "Range: bytes=9-1",
+        "Content-Length: 99999999999\r\nConnection: close\r\n\r\n",
+    ]  # fmt: skip
+    return (head + rng.choice(ends)).encode(errors="replace") + body

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +11,18 @@ import pytest_asyncio
 import yaml
 
 from sihl_dashboard.server.guard import HEADERS
+from sihl_dashboard.server.local import LocalPeople
 from sihl_dashboard.server.pages import KINDS, STATIC
 from sihl_dashboard.server.routes import ROUTES
-from tests.support.dashboard import API, PROJECT, Looker, a_browser, looking, state_over
+from tests.support.dashboard import (
+    API,
+    PROJECT,
+    Looker,
+    a_browser,
+    looking,
+    send_malformed,
+    state_over,
+)
 from tests.support.recorded import SPEC, changed, recorded, train, validation
 
 NIGHT, DAY = "night.01234567", "day.89abcdef"
@@ -271,58 +278,11 @@ async def test_files_outside_its_folders_are_not_served(looker: Looker) -> None:
 
 
 async def test_a_thousand_malformed_requests_leave_it_alive(looker: Looker) -> None:
-    rng = random.Random(13)
-    host, port = looker.served.url.removeprefix("http://").split(":")
-
-    async def send(data: bytes) -> None:
-        reader, writer = await asyncio.open_connection(host, int(port))
-        try:
-            writer.write(data)
-            writer.write_eof()
-            await asyncio.wait_for(reader.read(), 30)
-        except ConnectionError:
-            pass  # it may hang up
-        finally:
-            writer.close()
-
-    cookie = "; ".join(f"{k}={v}" for k, v in looker.state.people.cookie.items())  # type: ignore[attr-defined]
-    for _ in range(100):
-        await asyncio.gather(*(send(malformed(rng, cookie)) for _ in range(10)))
+    assert isinstance(looker.state.people, LocalPeople)
+    cookies = looker.state.people.cookie.items()
+    await send_malformed(looker.served, "Cookie", "; ".join(f"{k}={v}" for k, v in cookies))
     assert (await looker.found(f"{API}/me"))["mode"] == "local"
     assert (await looker.found(f"{PROJECT}/jobs"))["total"] == 2
-
-
-def malformed(rng: random.Random, cookie: str) -> bytes:
-    """A request that nobody should send: noise, or a real one with something wrong in it."""
-    kind = rng.randrange(4)
-    if kind == 0:
-        return rng.randbytes(rng.randrange(400))
-    route = rng.choice([route for route in ROUTES if "stream" not in route.path])
-    words = [
-        "..",
-        "%00",
-        "%ff%fe",
-        "a" * 3000,
-        "-1",
-        "1e400",
-        "{}",
-        "\u202e",
-        "'--",
-        "night.01234567",
-    ]
-    parts = [rng.choice(words) if "{" in part else part for part in route.path.split("/")]
-    names = ["jobs", "where", "columns", "sort", "limit", "from", "line", "at", "count", "set", "q",
-             "buckets", "first", "last", "step", "attempt", "smoothing"]  # fmt: skip
-    query = "&".join(f"{rng.choice(names)}={rng.choice(words)}" for _ in range(rng.randrange(5)))
-    method = rng.choice([route.method, "PUT", "OPTIONS", "TRACE", "\x00", "GET" * 50])
-    head = f"{method} {'/'.join(parts)}?{query} HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n"
-    body = rng.randbytes(rng.randrange(100))
-    ends = [
-        "Content-Length: 5\r\n\r\n", "Content-Length: -1\r\n\r\n", "X: \x01\r\n\r\n", "\r\n\r\n",
-        "Transfer-Encoding: chunked\r\n\r\nzz\r\n", "Connection: close\r\n\r\n", "Range: bytes=9-1",
-        "Content-Length: 99999999999\r\nConnection: close\r\n\r\n",
-    ]  # fmt: skip
-    return (head + rng.choice(ends)).encode(errors="replace") + body
 
 
 # --- on one's own machine --------------------------------------------------------------------

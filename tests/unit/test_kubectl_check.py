@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from sihl_api.tasks import Task
 from sihl_api.trainingjob import Head
-from sihl_dashboard.cli.checking import is_within
 from sihl_dashboard.cli.findings import State, mend, ok, told, unknown
+from sihl_dashboard.cli.forwarding import is_within
 from sihl_dashboard.cli.main import run
 from sihl_dashboard.cli.metadata import AnnotationSet, MetadataError, fed, read_sets
 from sihl_trainer.dataset import feeds, metadata

@@ -25,6 +25,7 @@ VERBS = {
     "metrics": "what a job measured",
     "compare": "what differs between jobs, and what came of it",
     "pull": "fetch a job's model",
+    "ui": "the dashboard in the browser, on this machine and with your own rights",
 }
 _EPILOG = """\
 @latest stands for the job submitted last, of those that run if any does; cells@latest for that of
@@ -142,6 +143,11 @@ def _add_records(verbs: Mapping[str, argparse.ArgumentParser]) -> None:
     compare.add_argument("jobs", nargs="+", metavar="JOB", help="the first is the baseline")
     compare.add_argument("--diff-only", action="store_true", help="leave out what they share")
     compare.add_argument("-o", "--output", choices=("json",))
+    ui = verbs["ui"]
+    ui.add_argument("--port", type=int, default=0, help="of 127.0.0.1; by default any that is free")
+    ui.add_argument(
+        "--no-browser", action="store_false", dest="browser", help="print the address alone"
+    )
     verbs["pull"].add_argument("--to", metavar="DIR", help="a new folder (./JOB)")
 
 

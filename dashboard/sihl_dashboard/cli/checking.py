@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -22,6 +21,7 @@ from sihl_dashboard.cli.errors import (
 )
 from sihl_dashboard.cli.findings import Finding, is_faulty, mend, ok, told, unknown
 from sihl_dashboard.cli.firstlook import first_look
+from sihl_dashboard.cli.forwarding import is_within
 from sihl_dashboard.cli.session import Session
 from sihl_dashboard.records import RecordsError, S3Place, S3Settings, StoreAwayError
 
@@ -212,22 +212,20 @@ class _Looker:
             yield ok(what, f"{place.name} answers, and lets these keys list")
 
     def _from_here(self, settings: S3Settings) -> S3Settings:
-        named = self.session.options.endpoint
-        if not named or settings.endpoint.rstrip("/") != self.within.rstrip("/"):
+        """With --endpoint in place of the store's own address, and a port-forward for others."""
+        is_named = bool(self.session.options.endpoint)
+        if is_named and settings.endpoint.rstrip("/") != self.within.rstrip("/"):
             return settings
-        return S3Settings(**{**vars(settings), "endpoint": named})
+        if not (is_named or self.has_cluster):
+            return settings
+        return replace(settings, endpoint=self.session.reached(settings.endpoint))
 
     def _away(self, what: str, settings: S3Settings, error: StoreAwayError) -> Finding:
-        if is_within(settings.endpoint) and self._from_here(settings) is settings:
+        is_same = self._from_here(settings).endpoint == settings.endpoint
+        if is_within(settings.endpoint) and is_same:
             return unknown(
                 what,
                 f"{settings.endpoint} is an address within the cluster: to look at it from here, "
                 "kubectl port-forward and --endpoint http://localhost:PORT",
             )
         return mend(what, str(error))
-
-
-def is_within(endpoint: str) -> bool:
-    """Whether an address is one that only a cluster's own pods know."""
-    host = urlsplit(endpoint).hostname or ""
-    return host.endswith((".svc", ".cluster.local")) or ("." not in host and host != "localhost")

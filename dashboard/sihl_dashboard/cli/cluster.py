@@ -72,6 +72,7 @@ class Cluster:
         api = client.ApiClient(configuration)
         self.namespace = str((chosen[0].get("context") or {}).get("namespace") or "default")
         self.server = str(configuration.host)
+        self.configuration = configuration
         self._jobs = client.CustomObjectsApi(api)
         self._core = client.CoreV1Api(api)
 
@@ -94,6 +95,17 @@ class Cluster:
             following = page["metadata"].get("continue")
             if not following:
                 return found
+
+    def sees_all(self) -> bool:
+        """Whether the user may list the jobs of all namespaces."""
+        try:
+            with self._asked("training jobs", None):
+                self._jobs.list_cluster_custom_object(
+                    GROUP, VERSION, PLURAL, limit=1, _request_timeout=_TIMEOUT
+                )
+        except DeniedError:
+            return False
+        return True
 
     def job(self, namespace: str, name: str) -> Job:
         """One job. Raises NotFoundError."""

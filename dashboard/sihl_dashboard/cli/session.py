@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from sihl_dashboard.cli import store
 from sihl_dashboard.cli.errors import CommandError, NotFoundError
+from sihl_dashboard.cli.forwarding import Forward, Service, is_known_here, service_of
 from sihl_dashboard.cli.latest import is_latest, latest_job, latest_record
 from sihl_dashboard.cli.terminal import Terminal, shown
 from sihl_dashboard.records import Job, JobRef, MissingError, Place, Records, Trouble
@@ -29,6 +31,8 @@ class Session:
     stdin: TextIO
     environ: Mapping[str, str]
     _others: dict[str, Records] = field(default_factory=dict)
+    _forwards: dict[Service, Forward | None] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property
     def cluster(self) -> Cluster:
@@ -55,25 +59,52 @@ class Session:
         """Where the records lie. Raises CommandError, RecordsError."""
         if self.record:
             return store.named_place(self.record, self.options.endpoint, self.environ)
-        return store.cluster_place(self.cluster.store, self.namespace, self.options.endpoint)
+        return self.place_of(self.namespace)
+
+    def place_of(self, namespace: str) -> Place:
+        """The store of a namespace of the cluster. Raises CommandError, SettingsError."""
+        return store.cluster_place(self.cluster.store, namespace, self.reached)
+
+    def reached(self, endpoint: str) -> str:
+        """A store's address from here: --endpoint, or one within the cluster by a port-forward."""
+        if self.options.endpoint:
+            return str(self.options.endpoint)
+        service = service_of(endpoint)
+        if service is None or is_known_here(endpoint):
+            return endpoint
+        with self._lock:
+            if service not in self._forwards:
+                options = [
+                    f"--{name}={value}"
+                    for name in ("kubeconfig", "context")
+                    if (value := getattr(self.options, name))
+                ]
+                try:
+                    self._forwards[service] = Forward(service, options, self.environ)
+                except CommandError as error:
+                    self.terminal.note(f"note: no kubectl port-forward to {endpoint}: {error}")
+                    self._forwards[service] = None
+            found = self._forwards[service]
+        return found.endpoint if found else endpoint
 
     @cached_property
     def records(self) -> Records:
         """Close the session when they are not needed any more."""
-        return self._opened(self.place)
+        return Records(self.place, self.scratch)
 
     def records_of(self, namespace: str) -> Records:
         """Those of another namespace of the cluster."""
         if self.record or namespace == self.namespace:
             return self.records
         if namespace not in self._others:
-            place = store.cluster_place(self.cluster.store, namespace, self.options.endpoint)
-            self._others[namespace] = self._opened(place)
+            self._others[namespace] = Records(self.place_of(namespace), self.scratch)
         return self._others[namespace]
 
-    def _opened(self, place: Place) -> Records:
+    @property
+    def scratch(self) -> Path:
+        """For what is known of records, and may be lost."""
         cache = self.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        return Records(place, Path(cache).expanduser() / "kubectl-sihl")
+        return Path(cache).expanduser() / "kubectl-sihl"
 
     def meant(self, name: str) -> str:
         """A job's name as it was typed, or what `@latest` stands for: of a record its folder."""
@@ -119,3 +150,6 @@ class Session:
             self.records.close()
         for records in self._others.values():
             records.close()
+        for forward in self._forwards.values():
+            if forward is not None:
+                forward.close()

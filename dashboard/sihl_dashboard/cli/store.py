@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
@@ -79,14 +80,14 @@ def own_keys(where: str) -> dict[str, str]:
 
 
 def cluster_place(
-    read: Callable[[str], dict[str, str]], namespace: str, endpoint: str | None
+    read: Callable[[str], dict[str, str]], namespace: str, reached: Callable[[str], str]
 ) -> Place:
     """The store of a cluster's namespace, by its Secret.
 
     Args:
         read: Reads the Secret's keys.
         namespace: Whose.
-        endpoint: The store's address from here, where the Secret's is one within the cluster.
+        reached: Tells a store's address from here, where the Secret's is one within the cluster.
 
     Raises:
         CommandError: the Secret cannot be read, or names no store.
@@ -95,7 +96,8 @@ def cluster_place(
         keys = read(namespace)
     except (DeniedError, NotFoundError) as error:
         raise CommandError(f"{error}; to read records without it, {REMEDY}") from None
-    return _place(keys | ({"endpoint": endpoint} if endpoint else {}))
+    found = settings(keys)
+    return S3Place(replace(found, endpoint=reached(found.endpoint)))
 
 
 def settings(keys: Mapping[str, str]) -> S3Settings:

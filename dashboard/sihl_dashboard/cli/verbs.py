@@ -307,6 +307,12 @@ def _pull(session: Session) -> int:
     return 0
 
 
+def _ui(session: Session) -> int:
+    from sihl_dashboard.cli.ui import ui  # the server takes half a second to import
+
+    return ui(session)
+
+
 ACTIONS: dict[str, Callable[[Session], int]] = {
     "list": _list,
     "queue": _queue,
@@ -320,4 +326,5 @@ ACTIONS: dict[str, Callable[[Session], int]] = {
     "metrics": _metrics,
     "compare": _compare,
     "pull": _pull,
+    "ui": _ui,
 }

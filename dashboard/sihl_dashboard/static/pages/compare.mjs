@@ -3,7 +3,7 @@ import { address, get, pathOf } from "../api.mjs";
 import { el, replace, stylesheet } from "../dom.mjs";
 import { addKeys } from "../keys.mjs";
 import { loader } from "../loader.mjs";
-import { MOST_JOBS, compareParams, compareViewOf } from "../parts/compareview.mjs";
+import { MOST_JOBS, NONE, compareParams, compareViewOf } from "../parts/compareview.mjs";
 import { arranged, askedPath, firstColumns, metricsOf } from "../parts/jobsmodel.mjs";
 import { lazy } from "../parts/lazy.mjs";
 import { nextJob } from "../parts/nextjob.mjs";
@@ -31,7 +31,7 @@ export function compare(root, context) {
   const jobsPanel = el("section", { class: "panel", id: "jobs", "aria-labelledby": "jobs-title" },
     el("header", {}, el("h2", { id: "jobs-title" }, "Jobs")), barRoot, tableRoot);
   const parts = sections();
-  replace(root, el("h1", {}, project), failed, trouble.node, jobsPanel,
+  replace(root, el("h1", { class: "compare-title" }, project), failed, trouble.node, jobsPanel,
     el("div", { class: "compare-beside" }, parts.curves.node, parts.differences.node),
     parts.parallel.node, parts.pictures.node);
 
@@ -48,7 +48,12 @@ export function compare(root, context) {
   const rows = () => arranged(found.rows, state);
   const columns = () => state.columns ?? firstColumns(found.columns);
   const chosen = () => state.jobs ?? rows().slice(0, FIRST_CHOSEN).map((row) => row.job);
-  const baseline = () => (state.baseline && chosen().includes(state.baseline) ? state.baseline : state.jobs ? state.baseline : null);
+  /** The oldest of the jobs chosen, until somebody chooses another. */
+  const baseline = () => {
+    if (state.baseline) return state.baseline === NONE ? null : state.baseline;
+    const madeAt = (job) => found.rows.find((row) => row.job === job)?.values["job.createdAt"] ?? "~";
+    return chosen().length < 2 ? null : chosen().reduce((a, b) => (madeAt(b) < madeAt(a) ? b : a));
+  };
   const metric = () => state.metric ?? metricsOf(found.columns).find((path) => !path.endsWith("loss")) ?? metricsOf(found.columns)[0] ?? null;
 
   /** Settings that parallel coordinates show: those of the table, then others that differ. */
@@ -59,7 +64,7 @@ export function compare(root, context) {
   }
 
   function query(isExport = false) {
-    const wanted = [...new Set([...columns(), ...(isExport ? [] : [state.group, metric(), ...axes()])].filter(Boolean))];
+    const wanted = [...new Set([...columns(), ...(isExport ? [] : [state.group, "job.createdAt", metric(), ...axes()])].filter(Boolean))];
     return {
       columns: wanted.map((path) => askedPath(path, state.which)).join(","),
       where: state.where,
@@ -113,7 +118,7 @@ export function compare(root, context) {
   }
 
   function mark(job) {
-    change({ baseline: job, ...(job && { jobs: chosen().includes(job) ? chosen() : [job, ...chosen()].slice(0, MOST_JOBS) }) });
+    change({ baseline: job ?? NONE, ...(job && { jobs: chosen().includes(job) ? chosen() : [job, ...chosen()].slice(0, MOST_JOBS) }) });
   }
 
   function render() {
@@ -158,7 +163,7 @@ export function compare(root, context) {
   function sections() {
     return {
       curves: lazy({ id: "curves", title: "Curves", keys: "g c", module: "curves", props: {
-        ...place, jobs: [], view: Object.fromEntries(view()), onView: (changes) => setView(changes), live: stream,
+        ...place, jobs: compareViewOf(view()).jobs ?? [], view: Object.fromEntries(view()), onView: (changes) => setView(changes), live: stream,
         onPoint: ({ job, clock }) => go(href(namespace, project, job, { at: clock })),
       } }),
       differences: lazy({ id: "differences", title: "What differs", keys: "g d", module: "differences", props: {

@@ -7,52 +7,29 @@ import { loader } from "../loader.mjs";
 import { jobHead } from "../parts/jobhead.mjs";
 import { lazy } from "../parts/lazy.mjs";
 import { problem, troubles } from "../parts/problem.mjs";
-import { onView, setView, view } from "../view.mjs";
+import { href, link, onView, setView, view } from "../view.mjs";
 
 /** @type {function(HTMLElement, import("../main.mjs").Context): {destroy: function()}} */
-export function job(root, context) {
-  const { namespace, project, job: folder, stream, title, me } = context;
+export function job(root, { namespace, project, job: folder, stream, title, me }) {
   const where = { namespace, project, job: folder };
   title(folder);
   stylesheet(import.meta.url, "../job.css");
-
-  const failed = el("div", {});
-  const told = troubles();
-  const head = jobHead(where, { me, acted: () => source.refresh() });
   const parts = sections(where, stream, toLog);
-  const page = el("div", { class: "job-page" }, parts.map((part) => part.node));
-  const contents = el("nav", { class: "contents", "aria-label": "Sections" }, el("ul", { class: "plain row" },
-    parts.map((part) => el("li", {}, el("a", { href: `#${part.node.id}`, text: part.title })))));
-  replace(root, failed, head.node, told.node, contents, page);
+  const head = jobHead(where, { me, acted: () => source.refresh() });
+  const body = bodyOf(root, where, head, parts);
 
   let phase = null;
   const source = loader((signal) => get(pathOf(namespace, project, folder), {}, { signal }), {
     every: 1000,
     onData(data) {
       title(data.name || folder);
-      replace(failed);
-      page.hidden = head.node.hidden = contents.hidden = false;
-      told.update(data.troubles);
-      head.update(data);
-      for (const part of parts) if (!part.reads) part.update({ job: data });
+      body.update(data);
       const now = data.live?.phase ?? null;
       if (phase && now && now !== phase) announce(`${data.name}: ${now}`);
       phase = now;
     },
-    onError(error, shown) {
-      const gone = error.status === 404;
-      replace(failed, problem(error, { title: shown ? "" : gone ? "No such job" : "This job cannot be shown" }));
-      if (shown) failed.append(el("p", { class: "faint", text: "What is below may be old." }));
-      page.hidden = head.node.hidden = contents.hidden = !shown;
-    },
+    onError: body.fail,
   });
-
-  /** A point of a curve was chosen: the log goes to that moment. */
-  function toLog({ clock }) {
-    setView({ at: clock === null ? null : String(clock), line: null }, { push: true });
-    document.getElementById("log")?.scrollIntoView({ block: "nearest" });
-  }
-
   const ends = [
     stream.watch(`job:${namespace}/${project}/${folder}`, source.refresh),
     onView(() => parts.forEach((part) => part.reads && part.update(part.reads()))),
@@ -66,6 +43,55 @@ export function job(root, context) {
       for (const end of ends) end();
       for (const part of parts) part.destroy();
       head.destroy();
+    },
+  };
+}
+
+/** A point of a curve was chosen: the log goes to that moment. */
+function toLog({ clock }) {
+  setView({ at: clock === null ? null : String(clock), line: null }, { push: true });
+  document.getElementById("log")?.scrollIntoView({ block: "nearest" });
+}
+
+/** All that a page shows of a job, or what kept it from that. */
+function bodyOf(root, { namespace, project, job: folder }, head, parts) {
+  const failed = el("div", {});
+  const told = troubles();
+  const page = el("div", { class: "job-page" }, parts.map((part) => part.node));
+  const contents = el("nav", { class: "contents", "aria-label": "Sections" }, el("ul", { class: "plain row" },
+    parts.map((part) => el("li", {}, el("a", { href: `#${part.node.id}`, text: part.title }))),
+    el("li", {}, link(href(namespace, project, null, { jobs: folder }), {}, "Compare with others"))));
+  replace(root, failed, head.node, told.node, contents, page);
+  let lacked = false;
+
+  function show(isShown) {
+    for (const node of [head.node, contents, page]) node.hidden = !isShown;
+  }
+
+  /** A job that waits has no record yet: what reads it begins once there is one. */
+  function wait(lacks) {
+    if (lacks === lacked) return;
+    lacked = lacks;
+    for (const part of parts.filter((each) => each.reads)) {
+      part.node.hidden = lacks;
+      if (!lacks) part.restart();
+    }
+  }
+
+  return {
+    update(data) {
+      replace(failed);
+      show(true);
+      told.update(data.troubles);
+      head.update(data);
+      for (const part of parts) if (!part.reads) part.update({ job: data });
+      wait(data.document === null);
+    },
+    fail(error, shown) {
+      const title = shown ? "" : error.status === 404 ? "No such job" : "This job cannot be shown";
+      replace(failed, problem(error, { title }),
+        shown ? el("p", { class: "faint", text: "What is below may be old." }) : null);
+      show(shown);
     },
   };
 }

@@ -3,20 +3,24 @@ import uPlot from "/assets/uplot/uPlot.esm.js";
 import { el } from "../dom.mjs";
 import { pointer } from "./chartpointer.mjs";
 import { cursorKeys } from "./chartkeys.mjs";
-import { extent, isSparse, pathsOf } from "./chartpaths.mjs";
+import { layer } from "./chartlayer.mjs";
+import { extent } from "./chartlines.mjs";
 import { tip } from "./charttip.mjs";
 import { tickValues, timeSteps, valueTicks } from "./charttext.mjs";
 import { valuesTable } from "./chartvalues.mjs";
-import { lookOf } from "./colours.mjs";
+import { COLOURS, lookOf } from "./colours.mjs";
 
 /** With more curves than this only the one in focus has a band: more would hide each other. */
 const MOST_BANDS = 10;
-const SETTLE_MS = 160;
+/** With more than this many, their picture is moved during a gesture, and painted now and then. */
+const MOST_PAINTED = 12;
+const REPAINT_MS = 400;
+const SETTLE_MS = 250;
 const NEAR_PX = 30;
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
 /**
- * @typedef {import("./chartpaths.mjs").Line} Line
+ * @typedef {import("./chartlines.mjs").Line} Line
  * @typedef {object} ChartProps
  * @property {string} metric
  * @property {string} hint what is better, or ""
@@ -60,6 +64,8 @@ export function chart(root, props) {
   let frame = 0;
   const table = valuesTable(tableRoot, props);
   const bubble = tip(box);
+  const curves = layer();
+  let colours = [];
 
   const isShown = (index) => !props.hidden.has(props.lines[index].job);
   const hasBand = (index) => {
@@ -75,6 +81,7 @@ export function chart(root, props) {
     clearTimeout(settle);
     settle = setTimeout(() => {
       moving = null;
+      later();
       props.onZoom(range);
     }, SETTLE_MS);
   }
@@ -97,16 +104,24 @@ export function chart(root, props) {
   const keys = cursorKeys(box, context);
   const hands = pointer(context);
 
+  const isGliding = () => moving !== null && props.lines.length > MOST_PAINTED;
+
   function build() {
     plot?.destroy();
-    const width = Math.max(200, box.clientWidth);
-    plot = new uPlot(options(width), dataOf(props), box);
+    const styles = getComputedStyle(root);
+    colours = Array.from({ length: COLOURS }, (_, at) => styles.getPropertyValue(`--curve-${at}`).trim());
+    curves.attach((plot = new uPlot(options(Math.max(200, box.clientWidth), styles), dataOf(props), box)));
+    paint(plot);
     bubble.attach(plot);
     hands.attach(plot.over);
   }
 
-  function options(width) {
-    const styles = getComputedStyle(root);
+  function paint(u) {
+    if (isGliding() && curves.age() < REPAINT_MS) curves.move(u);
+    else curves.paint(u, props, { isShown, hasBand, colours });
+  }
+
+  function options(width, styles) {
     const ink = styles.getPropertyValue("--chart-ink").trim() || "#555";
     const grid = { stroke: styles.getPropertyValue("--chart-grid").trim() || "#8883", width: 1 };
     const font = `12px ${styles.fontFamily || "sans-serif"}`;
@@ -134,8 +149,9 @@ export function chart(root, props) {
         { ...line, size: 34, values: (_u, ticks) => tickValues(ticks, props.axis), ...(isTime && { incrs: timeSteps }) },
         { ...line, size: 58, values: (_u, ticks) => valueTicks(ticks) },
       ],
-      series: [{}, ...props.lines.map((each, index) => seriesOf(each, index, styles))],
+      series: [{}, ...props.lines.map((each, index) => seriesOf(each, index))],
       hooks: {
+        draw: [(u) => plot === u && paint(u)],
         setCursor: [(u) => bubble.show(u, props, isShown)],
         setSeries: [(_u, index) => props.onFocus(index ? props.lines[index - 1].job : null)],
         setSelect: [selected],
@@ -143,37 +159,13 @@ export function chart(root, props) {
     };
   }
 
-  function seriesOf(each, index, styles) {
-    const { colour, dash } = lookOf(each.job);
-    const stroke = styles.getPropertyValue(`--curve-${colour}`).trim();
-    const isGhost = each.attempt !== null;
-    return {
-      scale: "y",
-      show: isShown(index),
-      stroke,
-      fill: `${stroke}2e`,
-      dash: isGhost ? [1, 3] : dash,
-      paths: pathsOf(each, () => hasBand(index)),
-      spanGaps: true,
-      ...prominence(each),
-      points: {
-        show: (_u, series, from, to) => isSparse(props.lines[series - 1].last, from, to),
-        size: isGhost ? 3 : 5,
-        fill: stroke,
-      },
-    };
+  /** uPlot has them for its cursor and scales; what is seen of them the layer draws. */
+  function seriesOf(each, index) {
+    return { scale: "y", show: isShown(index), stroke: colours[lookOf(each.job).colour], paths: () => null, points: { show: false } };
   }
 
-  function prominence(each) {
-    const isGhost = each.attempt !== null;
-    const isFaint = props.focused !== null && each.job !== props.focused;
-    return {
-      width: each.job === props.focused && !isGhost ? 3 : 1.5,
-      alpha: (isGhost ? 0.5 : 1) * (isFaint ? 0.35 : 1),
-    };
-  }
-
-  function upright() {
+  function upright(u) {
+    if (isGliding() && u.scales.y.max != null) return [u.scales.y.min, u.scales.y.max];
     const { first, last } = sight();
     const found = extent(props.x, props.lines, { first, last, isLog: props.isLog, isShown, hasBand });
     if (props.isLog) return found ? uPlot.rangeLog(found[0], found[1], 10, false) : [1, 10];
@@ -193,14 +185,6 @@ export function chart(root, props) {
   const shapeOf = () =>
     JSON.stringify([props.axis, props.isLog, dark.matches, props.lines.map((l) => [l.job, l.attempt])]);
 
-  function redress() {
-    props.lines.forEach((each, index) => {
-      const series = plot.series[index + 1];
-      Object.assign(series, prominence(each), { show: isShown(index) });
-      series.paths = pathsOf(each, () => hasBand(index));
-    });
-  }
-
   function draw() {
     frame = 0;
     if (shapeOf() !== shape) {
@@ -208,12 +192,14 @@ export function chart(root, props) {
       build();
       return;
     }
-    redress();
     plot.batch(() => {
+      props.lines.forEach((_line, index) => {
+        plot.series[index + 1].show = isShown(index);
+      });
       plot.setData(dataOf(props), false);
       const { first, last } = sight();
       plot.setScale("x", { min: first, max: last });
-      plot.redraw(true, true);
+      plot.redraw(false, true);
     });
   }
 

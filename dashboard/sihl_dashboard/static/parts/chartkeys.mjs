@@ -1,5 +1,5 @@
 /** A chart's cursor by keys: what it reads is told as text. */
-import { nearestValue, nextValue } from "./chartpaths.mjs";
+import { nearestValue, nextValue } from "./chartlines.mjs";
 import { nameOf, rangeText } from "./charttip.mjs";
 import { positionText } from "./charttext.mjs";
 import { scaled, shifted } from "./chartpointer.mjs";

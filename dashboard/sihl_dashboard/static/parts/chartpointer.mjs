@@ -1,5 +1,5 @@
 /** Mouse and wheel on a chart: drag zooms, shift and drag pans, a click picks a point. */
-import { nearestValue } from "./chartpaths.mjs";
+import { nearestValue } from "./chartlines.mjs";
 
 const CLICK_PX = 4;
 const WHEEL = 0.0022;

@@ -31,8 +31,6 @@ export function tip(box) {
             swatch(line.job),
             el("span", { class: "chart-tip-name" }, nameOf(line)),
             el("span", { class: "chart-tip-value" }, rangeText(line, at)))));
-      const isRight = left > plot.over.clientWidth / 2;
-      bubble.classList.toggle("is-left", isRight);
       bubble.style.setProperty("--tip-x", `${Math.round(left)}px`);
     },
   };

@@ -3,7 +3,7 @@
  *
  * @typedef {object} CompareView
  * @property {string[]|null} jobs folders of those chosen; null: nobody has chosen yet
- * @property {string|null} baseline folder
+ * @property {string|null} baseline folder; NONE for none; null: nobody has chosen yet
  * @property {string[]|null} columns paths of facts; null: those that tell most
  * @property {string} text that names contain
  * @property {string[]} where conditions, as the server reads them: path:operator:value
@@ -16,7 +16,8 @@
 
 /** The server draws a hundred; with more than fifty nobody sees anything. */
 export const MOST_JOBS = 50;
-const NONE = "-";
+/** Says that somebody chose nothing. */
+export const NONE = "-";
 
 /**
  * @param {URLSearchParams} params

@@ -1,13 +1,13 @@
 /** What the server says of one metric, ready for a chart; and how much is asked for at a time. */
 import { get, pathOf } from "../api.mjs";
-import { lowerBound } from "./chartpaths.mjs";
+import { lowerBound } from "./chartlines.mjs";
 
 export const BUCKETS = 500;
 /** Browsers hold six connections to a server open, and the tab's stream takes one. */
 const MOST_AT_ONCE = 3;
 
 /**
- * @typedef {import("./chartpaths.mjs").Line} Line
+ * @typedef {import("./chartlines.mjs").Line} Line
  * @typedef {{x: number[], first: number, last: number, lines: Line[], points: number,
  *   buckets: number, gaps: number, troubles: {where: string, what: string}[]}} Drawn
  */

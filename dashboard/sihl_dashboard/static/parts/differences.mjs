@@ -6,6 +6,9 @@ import { swatch } from "./colours.mjs";
 import { labelsOf } from "./curvesdata.mjs";
 import { problem, troubles } from "./problem.mjs";
 
+/** Texts beyond this, such as hashes, are cut: that they differ is what they tell. */
+const LONG = 28;
+
 /**
  * @typedef {object} DifferencesProps
  * @property {string} namespace
@@ -101,7 +104,8 @@ export function differences(root, props) {
         const value = values[job];
         const isSame = props.baseline && job !== props.baseline && JSON.stringify(value) === JSON.stringify(base);
         const text = !isKnown(job) ? "unknown" : job in values ? textOf(value) : "not set";
-        return el("td", { class: isSame ? "is-same" : "" }, isSame ? "same" : text);
+        return el("td", { class: isSame ? "is-same" : "", title: text.length > LONG ? text : null },
+          isSame ? "same" : text.length > LONG ? `${text.slice(0, LONG - 1)}…` : text);
       }));
     });
   }

@@ -1,8 +1,9 @@
 /** How a job stands: phase and why, progress, the facts that one asks for first, and what one may do. */
 
 import { el, replace, write } from "../dom.mjs";
-import { ago, dateTime, duration, integer, NONE, number, clock } from "../format.mjs";
+import { ago, dateTime, duration, integer, NONE, number } from "../format.mjs";
 import { actions } from "./actions.mjs";
+import { stretches, totals } from "./course.mjs";
 import { phase, setPhase } from "./phase.mjs";
 import { left, progress } from "./progress.mjs";
 import { whyOf } from "./queue.mjs";
@@ -53,10 +54,11 @@ function progressOf({ live, summary }) {
   return summary?.progress ?? null;
 }
 
-function pairs({ live, document, summary, attempts }) {
+function pairs(data) {
+  const { live, document, summary, attempts } = data;
   const created = live?.createdAt ?? document?.createdAt ?? null;
   const rate = live?.progress?.imagesPerSecond ?? summary?.progress?.imagesPerSecond;
-  const trained = trainedFor(attempts ?? []);
+  const trained = totals(stretches(data, Date.now() / 1000)).training ?? null;
   const image = String(document?.image ?? "");
   return [
     created && ["Submitted", `${ago(created)} ago`, dateTime(created)],
@@ -69,14 +71,4 @@ function pairs({ live, document, summary, attempts }) {
     document?.uid && ["UID", String(document.uid).slice(0, 8), document.uid],
     image && ["Image", image.split("/").at(-1), image],
   ].filter(Boolean);
-}
-
-function trainedFor(attempts) {
-  let sum = null;
-  for (const each of attempts) {
-    const from = clock(each.trainedAt);
-    const to = clock(each.endedAt ?? each.stoppingAt);
-    if (from !== null && to !== null && to >= from) sum = (sum ?? 0) + to - from;
-  }
-  return sum;
 }

@@ -11,7 +11,8 @@ const METRIC = /^(?:validation|train)\//;
 const METRIC_PART = /:(?:last|best|min|max|step)$/;
 const SHOWN_AT_FIRST = 7;
 /** Facts that differ always, and tell nothing of what was tried. */
-const DULL = /^spec\.(?:priority|suspend|output|project|queue|training\.pictures)\b|^versions\.|^image$|(?:secret|uri|path|name)$/i;
+const DULL = /^spec\.(?:priority|suspend|output|project|queue|training\.pictures)\b|(?:secret|uri|path)$/i;
+const OF_DATA = /^data\.[^.]+\.images$/;
 
 export const OPERATORS = {
   eq: "is", ne: "is not", lt: "<", le: "≤", gt: ">", ge: "≥", contains: "contains", exists: "is there (true/false)",
@@ -32,7 +33,7 @@ export function metricsOf(columns) {
  */
 export function firstColumns(columns) {
   const settings = Object.keys(columns).filter((path) =>
-    columns[path] && /^(?:spec|data)\./.test(path) && !DULL.test(path));
+    columns[path] && (path.startsWith("spec.") ? !DULL.test(path) : OF_DATA.test(path)));
   const metrics = metricsOf(columns);
   const telling = metrics.filter((path) => !path.endsWith("loss"));
   return ["job.state", ...(telling.length ? telling : metrics).slice(0, 3),

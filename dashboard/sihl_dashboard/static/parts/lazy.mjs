@@ -8,7 +8,8 @@ import { problem } from "./problem.mjs";
  *   whenSeen?: boolean}} options `module` is the part's, and its function's, name; `reads`: further
  *   properties, which the page gives anew when they change; `whenSeen`: only once it is scrolled to
  * @returns {{node: HTMLElement, title: string, keys: string, reads: ?function(): Object, update: function(Object),
- *   destroy: function(), focus: function()}} `update` merges properties into those that it has
+ *   restart: function(), destroy: function(), focus: function()}} `update` merges properties into those
+ *   that it has; `restart` makes the part anew
  */
 export function lazy({ id, title, module, props, keys, reads = null, whenSeen = false }) {
   const body = el("div", { class: "body" });
@@ -56,6 +57,13 @@ export function lazy({ id, title, module, props, keys, reads = null, whenSeen = 
     update(changes) {
       known = { ...known, ...changes };
       if (part) guarded(() => part.update(known));
+    },
+    restart() {
+      if (!part) return;
+      part.destroy();
+      replace(body);
+      part = null;
+      load();
     },
     destroy() {
       isGone = true;

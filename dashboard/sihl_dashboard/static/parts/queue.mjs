@@ -1,6 +1,6 @@
 /** One queue, in its order: who holds it, then who waits. */
 
-import { el, keyed, write } from "../dom.mjs";
+import { el, keyed, replace, write } from "../dom.mjs";
 import { ago, count, dateTime } from "../format.mjs";
 import { isActive, phase, setPhase } from "./phase.mjs";
 import { left, progress } from "./progress.mjs";
@@ -19,16 +19,19 @@ export function queue(namespace) {
   return {
     node,
     update(told) {
-      write(name, told.name);
+      if (!name.hasChildNodes()) {
+        const isProject = told.jobs.some((job) => job.project === told.name);
+        replace(name, isProject ? link(href(namespace, told.name), {}, told.name) : told.name);
+      }
       const active = told.jobs.filter((job) => isActive(job.phase)).length;
       const waiting = told.jobs.filter((job) => job.phase === "Queued" && !job.suspend).length;
       write(tally, `${active ? "held" : "free"}, ${count(waiting, "waits", "wait")}`);
-      keyed(list, told.jobs, (job) => job.uid || job.name, () => row(namespace));
+      keyed(list, told.jobs, (job) => job.uid || job.name, () => row(namespace, told.name));
     },
   };
 }
 
-function row(namespace) {
+function row(namespace, queueName) {
   const place = el("span", { class: "place num faint" });
   const name = link("", { class: "name" });
   const state = phase("");
@@ -37,16 +40,17 @@ function row(namespace) {
   const rest = el("span", { class: "rest num" });
   const age = el("span", { class: "age num faint" });
   const node = el("li", { class: "job" }, place, name, state, far.node, rest, age, why);
-  return { node, update: (job) => fill(namespace, job, { place, name, state, why, far, rest, age }) };
+  return { node, update: (job) => fill({ namespace, queueName }, job, { place, name, state, why, far, rest, age }) };
 }
 
-function fill(namespace, job, { place, name, state, why, far, rest, age }) {
+function fill({ namespace, queueName }, job, { place, name, state, why, far, rest, age }) {
   write(place, job.position ? `${job.position}.` : "");
   place.title = job.position ? `Position ${job.position} in its queue` : "";
   write(name, job.name);
   name.setAttribute("href", href(namespace, job.project, folderOf(job)));
   setPhase(state, job.phase);
-  write(why, whyOf(job));
+  const project = job.project === queueName ? "" : `project ${job.project}`;
+  write(why, [project, whyOf(job)].filter(Boolean).join("; "));
   far.update(job.progress);
   const seconds = left(job.progress);
   write(rest, isActive(job.phase) && seconds !== "–" ? `${seconds} left` : "");

@@ -60,8 +60,9 @@ export function timeline(root, props) {
 }
 
 function band(all, job, width) {
-  const from = all[0].from;
-  const to = Math.max(all.at(-1).to, from + 1);
+  // Clocks may jump back from one attempt to the next.
+  const from = Math.min(...all.map((each) => each.from));
+  const to = Math.max(...all.map((each) => each.to), from + 1);
   const x = (time) => ((time - from) / (to - from)) * (width - 2) + 1;
   const most = Math.max(2, Math.floor(width / 110));
   return svg("svg", { width, height: HEIGHT, role: "img", "aria-label": told(all) },
