@@ -29,9 +29,9 @@ def up(context: str | None, registry: str | None) -> None:
     remember(cluster)  # before it starts: what is broken off can be taken down too
     with step(1, "a Kubernetes cluster"):
         clusters.start(cluster, beside=images.prepare)
-    with step(2, "two images, from their Dockerfiles"):
+    with step(2, "three images, from their Dockerfiles"):
         built = images.build(cluster, registry)
-    with step(3, "the operator, two replicas, and its store, by helm"):
+    with step(3, "the operator, two replicas, its store and its dashboard, by helm"):
         chart.install(cluster, built)
     with step(4, "datasets of handwritten digits, uploaded through S3"):
         datasets.upload(cluster)
@@ -51,11 +51,23 @@ def tell(cluster: Cluster, ended: list[jobs.JobView], seconds: float) -> None:
             say(f"  {name} = {value}")
         say(f"  model: {job.model}" if job.model else f"  {job.trouble}")
     kubectl = " ".join([*cluster.kubectl_command, "-n", chart.NAMESPACE])
-    say(f"\nAll of it took {seconds:.0f} s. Try next:")
+    say(f"\nAll of it took {seconds:.0f} s.")
+    show_dashboard(cluster, ended[0])
+    say("Try next:")
     say(f"  {kubectl} get sihljob -o wide")
     say(f"  {kubectl} describe sihljob {ended[0].name}")
     say(f"  {kubectl} logs {ended[0].project}-runner")
     say("`make clean` takes down what was started.")
+
+
+def show_dashboard(cluster: Cluster, job: jobs.JobView) -> None:
+    """Where a job's project is seen in the browser, and what opens it."""
+    kubectl = " ".join(cluster.kubectl_command)
+    say(f"\nThe dashboard: http://localhost:8080/{chart.NAMESPACE}/{job.project}")
+    say("It is there while this runs:")
+    say(f"  {kubectl} -n {chart.SYSTEM_NAMESPACE} port-forward service/sihl-dashboard 8080:80")
+    say("and lets in whoever has the token that this prints:")
+    say(f"  {kubectl} -n {chart.NAMESPACE} create token {chart.USER} --duration=8h\n")
 
 
 def down() -> None:

@@ -11,7 +11,8 @@ RELEASE = "sihl-demo"
 """An installation of yours has another name, and helm then refuses to touch it."""
 SYSTEM_NAMESPACE = "sihl-system"
 NAMESPACE = "digits"
-
+USER = "demo-user"
+"""A ServiceAccount that may see and steer the jobs of NAMESPACE: who logs in to the dashboard."""
 
 _LABEL = {"app.kubernetes.io/instance": RELEASE}
 _OURS = f"app.kubernetes.io/instance={RELEASE}"
@@ -25,8 +26,10 @@ def install(cluster: Cluster, images: dict[str, str]) -> None:
     values = {
         **_image("operator", images["operator"]),
         **_image("trainer", images["trainer"]),
+        **_image("dashboard", images["dashboard"]),
         "operator.settings.allowCpu": "true",
         "operator.resources.requests.cpu": "20m",
+        "dashboard.resources.requests.cpu": "20m",
         "store.embedded.resources.requests.cpu": "50m",
         "store.embedded.persistence.enabled": persistent,
         "store.embedded.persistence.size": "5Gi",
@@ -36,6 +39,7 @@ def install(cluster: Cluster, images: dict[str, str]) -> None:
         cluster, "upgrade", "--install", RELEASE, str(ROOT / "helm"), "--wait", "--timeout", "5m",
         *(part for name, value in values.items() for part in ("--set", f"{name}={value}")),
     )  # fmt: skip
+    _make_user(cluster)
 
 
 def uninstall(cluster: Cluster) -> None:
@@ -55,6 +59,21 @@ def _make_namespace(cluster: Cluster) -> None:
     metadata = {"name": name, "labels": _LABEL}
     manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
     cluster.kubectl("apply", "-f", "-", text=yaml.safe_dump(manifest))
+
+
+def _make_user(cluster: Cluster) -> None:
+    """Someone with the cluster's own role `edit` in the jobs' namespace."""
+    metadata = {"name": USER, "namespace": NAMESPACE, "labels": _LABEL}
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
+    group = "rbac.authorization.k8s.io"
+    binding = {
+        "apiVersion": f"{group}/v1",
+        "kind": "RoleBinding",
+        "metadata": metadata,
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "edit"},
+        "subjects": [{"kind": "ServiceAccount", "name": USER, "namespace": NAMESPACE}],
+    }
+    cluster.kubectl("apply", "-f", "-", text=yaml.safe_dump_all([account, binding]))
 
 
 def _clear_interrupted(cluster: Cluster) -> None:

@@ -1,6 +1,6 @@
-"""The two images, from their Dockerfiles to where the cluster's nodes find them.
+"""The images, from their Dockerfiles to where the cluster's nodes find them.
 
-`python -m demo.images` builds both for the local cluster, so that what is built later finds layers.
+`python -m demo.images` builds them for the local cluster, so that what is built later finds layers.
 """
 
 from __future__ import annotations
@@ -13,8 +13,13 @@ import local_cluster
 from demo.cluster import KIND_NAME, Cluster
 from demo.commands import ROOT, DemoError, say, show, succeeds
 
-DOCKERFILES = {"operator": "operator/Dockerfile", "trainer": "trainer_image/Dockerfile"}
+DOCKERFILES = {
+    "operator": "operator/Dockerfile",
+    "trainer": "trainer_image/Dockerfile",
+    "dashboard": "dashboard/Dockerfile",
+}
 _SOURCES = {
+    "dashboard": ("crds/sihl_api", "dashboard/sihl_dashboard"),
     "operator": ("crds/sihl_api", "operator/sihl_operator"),
     "trainer": ("crds/sihl_api", "trainer_image/sihl_trainer"),
 }
@@ -26,14 +31,18 @@ def source_digest(name: str, root: Path = ROOT) -> str:
     files = [root / "pyproject.toml", root / DOCKERFILES[name]]
     files += sorted(files[1].parent.glob("requirements*.txt"))
     for folder in _SOURCES[name]:
-        files += sorted(path for path in (root / folder).rglob("*.py"))
+        files += sorted(path for path in (root / folder).rglob("*") if _goes_in(path))
     for path in files:
         digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:12]
 
 
+def _goes_in(path: Path) -> bool:
+    return path.is_file() and "__pycache__" not in path.parts
+
+
 def prepare() -> None:
-    """Build both for local_cluster, before there is one: `build` then finds all layers."""
+    """Build them for local_cluster, before there is one: `build` then finds all layers."""
     for name, file in DOCKERFILES.items():
         local_cluster.Cluster().images.prepare(_tag(name), ROOT / file, ROOT)
 
@@ -43,7 +52,7 @@ def _tag(name: str) -> str:
 
 
 def build(cluster: Cluster, registry: str | None) -> dict[str, str]:
-    """Build both images and hand them to the cluster.
+    """Build all images and hand them to the cluster.
 
     Args:
         cluster: Whose nodes need them.

@@ -22,6 +22,7 @@ _AUDIT_POLICY = {
             "level": "Metadata",
             "resources": [
                 {"group": "", "resources": ["secrets", "serviceaccounts/token", "events"]},
+                {"group": "authentication.k8s.io", "resources": ["tokenreviews"]},
                 {"group": "coordination.k8s.io"},
             ],
         },
@@ -32,7 +33,8 @@ _AUDIT_POLICY = {
         {"level": "Metadata"},
     ],
 }
-"""What was written, as it then was; of reading, only that it happened. No Secret's content."""
+"""What was written, as it then was; of reading, only that it happened. No Secret's content,
+no token."""
 
 
 def free_port() -> int:

@@ -69,3 +69,28 @@ capabilities: {drop: [ALL]}
 {{- range . }}{{ $names = append $names .name }}{{ end -}}
 {{- join "," $names -}}
 {{- end }}
+
+{{/*
+The buckets that the dashboard reads, by namespace, as JSON. A Secret that others make says itself
+where its bucket is, and the chart does not read it: such a namespace is seen if the values say so.
+*/}}
+{{- define "sihl.seen" -}}
+{{- $seen := dict -}}
+{{- range $name, $entry := .Values.namespaces -}}
+{{- $store := $entry.store | default dict -}}
+{{- if or $store.bucket (not $store.existingSecret) -}}
+{{- $_ := set $seen $name (include "sihl.bucket" (dict "name" $name "entry" $entry)) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $seen -}}
+{{- end }}
+
+{{/* "true" where an authenticating proxy says who the dashboard's users are. */}}
+{{- define "sihl.proxied" -}}
+{{- if .Values.dashboard.proxy.from -}}
+{{- if not .Values.networkPolicy.enabled -}}
+{{- fail "dashboard.proxy.from needs networkPolicy.enabled: else every pod could say by a header that it is anyone" -}}
+{{- end -}}
+true
+{{- end -}}
+{{- end }}

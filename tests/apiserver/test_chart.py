@@ -13,8 +13,10 @@ import pytest
 
 from local_cluster.programs import program
 from tests.support.chart import CHART
+from tests.support.waiting import eventually
 
 SYSTEM = "chart-system"
+DASHBOARD = "dashboard.sihl.ai"
 
 
 class Tools:
@@ -44,6 +46,30 @@ class Tools:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
+    def may(
+        self, account: str, verb: str, group: str, resource: str, namespace: str, name: str = ""
+    ) -> bool:
+        """Whether a ServiceAccount, as namespace:name, has a right."""
+        kind, _, part = resource.partition("/")
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {
+                "user": f"system:serviceaccount:{account}",
+                "resourceAttributes": {
+                    "verb": verb,
+                    "group": group,
+                    "resource": kind,
+                    "subresource": part,
+                    "namespace": namespace,
+                    "name": name,
+                },
+            },
+        }
+        text = json.dumps(review)
+        answer = json.loads(self.kubectl("create", "-f", "-", "-o", "json", text=text))
+        return bool(answer["status"]["allowed"])
+
     def secret(self, namespace: str, name: str = "sihl-store") -> dict[str, str]:
         data: dict[str, Any] = json.loads(
             self.kubectl("get", "secret", name, "-n", namespace, "-o", "json")
@@ -64,7 +90,7 @@ def tools(kubeconfig: Path) -> Iterator[Tools]:
 
 
 def test_an_upgrade_that_adds_a_namespace_keeps_the_keys_of_the_others(tools: Tools) -> None:
-    before = tools.secret("chart-a")
+    before, reader = tools.secret("chart-a"), seen(tools)["chart-a"]["secretAccessKey"]
     tools.helm(
         "upgrade", "sihl", str(CHART), "--reuse-values", "--set", "namespaces.chart-b.create=true"
     )
@@ -76,7 +102,20 @@ def test_an_upgrade_that_adds_a_namespace_keeps_the_keys_of_the_others(tools: To
     assert known == {
         "chart-a": before["secretAccessKey"],
         "chart-b": added["secretAccessKey"],
+        DASHBOARD: reader,
     }
+    assert {name: store["secretAccessKey"] for name, store in seen(tools).items()} == {
+        "chart-a": reader,
+        "chart-b": reader,
+    }
+
+
+def seen(tools: Tools) -> dict[str, dict[str, str]]:
+    """What the dashboard reads, by namespace."""
+    stores: dict[str, dict[str, str]] = json.loads(
+        tools.secret(SYSTEM, "sihl-dashboard-stores")["stores.json"]
+    )
+    return stores
 
 
 def test_a_deleted_secret_comes_back_with_the_same_keys(tools: Tools) -> None:
@@ -107,21 +146,49 @@ def test_a_deleted_secret_comes_back_with_the_same_keys(tools: Tools) -> None:
 def test_the_operator_may_do_what_it_does_and_nothing_else(
     tools: Tools, verb: str, group: str, resource: str, namespace: str, name: str, allowed: bool
 ) -> None:
-    kind, _, part = resource.partition("/")
-    review = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SubjectAccessReview",
-        "spec": {
-            "user": f"system:serviceaccount:{SYSTEM}:sihl-operator",
-            "resourceAttributes": {
-                "verb": verb,
-                "group": group,
-                "resource": kind,
-                "subresource": part,
-                "namespace": namespace,
-                "name": name,
-            },
-        },
-    }
-    answer = json.loads(tools.kubectl("create", "-f", "-", "-o", "json", text=json.dumps(review)))
-    assert answer["status"]["allowed"] is allowed
+    account = f"{SYSTEM}:sihl-operator"
+    assert tools.may(account, verb, group, resource, namespace, name) is allowed
+
+
+@pytest.mark.parametrize(
+    ("verb", "group", "resource", "namespace", "allowed"),
+    [
+        ("create", "authentication.k8s.io", "tokenreviews", "", True),
+        ("create", "authorization.k8s.io", "subjectaccessreviews", "", True),
+        ("watch", "sihl.ai", "trainingjobs", "", True),
+        ("list", "", "nodes", "", True),
+        ("list", "", "pods", "", True),
+        ("get", "", "pods/log", "chart-a", False),
+        ("patch", "sihl.ai", "trainingjobs", "chart-a", False),
+        ("create", "sihl.ai", "trainingjobs", "chart-a", False),
+        ("delete", "sihl.ai", "trainingjobs", "chart-a", False),
+        ("get", "", "secrets", "chart-a", False),
+        ("list", "", "secrets", SYSTEM, False),
+        ("impersonate", "", "users", "", False),
+    ],
+)
+def test_the_dashboard_may_ask_and_follow_and_do_nothing_else(
+    tools: Tools, verb: str, group: str, resource: str, namespace: str, allowed: bool
+) -> None:
+    account = f"{SYSTEM}:sihl-dashboard"
+    assert tools.may(account, verb, group, resource, namespace) is allowed
+
+
+@pytest.mark.parametrize(("role", "steers"), [("view", False), ("edit", True), ("admin", True)])
+def test_kubernetes_own_roles_in_a_namespace_count_for_its_jobs(
+    tools: Tools, role: str, steers: bool
+) -> None:
+    tools.kubectl(
+        "create", "rolebinding", f"team-{role}", "-n", "chart-a",
+        f"--clusterrole={role}", f"--serviceaccount=chart-a:{role}",
+    )  # fmt: skip
+
+    def may(verb: str, namespace: str) -> bool:
+        return tools.may(f"chart-a:{role}", verb, "sihl.ai", "trainingjobs", namespace)
+
+    rights = {"list", "patch", "create"} if steers else {"list"}
+    # A controller joins the roles, in its own time.
+    eventually(lambda: all(may(verb, "chart-a") for verb in rights), 60, 0.1)
+    assert may("patch", "chart-a") is steers
+    assert may("create", "chart-a") is steers
+    assert not may("list", "default")

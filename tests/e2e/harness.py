@@ -18,7 +18,7 @@ from botocore.config import Config
 from kubernetes import client, config, watch
 from kubernetes.client.exceptions import ApiException
 
-from demo.images import source_digest
+from demo.images import DOCKERFILES, source_digest
 from local_cluster import Cluster
 from local_cluster.process import run
 from local_cluster.programs import program
@@ -138,11 +138,8 @@ class Harness:
 
     def install(self, slow_endpoint: Callable[[str], str]) -> None:
         """Images, chart, store, Secrets; `slow_endpoint` makes a slow road to an endpoint."""
-        values: dict[str, Any] = {"operator": {}, "trainer": {}}
-        for part, dockerfile in (
-            ("operator", "operator/Dockerfile"),
-            ("trainer", "trainer_image/Dockerfile"),
-        ):
+        values: dict[str, Any] = {part: {} for part in DOCKERFILES}
+        for part, dockerfile in DOCKERFILES.items():
             tag = f"sihl/{part}:e2e-{source_digest(part)}"
             reference = self.cluster.images.build(tag, ROOT / dockerfile, ROOT)
             repository, _, version = reference.rpartition(":")
@@ -158,6 +155,7 @@ class Harness:
             },
             "resources": {"requests": {"cpu": "20m", "memory": "128Mi"}},
         }
+        values["dashboard"] |= {"resources": {"requests": {"cpu": "20m", "memory": "128Mi"}}}
         values["store"] = {
             "embedded": {
                 "persistence": {"enabled": False},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,14 +20,16 @@ RARE = {("trainingjobs", "get"), ("pods", "get")}  # asked only after a conflict
 _LARGEST = 1 << 20
 
 
-def granted(harness: Harness) -> set[tuple[str, str]]:
-    """(resource, verb) that the chart gives the operator."""
+def granted(harness: Harness, part: str) -> set[tuple[str, str]]:
+    """(resource, verb) that the chart gives the operator or the dashboard."""
     text = run(program("helm"), f"--kubeconfig={harness.cluster.kubeconfig}", "get", "manifest",
                "sihl", "-n", SYSTEM)  # fmt: skip
     rules = [
         rule
         for document in yaml.safe_load_all(text)
-        if document and document["kind"] in ("Role", "ClusterRole")
+        if document
+        and document["kind"] in ("Role", "ClusterRole")
+        and document["metadata"]["name"].startswith(f"sihl-{part}")
         for rule in document["rules"]
     ]
     return {(name, verb) for rule in rules for name in rule["resources"] for verb in rule["verbs"]}
@@ -42,14 +45,16 @@ def test_no_write_of_the_whole_run_broke_an_invariant(harness: Harness) -> None:
     assert kinds >= seen | {("TrainingJob", True, False), ("TrainingJob", False, False)}
 
 
-def test_the_operator_asked_for_nothing_that_it_was_not_given_and_used_what_it_was(
-    harness: Harness, request: pytest.FixtureRequest
+@pytest.mark.parametrize("part", ["operator", "dashboard"])
+def test_each_part_asked_for_nothing_that_it_was_not_given_and_used_what_it_was(
+    harness: Harness, request: pytest.FixtureRequest, part: str
 ) -> None:
+    account = f"system:serviceaccount:{SYSTEM}:sihl-{part}"
     used: set[tuple[str, str]] = set()
     refused: set[tuple[str, str]] = set()
     for entry in entries(harness.cluster.control_plane.audit_log):
         target = entry.get("objectRef")
-        if entry["user"]["username"] != OPERATOR or target is None:
+        if entry["user"]["username"] != account or target is None:
             continue
         parts = (target["resource"], target.get("subresource"))
         asked = ("/".join(part for part in parts if part), entry["verb"])
@@ -57,11 +62,12 @@ def test_the_operator_asked_for_nothing_that_it_was_not_given_and_used_what_it_w
             refused.add(asked)
         else:
             used.add(asked)
-    assert refused <= granted(harness), "an API server that has just started refuses everything"
-    assert used <= granted(harness)
+    rights = granted(harness, part)
+    assert refused <= rights, "an API server that has just started refuses everything"
+    assert used <= rights
     whole_run = {item.path for item in request.session.items} >= set(HERE.glob("test_*.py"))
     if whole_run:
-        assert granted(harness) - used <= RARE
+        assert rights - used <= RARE
 
 
 def test_no_secrets_value_is_in_any_log_event_object_or_record(harness: Harness) -> None:
@@ -70,6 +76,11 @@ def test_no_secrets_value_is_in_any_log_event_object_or_record(harness: Harness)
         for namespace in (NAMESPACE, SLOW, BARE, SYSTEM)
         for secret in harness.core.list_namespaced_secret(namespace).items
         if "secretAccessKey" in (data := secret.data or {})
+    }
+    stores = harness.core.read_namespaced_secret("sihl-dashboard-stores", SYSTEM).data
+    found |= {
+        store["secretAccessKey"].encode()
+        for store in json.loads(base64.b64decode(stores["stores.json"])).values()
     }
     secrets = {secret for secret in found if len(secret) >= 16}  # the tests' wrong ones are words
     assert secrets

@@ -31,22 +31,24 @@ class Recorded:
         put: Writes an object.
         name: The job's.
         prefix: Of the store.
+        project: The job's.
     """
 
     put: Put
     name: str = "night"
     prefix: str = ""
     uid: str = "0123456789abcdef"
+    project: str = "cells"
 
     @property
     def ref(self) -> JobRef:
         """As a reader names it."""
-        return JobRef("team-a", "cells", f"{self.name}.{self.uid[:8]}")
+        return JobRef("team-a", self.project, f"{self.name}.{self.uid[:8]}")
 
     @property
     def paths(self) -> RecordPaths:
         """Where its parts lie."""
-        return RecordPaths(self.prefix, "team-a", "cells", self.name, self.uid)
+        return RecordPaths(self.prefix, "team-a", self.project, self.name, self.uid)
 
     def job(self, spec: Mapping[str, Any] = SPEC, **more: Any) -> None:
         """Write job.json."""

@@ -19,10 +19,14 @@ from tests.support.chart import CHART, ChartRefusedError, one, render
 pytestmark = pytest.mark.slow  # helm is built from its sources first: part of `make test`
 
 TWO = {"namespaces": {"vision": {"create": True}, "cells": {}}}
-EXTERNAL = {
+READER = {"accessKeyId": "reader", "secretAccessKey": "readers-secret"}
+EXTERNAL: dict[str, Any] = {
     "store": {"endpoint": "https://s3.example.com"},
     "namespaces": {"vision": {"store": {"accessKeyId": "key", "secretAccessKey": "secret"}}},
+    "dashboard": {"store": READER},
 }
+PROXY = {"podSelector": {"matchLabels": {"app": "oauth2-proxy"}}}
+PROXIED = {**TWO, "dashboard": {"proxy": {"from": [PROXY]}}}
 COMBINATIONS: dict[str, dict[str, Any]] = {
     "nothing given": {},
     "two namespaces": TWO,
@@ -35,6 +39,8 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
         "imagePullSecrets": [{"name": "registry"}],
         "operator": {"image": {"repository": "r.example/op", "digest": f"sha256:{'0' * 64}"}},
     },
+    "no dashboard": {**TWO, "dashboard": {"enabled": False}},
+    "a dashboard behind a proxy": PROXIED,
     "no volumes": {**TWO, "store": {"embedded": {"persistence": {"enabled": False}}}},
 }
 
@@ -136,15 +142,16 @@ def test_an_identity_reaches_the_bucket_of_its_namespace_and_no_other() -> None:
     identities = json.loads(
         one(objects, "Secret", "sihl-store-identities")["stringData"]["s3.json"]
     )["identities"]
-    assert {each["name"] for each in identities} == {"vision", "cells"}
-    for identity in identities:
+    assert {each["name"] for each in identities} == {"vision", "cells", "dashboard.sihl.ai"}
+    teams = [each for each in identities if each["name"] != "dashboard.sihl.ai"]
+    for identity in teams:
         assert {action.partition(":")[2] for action in identity["actions"]} == {identity["name"]}
         secret = one(objects, "Secret", STORE_SECRET, identity["name"])["stringData"]
         assert identity["credentials"] == [
             {"accessKey": secret["accessKeyId"], "secretKey": secret["secretAccessKey"]}
         ]
     keys = [each["credentials"][0]["secretKey"] for each in identities]
-    assert len(set(keys)) == 2
+    assert len(set(keys)) == 3
     assert all(len(key) == 40 for key in keys)
 
 
@@ -165,7 +172,7 @@ def test_a_store_of_yours_replaces_the_embedded_one() -> None:
 
 
 def test_a_store_of_yours_without_keys_is_refused_by_name() -> None:
-    values = {"store": EXTERNAL["store"], "namespaces": {"vision": {}}}
+    values = {**EXTERNAL, "namespaces": {"vision": {}}}
     with pytest.raises(ChartRefusedError, match=r"namespaces\.vision\.store\.accessKeyId"):
         render(values)
 
@@ -185,6 +192,14 @@ def test_a_secret_that_others_make_is_left_alone() -> None:
         ({"store": {"endpoint": "s3.example.com"}}, "endpoint"),
         ({"namespaces": {"Vision": {}}}, "Vision"),
         ({"operator": {"image": {"digest": "latest"}}}, "digest"),
+        ({"dashboard": {"enable": False}}, "enable"),
+        ({"dashboard": {"replicas": 2}}, "replicas"),
+        ({"dashboard": {"settings": {}}}, "settings"),
+        ({"dashboard": {"scratchSize": "much"}}, "scratchSize"),
+        ({"dashboard": {"store": {"existingSecret": "My Stores"}}}, "existingSecret"),
+        ({"dashboard": {"proxy": {"from": [{}]}}}, "from"),
+        ({"dashboard": {"proxy": {"from": [{"podselector": {}}]}}}, "podselector"),
+        ({"dashboard": {"proxy": {"userHeader": "X User"}}}, "userHeader"),
     ],
 )
 def test_values_that_mean_nothing_are_refused_by_name(values: dict[str, Any], named: str) -> None:
@@ -192,12 +207,28 @@ def test_values_that_mean_nothing_are_refused_by_name(values: dict[str, Any], na
         render(values)
 
 
+def granted_to(account: str, objects: list[Any]) -> set[tuple[str, str]]:
+    """(resource, verb) of all roles that are bound to a ServiceAccount."""
+    roles = {
+        each["roleRef"]["name"]
+        for each in objects
+        if each["kind"] in ("ClusterRoleBinding", "RoleBinding")
+        and {"kind": "ServiceAccount", "name": account, "namespace": "sihl-system"}
+        in each["subjects"]
+    }
+    return {
+        (resource, verb)
+        for each in objects
+        if each["kind"] in ("ClusterRole", "Role") and each["metadata"]["name"] in roles
+        for rule in each["rules"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
 def test_the_operator_reads_no_secret_and_writes_no_spec() -> None:
-    granted: set[tuple[str, str]] = set()
-    for each in render(TWO):
-        if each["kind"] in ("ClusterRole", "Role"):
-            for rule in each["rules"]:
-                granted |= {(r, verb) for r in rule["resources"] for verb in rule["verbs"]}
+    granted = granted_to("sihl-operator", render(TWO))
+    assert granted
     assert not [grant for grant in granted if grant[0] in ("secrets", "configmaps", "*")]
     assert not [grant for grant in granted if "*" in grant]
     assert {verb for resource, verb in granted if resource == "trainingjobs"} <= {
@@ -232,7 +263,8 @@ def test_trainer_pods_reach_names_and_stores_only() -> None:
 )
 def test_trainer_pods_reach_the_port_of_a_store_of_yours(endpoint: str, port: int) -> None:
     keys = {"store": {"bucket": "cells", "accessKeyId": "a", "secretAccessKey": "s"}}
-    objects = render({"store": {"endpoint": endpoint}, "namespaces": {"cells": keys}})
+    values = {**EXTERNAL, "store": {"endpoint": endpoint}, "namespaces": {"cells": keys}}
+    objects = render(values)
     policy = one(objects, "NetworkPolicy", "sihl-trainer", "cells")["spec"]
     ports = [port["port"] for rule in policy["egress"] for port in rule["ports"]]
     assert sorted(ports) == sorted([53, 53, *{443, port}])
@@ -242,7 +274,8 @@ def test_every_value_is_explained() -> None:
     lines = (CHART / "values.yaml").read_text().splitlines()
     values = yaml.safe_load("\n".join(lines))
     assert set(values) == {
-        "crds", "imagePullSecrets", "operator", "trainer", "namespaces", "store", "networkPolicy",
+        "crds", "imagePullSecrets", "operator", "dashboard", "trainer", "namespaces", "store",
+        "networkPolicy",
     }  # fmt: skip
     for name in values:
         start = next(i for i, line in enumerate(lines) if line.startswith(f"{name}:"))

@@ -72,6 +72,22 @@ def test_an_image_has_another_tag_when_its_code_or_what_it_needs_changes(
     assert source_digest(name, tmp_path) not in (first, second)
 
 
+def test_a_page_that_changes_gives_the_dashboards_image_another_tag(tmp_path: Path) -> None:
+    for path in ("pyproject.toml", images.DOCKERFILES["dashboard"]):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes((ROOT / path).read_bytes())
+    page = tmp_path / "dashboard" / "sihl_dashboard" / "static" / "main.mjs"
+    page.parent.mkdir(parents=True)
+    page.write_text("export {}\n")
+    first = source_digest("dashboard", tmp_path)
+    page.write_text("export { page }\n")
+    second = source_digest("dashboard", tmp_path)
+    assert second != first
+    (page.parent / "__pycache__").mkdir()
+    (page.parent / "__pycache__" / "main.pyc").write_bytes(b"0")
+    assert source_digest("dashboard", tmp_path) == second
+
+
 def test_a_cluster_of_yours_without_a_registry_is_refused_with_the_remedy() -> None:
     from demo.cluster import Cluster
 

@@ -253,6 +253,11 @@ def test_on_kind_the_demo_builds_loads_installs_uploads_submits_and_tells_the_en
     kubectl = f"{programs.path / 'kubectl'} --context=kind-sihl -n digits"
     for command in ("get sihljob -o wide", f"describe sihljob {names[0]}", "logs"):
         assert f"  {kubectl} {command}" in said
+    project = jobs.read(jobs.FILES[0])["spec"]["project"]
+    assert f"The dashboard: http://localhost:8080/digits/{project}\n" in said
+    assert f"  {kubectl} create token {chart.USER}" in said
+    assert " -n sihl-system port-forward service/sihl-dashboard 8080:80\n" in said
+    assert programs.calls.count("kind: RoleBinding") == 1
     assert demo.recall() == [KIND]
 
 

@@ -102,6 +102,23 @@ def test_going_back_shows_what_going_forward_shows(
         records.close()
 
 
+def test_a_line_that_a_kill_tore_is_counted_as_it_is_shown(
+    records: Records, job: Recorded
+) -> None:
+    job.log(1, 0, "one\nto")
+    job.log(2, 0, "three\nfo")
+    log = records.log(job.ref)
+    assert log.count() == 4
+    whole = log.forward(log.start, 9).lines
+    assert [line.text for line in whole] == ["one", "to", "three", "fo"]
+    for number, line in enumerate(whole):
+        assert log.numbered(number, 9).lines == whole[number:]
+        assert log.number_of(line.spot) == number
+    job.log(2, 1, "ur\n")
+    assert texts(records.log(job.ref), records.log(job.ref).numbered(3, 9).before, 9) == ["four"]
+    assert records.log(job.ref).count() == 4
+
+
 def test_any_line_of_many_is_found_by_its_number_while_the_log_grows(
     records: Records, job: Recorded
 ) -> None:

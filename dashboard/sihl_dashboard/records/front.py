@@ -13,6 +13,7 @@ from sihl_dashboard.records import pictures
 from sihl_dashboard.records.courses import Courses
 from sihl_dashboard.records.curves import Curves, View, drawn
 from sihl_dashboard.records.differences import Compared, Differences, Which, differences
+from sihl_dashboard.records.disagreement import Disagreements
 from sihl_dashboard.records.errors import (
     MissingError,
     QueryError,
@@ -91,6 +92,7 @@ class Records:
         self._objects = ThreadPoolExecutor(threads, "records-objects")
         self._looks = Looks(place, self._index, self._jobs, clock)
         self._courses = Courses(place, self._objects, memory, clock)
+        self._disagreements = Disagreements(self.picture, self._objects)
 
     def close(self) -> None:
         """Let go of threads and index."""
@@ -251,13 +253,14 @@ class Records:
         return pictures.standing(found, self.job(ref).counts_upto)
 
     def same_images(self, refs: Iterable[JobRef], step: int | None = None) -> list[SameImage]:
-        """The validation images that several jobs drew, side by side.
+        """The validation images that several jobs drew, those first on which they disagree most.
 
         Args:
             refs: Which jobs.
             step: The latest validation up to it; None is each job's last.
         """
-        return pictures.side_by_side({ref: self.pictures(ref) for ref in refs}, step)
+        found = pictures.side_by_side({ref: self.pictures(ref) for ref in refs}, step)
+        return pictures.most_disagreed_first(map(self._disagreements.told, found))
 
     def picture(self, ref: JobRef, picture: Picture) -> bytes:
         """One picture's file. Raises MissingError: it may be missing for ever."""

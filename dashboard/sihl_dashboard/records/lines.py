@@ -89,6 +89,11 @@ class LineIndex:
     _in_line: bool = False
     _growing: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def shown(self) -> int:
+        """Lines, with the one that has not ended: of a killed attempt it never will."""
+        return self.count + self._in_line
+
     def grow(self, stream: Stream) -> None:
         """Take what the stream has more; of several who ask for it one works at a time."""
         with self._growing:

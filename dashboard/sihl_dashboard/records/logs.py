@@ -120,19 +120,19 @@ class Log:
             raise QueryError("lines are counted from 0")
         for attempt, stream in self._streams.items():
             index = self._grown(attempt)
-            if first < index.count:
+            if first < index.shown:
                 start, skipped = index.place_of(first)
                 spot = Spot(attempt, start)
                 if skipped:
                     raw = next(islice(walk(stream.chunks(start), start, 0), skipped - 1, None))
                     spot = Spot(attempt, raw.end)
                 return self.forward(spot, count)
-            first -= index.count
+            first -= index.shown
         return self.forward(self.end, count)
 
     def number_of(self, spot: Spot) -> int:
         """The number of the line that begins at a place."""
-        before = sum(self._grown(n).count for n in self._streams if n < spot.attempt)
+        before = sum(self._grown(n).shown for n in self._streams if n < spot.attempt)
         if spot.attempt not in self._streams:
             return before
         return before + self._grown(spot.attempt).number_at(
@@ -140,8 +140,8 @@ class Log:
         )
 
     def count(self) -> int:
-        """How many lines there are."""
-        return sum(self._grown(number).count for number in self._streams)
+        """How many lines there are, with the one that is being written."""
+        return sum(self._grown(number).shown for number in self._streams)
 
     def written_at(self, clock: float) -> Spot:
         """The last line that says a time up to this one; the log's start if all are later."""

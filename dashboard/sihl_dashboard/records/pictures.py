@@ -10,6 +10,7 @@ from sihl_api.record import PICTURE_SUFFIX, RecordPaths
 from sihl_dashboard.records.place import Place
 from sihl_dashboard.records.refs import JobRef
 
+_MAP = ".map"
 _PICTURE = re.compile(r"(\d{1,9})/pictures/(\d{1,12})/([^/]+)/([^/]+)", re.ASCII)
 
 
@@ -37,8 +38,9 @@ class Picture:
 
     @property
     def is_image(self) -> bool:
-        """Whether it can be shown; the other files are predictions as data."""
-        return self.file.endswith(PICTURE_SUFFIX)
+        """Whether it is a drawing; the other files are predictions as data, maps too."""
+        name = self.file.removesuffix(PICTURE_SUFFIX)
+        return name != self.file and not name.endswith(_MAP)
 
 
 def listed(place: Place, paths: RecordPaths, numbers: Iterable[int]) -> list[Picture]:
@@ -79,11 +81,19 @@ def standing(pictures: Iterable[Picture], resumed: Mapping[int, int]) -> list[Pi
 
 @dataclass(frozen=True)
 class SameImage:
-    """A validation image as several jobs saw it, each at its own step."""
+    """A validation image as several jobs saw it, each at its own step.
+
+    Attributes:
+        head: Whose predictions are shown.
+        file: The pictures' name.
+        pictures: Each job's.
+        disagreement: How far they differ, from 0 to 1; None: that cannot be said.
+    """
 
     head: str
     file: str
     pictures: dict[JobRef, Picture]
+    disagreement: float | None = None
 
 
 def side_by_side(
@@ -105,3 +115,13 @@ def side_by_side(
         for (head, file), shown in sorted(found.items())
         if len(shown) > 1
     ]
+
+
+def most_disagreed_first(images: Iterable[SameImage]) -> list[SameImage]:
+    """Sorted; last those of which nobody can say it."""
+
+    def order(image: SameImage) -> tuple[float, str, str]:
+        found = -1.0 if image.disagreement is None else image.disagreement
+        return (-found, image.head, image.file)
+
+    return sorted(images, key=order)

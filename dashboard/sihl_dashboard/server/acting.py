@@ -38,7 +38,7 @@ class KubeActor:
         return self._as_itself or person.token is not None
 
     async def create(self, person: Person, namespace: str, job: Document) -> Document:
-        """Submit a job; fields that the API server does not know are refused. Raises RefusalError."""
+        """Submit a job; unknown fields are refused. Raises RefusalError."""
         query = {"fieldValidation": "Strict"}
         return await self._call(person, "POST", _path(namespace), job, query=query)
 

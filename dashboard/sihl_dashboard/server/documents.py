@@ -25,6 +25,7 @@ from sihl_dashboard.records import (
     Trouble,
 )
 from sihl_dashboard.records.documents import dump
+from sihl_dashboard.server.given import given_of
 
 Document = dict[str, Any]
 _MOST_TROUBLES = 100
@@ -72,6 +73,7 @@ def job_document(job: Job, model: Model | None) -> Document:
             "dataset": dump(document.dataset) if document.dataset else None,
         },
         "spec": document.spec,
+        "given": given_of(document.spec) if document.is_typed else None,
         "summary": summary,
         "attempts": summary["attempts"],
         "isFinal": job.is_final,

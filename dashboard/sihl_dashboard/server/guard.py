@@ -25,7 +25,7 @@ HEADERS = {
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -109,7 +109,7 @@ def guarded(route: Route) -> Handler:
 async def _allow(state: State, request: web.Request, route: Route) -> None:
     """Raises RefusalError."""
     person = await state.people.of(request)
-    request[PERSON] = person
+    PERSON.set(person)
     for name in ("namespace", "project", "job", "name"):
         try:
             if name in request.match_info:

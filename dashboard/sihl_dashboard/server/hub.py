@@ -26,7 +26,6 @@ left alone when nothing changes. Raises RefusalError."""
 MOST_TOPICS = 5000
 _REST = 0.1
 """A topic is asked about again after this part of the time in which it has not changed."""
-_LINGER = 20.0
 _AGAIN = 10.0
 """Seconds after which what could not be told is asked again."""
 
@@ -99,11 +98,13 @@ class Hub:
     Args:
         ask: Tells of a topic.
         fastest: Seconds between two questions about the same.
+        linger: For how many seconds a topic is asked about that nobody listens to any longer.
     """
 
-    def __init__(self, ask: Ask, fastest: float = 2.0) -> None:
+    def __init__(self, ask: Ask, fastest: float = 2.0, linger: float = 20.0) -> None:
         self._ask = ask
-        self._fastest = fastest
+        self.fastest = fastest
+        self._linger = linger
         self._topics: dict[Topic, _Watched] = {}
         self._epoch = secrets.token_hex(4)
         self._sequence = 0
@@ -137,6 +138,11 @@ class Hub:
             if watched := self._topics.get(topic):
                 watched.listeners.discard(listener)
                 watched.idle_since = time.monotonic()
+
+    @property
+    def topics(self) -> int:
+        """How many are asked about."""
+        return len(self._topics)
 
     def event(self, topic: Topic) -> tuple[str, Document]:
         """An id and what to tell of a topic now."""
@@ -177,7 +183,7 @@ class Hub:
             watched = self._topics.get(topic)
             if watched is None or not watched.document or watched.trouble is not None:
                 return None
-            if now - watched.asked > watched.interval + 2 * self._fastest:
+            if now - watched.asked > watched.interval + 2 * self.fastest:
                 return None  # the store is slow, or the loop is: nobody knows
             told.append(str(watched.sequence))
         return f"{self._epoch}-{'.'.join(told)}"
@@ -190,7 +196,7 @@ class Hub:
         return int(sequence) if is_ours else -1
 
     async def _follow(self, topic: Topic, watched: _Watched) -> None:
-        while watched.listeners or time.monotonic() - watched.idle_since < _LINGER:
+        while watched.listeners or time.monotonic() - watched.idle_since < self._linger:
             document, trouble, rest = watched.document, None, _AGAIN
             try:
                 document, rest = await self._ask(topic, watched.document)
@@ -206,7 +212,7 @@ class Hub:
                 for listener in list(watched.listeners):
                     listener.wake(topic)
             unchanged = watched.asked - watched.changed
-            watched.interval = max(self._fastest, min(_REST * unchanged, rest))
+            watched.interval = max(self.fastest, min(_REST * unchanged, rest))
             await asyncio.sleep(watched.interval)
         if self._topics.get(topic) is watched:
             del self._topics[topic]

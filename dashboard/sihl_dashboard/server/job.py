@@ -20,6 +20,7 @@ from sihl_dashboard.server.documents import (
     picture_document,
     troubles_of,
 )
+from sihl_dashboard.server.given import given_of
 from sihl_dashboard.server.project import question, safe_name
 from sihl_dashboard.server.refusals import BadRequestError, NotThereError
 from sihl_dashboard.server.state import state_of
@@ -63,7 +64,8 @@ def _waiting(ref: JobRef, live: Document, conditions: list[Document], spec: Docu
     """A job that has no record yet: it waits, and the cluster alone knows it."""
     return {
         "job": ref.folder, "name": ref.job, "namespace": ref.namespace, "project": ref.project,
-        "state": "Unfinished", "document": None, "spec": spec, "summary": None, "attempts": [],
+        "state": "Unfinished", "document": None, "spec": spec,
+        "given": given_of(spec), "summary": None, "attempts": [],
         "isFinal": False, "model": None, "troubles": [], "live": live, "conditions": conditions,
     }  # fmt: skip
 

@@ -69,7 +69,7 @@ class LocalPeople:
                     "start the dashboard again, and open what it prints",
                 )
             self._secret = None
-        answer = web.HTTPSeeOther("/")
+        answer = web.Response(status=303, headers={"Location": "/", "Cache-Control": "no-store"})
         set_cookie(answer, self._cookie, is_secure=False)
         return answer
 

@@ -12,7 +12,7 @@ from sihl_dashboard.server.refusals import NotThereError
 
 STATIC = Path(__file__).parents[1] / "static"
 ASSETS = web.AppKey("assets", Path)
-_KINDS = {
+KINDS = {
     ".html": "text/html; charset=utf-8",
     ".mjs": "text/javascript; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -44,7 +44,7 @@ async def nothing(_: web.Request) -> web.StreamResponse:
 
 def _read(root: Path, path: str) -> Answer:
     parts = path.split("/")
-    kind = _KINDS.get(Path(parts[-1]).suffix)
+    kind = KINDS.get(Path(parts[-1]).suffix)
     if kind is None or any(part in ("", ".", "..") or "\\" in part or "\0" in part
                            for part in parts):  # fmt: skip
         raise NotThereError

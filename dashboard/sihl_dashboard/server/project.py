@@ -117,9 +117,7 @@ async def differences(request: web.Request) -> web.StreamResponse:
     return await _of_jobs(
         request,
         refs,
-        lambda records: differences_document(
-            records.differences(refs, baseline, metrics, which)
-        ),
+        lambda records: differences_document(records.differences(refs, baseline, metrics, which)),
     )
 
 

@@ -18,6 +18,7 @@ class Settings:
     Attributes:
         host: HOST, the address to listen at.
         port: PORT.
+        metrics_port: METRICS_PORT, where probes and Prometheus ask, and no page is.
         stores: STORES, the file that names each namespace's store.
         assets: ASSETS, the folder that has uPlot.
         scratch: SCRATCH, a folder for indexes that may be lost; empty: in memory.
@@ -30,6 +31,7 @@ class Settings:
 
     host: str = "0.0.0.0"  # noqa: S104 (a pod's own address)
     port: int = 8080
+    metrics_port: int = 9466
     stores: Path = Path("/etc/sihl/stores/stores.json")
     assets: Path = Path("/opt/sihl/assets")
     scratch: Path | None = None
@@ -46,15 +48,20 @@ class Settings:
         def text(name: str, default: object) -> str:
             return environ.get(f"{_PREFIX}{name}", "").strip() or str(default)
 
-        login, port = text("LOGIN", cls.login), text("PORT", cls.port)
+        def port(name: str, default: int) -> int:
+            found = text(name, default)
+            if not (found.isdecimal() and int(found) < 65_536):
+                raise SettingsError(f"{_PREFIX}{name} is a port's number")
+            return int(found)
+
+        login = text("LOGIN", cls.login)
         if login not in ("token", "proxy"):
             raise SettingsError(f"{_PREFIX}LOGIN is token or proxy")
-        if not (port.isdecimal() and int(port) < 65_536):
-            raise SettingsError(f"{_PREFIX}PORT is a port's number")
         scratch = text("SCRATCH", "")
         return cls(
             host=text("HOST", cls.host),
-            port=int(port),
+            port=port("PORT", cls.port),
+            metrics_port=port("METRICS_PORT", cls.metrics_port),
             stores=Path(text("STORES", cls.stores)),
             assets=Path(text("ASSETS", cls.assets)),
             scratch=Path(scratch) if scratch else None,

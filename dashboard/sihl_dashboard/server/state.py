@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -58,7 +59,7 @@ class State:
     readers: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(_READERS, "dashboard-reads")
     )
-    ask_again: float = 30.0
+    ask_again: float = 5.0
     is_closing: bool = False
     hub: Hub = field(init=False)
 
@@ -136,7 +137,8 @@ def told() -> Iterator[None]:
 
 
 STATE = web.AppKey("state", State)
-PERSON = "person"
+PERSON: ContextVar[Person] = ContextVar("person")
+"""Who asks; the guard sets it for the handler that it lets run."""
 
 
 def state_of(request: web.Request) -> State:
@@ -144,7 +146,6 @@ def state_of(request: web.Request) -> State:
     return request.app[STATE]
 
 
-def person_of(request: web.Request) -> Person:
-    """Who asks; the guard has put it there."""
-    person: Person = request[PERSON]
-    return person
+def person_of(_: web.Request) -> Person:
+    """Who made the request that is being handled."""
+    return PERSON.get()

@@ -20,7 +20,8 @@ from sihl_dashboard.server.refusals import (
 from sihl_dashboard.server.state import State, person_of, state_of
 
 HEARTBEAT = 15.0
-_ASK_AGAIN = 30.0
+_HERE = ": here\nevent: here\ndata: {}\n\n"
+"""A heartbeat: a comment, and an event for scripts, which are told of no comments."""
 _GATHER = 0.1
 """Seconds in which changes are told together."""
 _MOST = 200
@@ -99,7 +100,7 @@ async def _tell(
             await _write(answer, _events(state.hub, listener))
             written = time.monotonic()
         elif time.monotonic() - written >= HEARTBEAT:
-            await _write(answer, ": here\n\n")
+            await _write(answer, _HERE)
             written = time.monotonic()
 
 

@@ -1,0 +1,70 @@
+/** Logging in with a token, where no proxy says who one is. */
+
+import { forgetMe, me, send } from "../api.mjs";
+import { announce, el, replace } from "../dom.mjs";
+import { problem } from "../parts/problem.mjs";
+import { go, view } from "../view.mjs";
+
+/** @type {function(HTMLElement, import("../main.mjs").Context): {destroy: function()}} */
+export function login(root, { title }) {
+  title("Log in");
+  const failed = el("p", { class: "wrong", id: "wrong", role: "alert" });
+  const token = el("input", { type: "password", name: "token", required: true, autocomplete: "off",
+    spellcheck: "false", "aria-describedby": "how wrong" });
+  const button = el("button", { class: "primary", type: "submit" }, "Log in");
+  const form = el("form", { class: "panel login stack", onsubmit: submitted },
+    el("h1", { text: "Log in" }),
+    el("label", { class: "field" }, el("span", { text: "Token" }), token),
+    failed, button,
+    el("div", { id: "how", class: "faint small" },
+      el("p", { text: "You see what your token may see, and nothing is done with more than its rights. "
+        + "A service account's is made by:" }),
+      el("pre", { text: "kubectl -n NAMESPACE create token NAME" })));
+  replace(root, form);
+  token.focus();
+  known();
+
+  /** Who is logged in already goes on; where nobody logs in, as on one's own machine, it says what to do. */
+  async function known() {
+    try {
+      await me(true);
+      go(safe(view().get("next")), { replace: true });
+    } catch (error) {
+      if (error.status === 401 && error.remedy && error.remedy !== "log in") {
+        replace(root, problem(error, { title: "You are not let in" }));
+      }
+    }
+  }
+
+  async function submitted(event) {
+    event.preventDefault();
+    button.disabled = true;
+    failed.textContent = "";
+    try {
+      await send("POST", "/login", { token: token.value.trim() });
+      token.value = "";
+      forgetMe();
+      await me(true);
+      announce("Logged in");
+      go(safe(view().get("next")), { replace: true });
+    } catch (error) {
+      failed.textContent = [error.message, error.remedy].filter(Boolean).join(" ");
+      token.setAttribute("aria-invalid", "true");
+      token.focus();
+      token.select();
+    } finally {
+      button.disabled = false;
+    }
+  }
+  return { destroy() {} };
+}
+
+/** Where to go on: within the dashboard only, whoever made the link. */
+function safe(next) {
+  try {
+    const to = new URL(next ?? "/", location.origin);
+    return to.origin === location.origin && to.pathname !== "/login" ? to.pathname + to.search : "/";
+  } catch {
+    return "/";
+  }
+}

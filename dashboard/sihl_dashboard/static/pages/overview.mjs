@@ -1,0 +1,163 @@
+/** What runs and what waits, where, and what is free: live. */
+
+import { get } from "../api.mjs";
+import { announce, el, keyed, replace, stylesheet, write } from "../dom.mjs";
+import { count } from "../format.mjs";
+import { addKeys } from "../keys.mjs";
+import { loader } from "../loader.mjs";
+import { latest } from "../parts/latest.mjs";
+import { problem, troubles } from "../parts/problem.mjs";
+import { nodes } from "../parts/nodes.mjs";
+import { queue } from "../parts/queue.mjs";
+import { href, link, onView, setView, view } from "../view.mjs";
+
+const OFTEN = 1000; // milliseconds: a busy cluster changes all the time
+
+/** @type {function(HTMLElement, import("../main.mjs").Context): {destroy: function()}} */
+export function overview(root, { stream, title, me }) {
+  title("Overview");
+  stylesheet(import.meta.url, "../overview.css");
+  const find = el("input", { type: "search", placeholder: me.cluster ? "Filter jobs, queues, phases" : "Filter projects",
+    "aria-label": me.cluster ? "Filter jobs, queues and phases" : "Filter projects", value: view().get("q") ?? "",
+    oninput: () => setView({ q: find.value }) });
+  const failed = el("div", {});
+  const told = troubles();
+  const spaces = el("div", { class: "spaces" });
+  const gpus = nodes();
+  const summary = el("p", { class: "faint" });
+  replace(root,
+    el("header", { class: "row page-head" }, el("h1", { text: "Overview" }), summary,
+      el("span", { class: "end" }, find)),
+    failed, told.node,
+    el("div", { class: "overview" }, gpus.node, spaces));
+
+  let data = null;
+  let before = null;
+  const source = loader((signal) => get("/overview", {}, { signal }), {
+    every: OFTEN,
+    onData(next) {
+      data = next;
+      replace(failed);
+      told.update(next.troubles);
+      render();
+      changes(before, next);
+      before = next;
+    },
+    onError(error, shown) {
+      replace(failed, problem(error));
+      if (shown) failed.append(el("p", { class: "faint", text: "What is below may be old." }));
+    },
+  });
+
+  function render() {
+    if (!data) return;
+    const wanted = (view().get("q") ?? "").trim().toLowerCase();
+    gpus.update(data.nodes ?? [], data.cluster);
+    write(summary, described(data));
+    const shown = data.namespaces.map((space) => chosen(space, wanted)).filter(Boolean);
+    keyed(spaces, shown.length ? shown : [{ name: "", empty: emptiness(wanted, me) }],
+      (space) => `${space.empty ? "-" : "+"}${space.name}`, (space) => space.empty ? nothing() : data.cluster ? queues() : records(stream));
+  }
+
+  const ends = [
+    stream.watch("overview", source.refresh),
+    onView(() => {
+      const text = view().get("q") ?? "";
+      if (find.value !== text) find.value = text;
+      render();
+    }),
+    addKeys("Overview", [{ keys: "r", label: "Ask anew", run: source.refresh }]),
+  ];
+  // Times left and ages grow old even where nothing else happens.
+  const clock = setInterval(() => !document.hidden && render(), 15_000);
+  return {
+    destroy() {
+      source.stop();
+      clearInterval(clock);
+      keyed(spaces, [], String, () => null);
+      for (const end of ends) end();
+    },
+  };
+}
+
+function described(data) {
+  const jobs = data.namespaces.flatMap((space) => space.queues.flatMap((each) => each.jobs));
+  if (!jobs.length) return "";
+  const running = jobs.filter((job) => job.phase === "Running").length;
+  const waiting = jobs.filter((job) => job.phase === "Queued" && !job.suspend).length;
+  return `${count(running, "job")} ${running === 1 ? "runs" : "run"}, ${waiting} ${
+    waiting === 1 ? "waits" : "wait"}`;
+}
+
+/** What of a namespace one looks for; null if nothing. */
+function chosen(space, wanted) {
+  if (!wanted || space.name.toLowerCase().includes(wanted)) return space;
+  const queues = space.queues.map((each) => each.name.toLowerCase().includes(wanted) ? each : {
+    ...each,
+    jobs: each.jobs.filter((job) => [job.name, job.phase, job.reason, job.project, job.node].some(
+      (text) => String(text ?? "").toLowerCase().includes(wanted))),
+  }).filter((each) => each.jobs.length || each.name.toLowerCase().includes(wanted));
+  const projects = space.projects.filter((name) => name.toLowerCase().includes(wanted));
+  return queues.length || projects.length ? { ...space, queues, projects } : null;
+}
+
+function emptiness(wanted, me) {
+  if (wanted) return "Nothing here is called so.";
+  return me.cluster
+    ? "There is no job, nor a record of one, that you may see. Submit one: kubectl sihl submit -f job.yaml"
+    : "There is no record here yet. sihl-trainer local writes one.";
+}
+
+function nothing() {
+  const node = el("p", { class: "empty" });
+  return { node, update: (space) => write(node, space.empty) };
+}
+
+/** Of a cluster: a namespace's queues. */
+function queues() {
+  const head = el("h2", {});
+  const projects = el("ul", { class: "plain projects" });
+  const lines = el("div", {});
+  const node = el("section", { class: "panel space" }, el("header", {}, head, projects), lines);
+  return {
+    node,
+    update(space) {
+      write(head, space.name);
+      keyed(projects, space.projects, (name) => name, (name) => ({
+        node: el("li", {}, link(href(space.name, name), { class: "tag project" }, name)),
+        update() {},
+      }));
+      keyed(lines, space.queues.filter((each) => each.jobs.length), (each) => each.name,
+        () => queue(space.name));
+    },
+  };
+}
+
+/** Of records alone: each project's latest jobs. */
+function records(stream) {
+  const head = el("h2", {});
+  const lines = el("div", {});
+  const node = el("section", { class: "panel space" }, el("header", {}, head), lines);
+  return {
+    node,
+    update(space) {
+      write(head, space.name);
+      keyed(lines, space.projects, (name) => name, (name) => latest(space.name, name, stream));
+    },
+    destroy: () => keyed(lines, [], String, () => null),
+  };
+}
+
+/** Tells those who hear the page what jobs do, not how far each is. */
+function changes(before, after) {
+  if (!before) return;
+  const known = new Map(all(before).map((job) => [job.uid, job.phase]));
+  const told = all(after).filter((job) => known.get(job.uid) !== job.phase)
+    .map((job) => `${job.name}: ${job.phase}`);
+  if (told.length && told.length <= 5) announce(told.join(", "));
+  else if (told.length) announce(`${told.length} jobs changed`);
+}
+
+function all(data) {
+  return data.namespaces.flatMap((space) => space.queues.flatMap((each) => each.jobs));
+}

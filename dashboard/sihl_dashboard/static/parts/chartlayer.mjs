@@ -1,0 +1,133 @@
+/**
+ * The curves of a chart, on a canvas of their own between uPlot's grid and its cursor: a line
+ * through the last value of each bucket, and the band from least to greatest.
+ *
+ * Not by uPlot, for two reasons: its bands want three series a curve, and it draws all curves anew
+ * for each frame of a pan or zoom. Here the picture that stands is moved and stretched meanwhile,
+ * which costs the same for fifty curves as for one.
+ */
+import { el } from "../dom.mjs";
+import { lookOf } from "./colours.mjs";
+
+/** Below this many values in sight a curve shows where its points lie. */
+const FEW_POINTS = 60;
+const FADED = 0.4;
+
+/**
+ * @returns {{attach(plot: object): void, paint(plot: object, props: object, sight: object): void,
+ *   move(plot: object): void, age(): number}}
+ */
+export function layer() {
+  const canvas = el("canvas", {});
+  const clip = el("div", { class: "chart-layer" }, canvas);
+  const pen = canvas.getContext("2d");
+  let painted = null;
+
+  /** Draw all that is shown. */
+  function paint(plot, props, { isShown, hasBand, colours }) {
+    const { width, height } = plot.bbox;
+    if (canvas.width !== width) canvas.width = width;
+    if (canvas.height !== height) canvas.height = height;
+    pen.clearRect(0, 0, width, height);
+    canvas.style.setProperty("transform", "none");
+    const to = scaleOf(plot, width, height);
+    const [from, until] = inSight(props.x, plot.scales.x);
+    props.lines.forEach((line, index) => {
+      if (isShown(index)) draw(line, index, { props, to, from, until, hasBand, colours });
+    });
+    painted = { first: plot.scales.x.min, last: plot.scales.x.max, at: performance.now() };
+  }
+
+  function draw(line, index, { props, to, from, until, hasBand, colours }) {
+    const { colour, dash } = lookOf(line.job);
+    const isGhost = line.attempt !== null;
+    const isFocused = line.job === props.focused;
+    const ratio = window.devicePixelRatio || 1;
+    pen.strokeStyle = pen.fillStyle = colours[colour];
+    pen.globalAlpha = (isGhost ? 0.5 : 1) * (props.focused && !isFocused ? FADED : 1);
+    const points = pointsOf(props.x, line.last, from, until, to);
+    if (hasBand(index)) {
+      pen.globalAlpha *= 0.2;
+      fillBand(line, props.x, from, until, to);
+      pen.globalAlpha /= 0.2;
+    }
+    pen.lineWidth = (isFocused && !isGhost ? 3 : 1.5) * ratio;
+    pen.lineJoin = "round";
+    pen.setLineDash((isGhost ? [1, 3] : dash).map((length) => length * ratio));
+    pen.beginPath();
+    for (let at = 0; at < points.length; at += 2) pen.lineTo(points[at], points[at + 1]);
+    pen.stroke();
+    if (points.length / 2 <= FEW_POINTS) dot(points, (isGhost ? 1.5 : 2.5) * ratio);
+  }
+
+  function dot(points, radius) {
+    pen.beginPath();
+    for (let at = 0; at < points.length; at += 2) {
+      pen.moveTo(points[at] + radius, points[at + 1]);
+      pen.arc(points[at], points[at + 1], radius, 0, 2 * Math.PI);
+    }
+    pen.fill();
+  }
+
+  function fillBand(line, x, from, until, to) {
+    const upper = pointsOf(x, line.max, from, until, to);
+    const lower = pointsOf(x, line.min, from, until, to);
+    // On a log scale some least values have no place: such a band would cross itself.
+    if (upper.length !== lower.length) return;
+    pen.beginPath();
+    for (let at = 0; at < upper.length; at += 2) pen.lineTo(upper[at], upper[at + 1]);
+    for (let at = lower.length - 2; at >= 0; at -= 2) pen.lineTo(lower[at], lower[at + 1]);
+    pen.fill();
+  }
+
+  return {
+    attach(plot) {
+      plot.over.prepend(clip);
+      painted = null;
+    },
+    paint,
+    /** Show what stands painted where it now belongs. */
+    move(plot) {
+      const { min, max } = plot.scales.x;
+      const width = plot.bbox.width / (window.devicePixelRatio || 1);
+      const stretch = (painted.last - painted.first) / (max - min);
+      const shift = ((painted.first - min) / (max - min)) * width;
+      canvas.style.setProperty("transform", `translateX(${shift}px) scaleX(${stretch})`);
+    },
+    /** Milliseconds since it was painted. */
+    age: () => (painted ? performance.now() - painted.at : Infinity),
+  };
+}
+
+function scaleOf(plot, width, height) {
+  const { x, y } = plot.scales;
+  const isLog = y.distr === 3;
+  const up = isLog ? Math.log : (value) => value;
+  const [low, high] = [up(y.min), up(y.max)];
+  return {
+    isLog,
+    across: (value) => ((value - x.min) / (x.max - x.min)) * width,
+    up: (value) => (1 - (up(value) - low) / (high - low)) * height,
+  };
+}
+
+/** From the last bucket before what is in sight to the first one beyond. */
+function inSight(x, { min, max }) {
+  let from = 0;
+  let until = x.length - 1;
+  while (from < until && x[from + 1] < min) from++;
+  while (until > from && x[until - 1] > max) until--;
+  return [from, until];
+}
+
+/** The places of values, x and y in turn; with the nearest ones beyond what is in sight. */
+function pointsOf(x, values, from, until, { isLog, across, up }) {
+  while (from > 0 && values[from] == null) from--;
+  while (until < x.length - 1 && values[until] == null) until++;
+  const points = [];
+  for (let at = from; at <= until; at++) {
+    const value = values[at];
+    if (value != null && !(isLog && value <= 0)) points.push(across(x[at]), up(value));
+  }
+  return points;
+}

@@ -1,0 +1,64 @@
+/**
+ * What the compare page shows, as the address spells it; what concerns curves is in curvesview.mjs.
+ *
+ * @typedef {object} CompareView
+ * @property {string[]|null} jobs folders of those chosen; null: nobody has chosen yet
+ * @property {string|null} baseline folder; NONE for none; null: nobody has chosen yet
+ * @property {string[]|null} columns paths of facts; null: those that tell most
+ * @property {string} text that names contain
+ * @property {string[]} where conditions, as the server reads them: path:operator:value
+ * @property {string} sort a path, or "name"; with "-" before it the greatest first
+ * @property {string|null} group a path
+ * @property {"best"|"last"} which value of a metric counts
+ * @property {string|null} metric that parallel coordinates end at
+ * @property {number|null} step of the pictures
+ */
+
+/** The server draws a hundred; with more than fifty nobody sees anything. */
+export const MOST_JOBS = 50;
+/** Says that somebody chose nothing. */
+export const NONE = "-";
+
+/**
+ * @param {URLSearchParams} params
+ * @returns {CompareView}
+ */
+export function compareViewOf(params) {
+  const step = params.get("step");
+  return {
+    jobs: params.has("jobs") ? listed(params.get("jobs")).slice(0, MOST_JOBS) : null,
+    baseline: params.get("base"),
+    columns: params.has("columns") ? listed(params.get("columns")) : null,
+    text: params.get("q") ?? "",
+    where: params.getAll("where"),
+    sort: params.get("sort") ?? "-job.createdAt",
+    group: params.get("group"),
+    which: params.get("which") === "last" ? "last" : "best",
+    metric: params.get("metric"),
+    step: /^\d+$/.test(step ?? "") ? Number(step) : null,
+  };
+}
+
+/**
+ * Changes of it as parameters for `setView`.
+ * @param {Partial<CompareView>} changes
+ */
+export function compareParams(changes) {
+  const spelled = {
+    jobs: (jobs) => ["jobs", jobs && (jobs.join(",") || NONE)],
+    baseline: (folder) => ["base", folder],
+    columns: (columns) => ["columns", columns && (columns.join(",") || NONE)],
+    text: (text) => ["q", text],
+    where: (where) => ["where", where],
+    sort: (sort) => ["sort", sort === "-job.createdAt" ? null : sort],
+    group: (path) => ["group", path],
+    which: (which) => ["which", which === "last" ? which : null],
+    metric: (metric) => ["metric", metric],
+    step: (step) => ["step", step],
+  };
+  return Object.fromEntries(Object.entries(changes).map(([name, value]) => spelled[name](value)));
+}
+
+function listed(text) {
+  return text.split(",").filter((each) => each && each !== NONE);
+}

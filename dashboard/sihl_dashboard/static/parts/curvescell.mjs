@@ -1,0 +1,130 @@
+/** One metric's place among the curves: asks once it comes into view, and again when told. */
+import { el } from "../dom.mjs";
+import { chart } from "./chart.mjs";
+import { countsText } from "./charttext.mjs";
+import { askCurves, inTurn, labelsOf, stitched } from "./curvesdata.mjs";
+
+/**
+ * @param {HTMLElement} root
+ * @param {object} props the curves', with `metric`, `hint` and `focused`, `onZoom`, `onFocus` and `onBounds`
+ * @returns {{update(props: object): void, stale(): void, setInView(isInView: boolean): void,
+ *   element: HTMLElement, destroy(): void}}
+ */
+export function curvesCell(root, props) {
+  const note = el("p", { class: "chart-note" }, props.metric);
+  const element = el("div", { class: "curves-cell" }, note);
+  root.append(element);
+
+  let isInView = false;
+  let asked = "";
+  let current = null;
+  let coarse = null;
+  let coarseKey = "";
+  let drawn = null;
+  let picture = null;
+
+  const keyOf = ({ jobs, view }) => JSON.stringify([jobs, view.axis, view.smoothing, view.ghosts]);
+  const rangeOf = ({ view }) =>
+    view.first === null || view.last === null ? null : { first: view.first, last: view.last };
+
+  async function ask(isAnew) {
+    const key = keyOf(props);
+    const range = rangeOf(props);
+    const wanted = `${key}${JSON.stringify(range)}`;
+    if (!isInView || (!isAnew && wanted === asked)) return;
+    asked = wanted;
+    current?.abort();
+    const mine = (current = new AbortController());
+    element.setAttribute("aria-busy", "true");
+    try {
+      const found = await inTurn(() => answer(key, range, isAnew, mine.signal));
+      if (mine.signal.aborted) return;
+      drawn = found;
+      props.onBounds({ first: drawn.first, last: drawn.last });
+      show();
+    } catch (error) {
+      if (mine.signal.aborted) return;
+      asked = "";
+      complain(error);
+    } finally {
+      if (current === mine) element.removeAttribute("aria-busy");
+    }
+  }
+
+  async function answer(key, range, isAnew, signal) {
+    if (signal.aborted) throw signal.reason;
+    if (isAnew || coarseKey !== key || !coarse) {
+      coarse = await askCurves(props, props.metric, props.view, null, signal);
+      coarseKey = key;
+    }
+    return range ? stitched(coarse, await askCurves(props, props.metric, props.view, range, signal)) : coarse;
+  }
+
+  function complain(error) {
+    note.hidden = false;
+    note.textContent = `${props.metric}: ${error.message} ${error.remedy ?? ""}`;
+  }
+
+  function chartProps() {
+    const bounds = { first: drawn.first, last: drawn.last };
+    const labels = labelsOf(props.jobs);
+    const troubles = drawn.troubles.map((trouble) => `${trouble.where} ${trouble.what}`);
+    return {
+      metric: props.metric,
+      hint: props.hint,
+      axis: props.view.axis,
+      isLog: props.view.isLog,
+      hidden: new Set(props.view.hidden),
+      focused: props.focused,
+      x: drawn.x,
+      lines: drawn.lines.map((line) => ({ ...line, label: labels.get(line.job) ?? line.label })),
+      bounds,
+      sight: rangeOf(props) ?? bounds,
+      told: [countsText(drawn), ...troubles].join(". "),
+      onZoom: props.onZoom,
+      onPoint: props.onPoint,
+      onFocus: props.onFocus,
+    };
+  }
+
+  function show() {
+    if (!drawn || !isInView) return;
+    note.hidden = true;
+    if (picture) picture.update(chartProps());
+    else picture = chart(element, chartProps());
+  }
+
+  return {
+    element,
+    update(next) {
+      props = { ...props, ...next };
+      const isSame = drawn && keyOf(props) === coarseKey;
+      if (isSame) show();
+      ask(false);
+    },
+    /** Its jobs have new points. */
+    stale() {
+      asked = "";
+      if (isInView) ask(true);
+      else coarseKey = "";
+    },
+    setInView(next) {
+      if (next === isInView) return;
+      isInView = next;
+      if (isInView) {
+        show();
+        ask(false);
+      } else if (picture && !element.contains(document.activeElement)) {
+        element.style.setProperty("min-height", `${element.offsetHeight}px`);
+        picture.destroy();
+        picture = null;
+        note.hidden = false;
+      }
+    },
+    destroy() {
+      current?.abort();
+      picture?.destroy();
+      element.remove();
+    },
+  };
+}

@@ -1,0 +1,99 @@
+"""A browser, a server over real records, and pages that are watched for what none may do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    StorageState,
+    expect,
+    sync_playwright,
+)
+
+from tests.browser import shown
+from tests.browser.chromium import program
+from tests.browser.site import Site, serve
+from tests.browser.watched import Watch
+
+PATIENCE = 60_000
+"""Milliseconds that a condition may take: an own machine's seconds, a loaded one's minute."""
+expect.set_options(timeout=PATIENCE)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One for all tests: each page has a context of its own."""
+    found = program()
+    assert found, "no chromium: python -m tests.browser.chromium"
+    with sync_playwright() as playwright:
+        # Its sandbox cannot be had as root, and it sees this server's pages alone.
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store."""
+    found = tmp_path_factory.mktemp("records")
+    shown.write(found)
+    return found
+
+
+@pytest.fixture(scope="session")
+def site(folder: Path) -> Iterator[Site]:
+    """The dashboard as `kubectl sihl ui` serves it over a folder."""
+    with serve(folder) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def inside(browser: Browser, site: Site) -> StorageState:
+    """The cookie of the one browser that the address lets in."""
+    context = browser.new_context()
+    context.new_page().goto(site.opening)
+    state = context.storage_state()
+    context.close()
+    return state
+
+
+Opened = Callable[..., Page]
+
+
+@pytest.fixture
+def expected() -> set[str]:
+    """Words of errors that the test wants: what a console says that has one is no fault."""
+    return set()
+
+
+@pytest.fixture
+def opened(
+    browser: Browser, site: Site, inside: StorageState, expected: set[str]
+) -> Iterator[Opened]:
+    """Opens a page of the site: `opened(path, color_scheme="dark", ...)` as a context has it.
+
+    When the test is over, no such page may have asked another origin for anything, met the content
+    security policy, failed in a script or written an error to the console.
+    """
+    contexts: list[BrowserContext] = []
+    watch = Watch(site.origin, expected)
+
+    def open_page(path: str = "/", **settings: object) -> Page:
+        context = browser.new_context(storage_state=inside, **settings)  # type: ignore[arg-type]
+        context.set_default_timeout(PATIENCE)
+        contexts.append(context)
+        page = context.new_page()
+        watch.over(page)
+        page.goto(site.origin + path)
+        return page
+
+    yield open_page
+    found = watch.found()
+    for context in contexts:
+        context.close()
+    assert not found, "\n".join(found)

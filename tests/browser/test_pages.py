@@ -1,0 +1,114 @@
+"""What holds for every page: for everybody who looks at it, and whatever a record holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser import shown
+from tests.browser.axe import faults
+from tests.browser.conftest import Opened
+from tests.support.recorded import SPEC, recorded, train, validation
+
+HARSH = quote(shown.HARSH, safe="")
+PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
+    "overview": ("/", lambda page: expect(page.locator("main")).to_contain_text("cells")),
+    "compare": (
+        f"/team-a/cells?jobs={shown.NIGHT},{shown.DAY}",
+        lambda page: expect(page.locator("main")).to_contain_text("night"),
+    ),
+    "job": (
+        f"/team-a/cells/{shown.NIGHT}",
+        lambda page: expect(page.locator(".log-box")).to_contain_text("step 100"),
+    ),
+    "login": ("/login", lambda page: expect(page.locator("main h1")).to_be_visible()),
+}
+"""By name: the address, and what is seen once it is there."""
+LOOKS: dict[str, dict[str, object]] = {
+    "light": {},
+    "dark": {"color_scheme": "dark"},
+    "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
+}
+STOPS = """() => [...document.querySelectorAll(
+  "a[href], button, input, select, textarea, summary, [tabindex='0']")].filter(each =>
+  each.checkVisibility({visibilityProperty: true}) && !each.disabled && each.tabIndex >= 0
+  && each.type !== "radio").map(each => each.outerHTML.slice(0, 160))"""
+FOCUSED = """() => {
+  const at = document.activeElement, style = getComputedStyle(at);
+  const isSeen = style.outlineStyle !== "none" || style.boxShadow !== "none";
+  return [at.outerHTML.slice(0, 160), at === document.body, isSeen];
+}"""
+
+
+def arrive(opened: Opened, name: str, **look: object) -> Page:
+    path, is_there = PAGES[name]
+    page = opened(path, **look)
+    is_there(page)
+    return page
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("name", PAGES)
+def test_nobody_is_shut_out_of_a_page(opened: Opened, name: str, look: str) -> None:
+    page = arrive(opened, name, **LOOKS[look])
+    found = faults(page)
+    assert not found, "\n".join(found)
+    wide = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
+    assert wide <= 0, "the page itself scrolls sideways"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_all_that_can_be_used_is_reached_by_the_keyboard_and_shows_that_it_is(
+    opened: Opened, name: str
+) -> None:
+    page = arrive(opened, name)
+    wanted = set(page.evaluate(STOPS))
+    reached: set[str] = set()
+    for _ in range(3 * len(wanted) + 20):
+        page.keyboard.press("Tab")
+        at, is_nothing, is_seen = page.evaluate(FOCUSED)
+        if is_nothing:
+            break
+        assert is_seen, f"nothing shows that this has the focus: {at}"
+        reached.add(at)
+    assert wanted <= reached | set(page.evaluate(STOPS)) - wanted, wanted - reached
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/team-a/harsh", f"/team-a/harsh?jobs={HARSH}", f"/team-a/harsh/{HARSH}"]
+)
+def test_what_a_record_says_is_shown_and_runs_nothing(opened: Opened, path: str) -> None:
+    page = opened(path)
+    is_job = path.endswith(HARSH)
+    expect(page.locator("main")).to_contain_text("harsh" if path == "/" else "<img src=x")
+    if is_job:
+        expect(page.locator(".log-box")).to_contain_text(f"INFO {shown.SCRIPT[:40]}")
+        expect(page.locator(".log-box")).to_contain_text("the clock was set back")
+        page.locator("#pictures").scroll_into_view_if_needed()
+        expect(page.locator("#pictures")).to_contain_text("This picture cannot be shown.")
+    assert page.title() != "PWNED"
+    assert page.locator("main img[src='x'], main script").count() == 0
+
+
+def test_points_that_a_job_makes_appear_while_one_looks(opened: Opened, folder: Path) -> None:
+    job = recorded(folder, "pointed", project="living")
+    job.job({**SPEC, "project": "living"})
+    job.metrics(1, 0, train(1, 1.0, shown.spelled(1)))
+    page = opened(f"/team-a/living/{job.ref.folder}")
+    curves = page.locator("#curves")
+    expect(curves).to_contain_text("1 point in 1 bucket")
+    job.metrics(1, 1, train(2, 0.5, shown.spelled(2)), validation(2, 0.5, shown.spelled(2)))
+    # The promise is 10 s; what is beside the tests on a machine may take as long again.
+    expect(curves).to_contain_text("2 points", timeout=20_000)
+    expect(curves).to_contain_text("boxes/map", timeout=20_000)
+
+
+def test_a_job_that_does_not_exist_is_said_not_to(opened: Opened, expected: set[str]) -> None:
+    expected.add("404")
+    page = opened("/team-a/cells/nobody.01234567")
+    expect(page.get_by_role("alert")).to_contain_text("No such job")
+    expect(page.locator(".log-box")).not_to_be_visible()

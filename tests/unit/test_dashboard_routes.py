@@ -1,0 +1,315 @@
+"""Every address of the dashboard's server, over a real folder of records."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import yaml
+
+from sihl_dashboard.server.guard import HEADERS
+from sihl_dashboard.server.local import LocalPeople
+from sihl_dashboard.server.pages import KINDS, STATIC
+from sihl_dashboard.server.routes import ROUTES
+from tests.support.dashboard import (
+    API,
+    PROJECT,
+    Looker,
+    a_browser,
+    looking,
+    send_malformed,
+    state_over,
+)
+from tests.support.recorded import SPEC, changed, recorded, train, validation
+
+NIGHT, DAY = "night.01234567", "day.89abcdef"
+ENDED = {"startedAt": "2026-01-02T03:00:00Z", "firstStep": 1, "endedAt": "2026-01-02T04:00:00Z"}
+BEST = {"last": {"step": 9, "value": 0.5}, "best": {"step": 9, "value": 0.5}, "better": "higher"}
+
+
+def write(root: Path) -> None:
+    """Two jobs: one of two attempts, with all that a record can have; one plain."""
+    night = recorded(root)
+    night.job()
+    night.metrics(
+        1, 0, train(1, 1.0), train(2, float("nan")), validation(3, 0.25), train(4, float("inf"))
+    )
+    night.metrics(2, 0, train(3, 0.5), validation(6, 0.5))
+    night.log(1, 0, "2026-01-02T03:00:00Z one\n2026-01-02T03:00:10Z \x1b[31mError: two\x1b[0m\n")
+    night.log(2, 0, "2026-01-02T04:00:00Z three\nkilled\n")
+    night.summary(
+        [
+            {"number": 1, **ENDED, "reason": "Evicted"},
+            {"number": 2, **ENDED, "resumedAtStep": 2, "reason": "=cmd()"},
+        ],
+        validation={"boxes/map": BEST},
+        train={"loss": BEST},
+    )
+    for step in (3, 6):
+        night.put(f"{night.paths.pictures(2, step)}boxes/000.png", b"\x89PNG night")
+    day = recorded(root, "day", uid="89abcdef01234567")
+    day.job(changed(SPEC, batchSize=8))
+    day.summary([{"number": 1, **ENDED, "reason": "Succeeded"}], validation={"boxes/map": BEST})
+    day.put(f"{day.paths.pictures(1, 6)}boxes/000.png", b"\x89PNG day")
+
+
+@pytest_asyncio.fixture
+async def looker(tmp_path: Path) -> AsyncIterator[Looker]:
+    write(tmp_path)
+    async with looking(state_over(tmp_path)) as looker:
+        yield looker
+
+
+async def test_the_overview_names_what_has_records(looker: Looker) -> None:
+    found = await looker.found(f"{API}/overview")
+    assert [(n["name"], n["projects"]) for n in found["namespaces"]] == [("team-a", ["cells"])]
+    assert (found["cluster"], found["nodes"]) == (False, [])
+
+
+async def test_jobs_are_filtered_sorted_and_shown_by_the_columns_that_are_wanted(
+    looker: Looker,
+) -> None:
+    query = "columns=spec.training.batchSize,job.state&sort=spec.training.batchSize"
+    found = await looker.found(f"{PROJECT}/jobs?{query}")
+    assert [(row["job"], row["values"]) for row in found["rows"]] == [
+        (NIGHT, {"spec.training.batchSize": 4, "job.state": "Failed"}),
+        (DAY, {"spec.training.batchSize": 8, "job.state": "Succeeded"}),
+    ]
+    assert found["columns"]["spec.training.batchSize"] is True
+    found = await looker.found(f"{PROJECT}/jobs?where=spec.training.batchSize:ge:8")
+    assert ([row["job"] for row in found["rows"]], found["total"]) == ([DAY], 1)
+    found = await looker.found(f"{PROJECT}/jobs?where=validation/boxes/map:best:eq:0.5&limit=1")
+    assert (len(found["rows"]), found["total"]) == (1, 2)
+
+
+async def test_curves_lie_on_one_grid_and_what_is_no_number_is_null_and_counted(
+    looker: Looker,
+) -> None:
+    found = await looker.found(f"{PROJECT}/curves?jobs={NIGHT}&buckets=6")
+    curve = next(each for each in found["curves"] if each["metric"] == "train/loss")
+    for name in ("min", "max", "last", "clock"):
+        assert len(curve[name]) == len(found["grid"]["x"]) == 6
+    assert found["grid"]["x"] == sorted(found["grid"]["x"])
+    assert [value for value in curve["last"] if value is not None] == [1.0, 0.5]
+    assert found["gaps"] == 2
+    assert {ghost["metric"]: ghost["attempt"] for ghost in found["ghosts"]} == {
+        "train/loss": 1, "validation/boxes/map": 1,
+    }  # fmt: skip
+
+
+async def test_a_job_is_told_whole_and_its_metrics_with_what_is_better(looker: Looker) -> None:
+    found = await looker.found(f"{PROJECT}/jobs/{NIGHT}")
+    assert (found["job"], found["name"], found["isFinal"], found["live"]) == (
+        NIGHT, "night", False, None,
+    )  # fmt: skip
+    assert [attempt["reason"] for attempt in found["attempts"]] == ["Evicted", "=cmd()"]
+    assert found["spec"]["training"]["optimizer"]["learningRate"] == 0.001
+    found = await looker.found(f"{PROJECT}/metrics?jobs={NIGHT},{DAY}")
+    assert found["validation"] == ["boxes/map"]
+    assert found["better"]["validation/boxes/map"] == "higher"
+
+
+@pytest.mark.parametrize(
+    ("query", "numbers"),
+    [
+        ("", [0, 1, 2, 3]),
+        ("count=2", [0, 1]),
+        ("from=END&direction=backward&count=2", [2, 3]),
+        ("line=1&count=1", [1]),
+        ("line=2&direction=backward&count=1", [1]),
+        ("at=1767322809&count=1", [0]),
+        ("at=1767322811&count=1", [1]),
+        ("attempt=2", [0, 1]),
+        ("from=1:25&count=1", [1]),
+    ],
+)
+async def test_a_log_is_read_from_either_end_from_a_line_from_a_time_and_from_a_link(
+    looker: Looker, query: str, numbers: list[int]
+) -> None:
+    found = await looker.found(f"{PROJECT}/jobs/{NIGHT}/log?{query}")
+    assert [line["number"] for line in found["lines"]] == numbers
+
+
+@pytest.mark.parametrize(
+    ("query", "numbers", "more"),
+    [
+        ("q=T", [0, 1, 2], False),
+        ("q=t&count=1", [0], True),
+        ("kind=error", [1, 3], False),
+        ("kind=error&direction=backward&count=1", [3], True),
+        ("q=one&direction=backward", [0], False),
+        ("q=three&direction=backward&from=1:25", [], False),
+    ],
+)
+async def test_a_log_is_searched_both_ways(
+    looker: Looker, query: str, numbers: list[int], more: bool
+) -> None:
+    found = await looker.found(f"{PROJECT}/jobs/{NIGHT}/log/search?{query}")
+    assert ([hit["number"] for hit in found["hits"]], found["more"]) == (numbers, more)
+
+
+async def test_a_log_is_downloaded_as_it_was_written(looker: Looker) -> None:
+    _, text = await looker.get(f"{PROJECT}/jobs/{NIGHT}/log.txt")
+    assert [line.split(b"Z ")[-1] for line in text.splitlines()] == [
+        b"one", b"\x1b[31mError: two\x1b[0m", b"three", b"killed",
+    ]  # fmt: skip
+
+
+async def test_only_what_differs_is_compared_with_each_job_s_delta(looker: Looker) -> None:
+    found = await looker.found(f"{PROJECT}/differences?jobs={NIGHT},{DAY}&baseline={NIGHT}")
+    assert found["settings"] == [{"path": "spec.training.batchSize", "values": {NIGHT: 4, DAY: 8}}]
+    assert [(score["job"], score["delta"]) for score in found["scores"]] == [
+        (NIGHT, None), (DAY, 0.0),
+    ]  # fmt: skip
+
+
+async def test_the_same_images_of_jobs_are_found_and_their_bytes_run_nothing(
+    looker: Looker,
+) -> None:
+    found = await looker.found(f"{PROJECT}/same-images?jobs={NIGHT},{DAY}")
+    (image,) = found["images"]
+    assert {job: picture["step"] for job, picture in image["pictures"].items()} == {
+        NIGHT: 6, DAY: 6,
+    }  # fmt: skip
+    url = f"{looker.served.url}{PROJECT}/jobs/{NIGHT}/pictures/6/boxes/2/000.png"
+    async with looker.session.get(url) as answer:
+        assert await answer.read() == b"\x89PNG night"
+        assert answer.headers["Content-Type"] == "image/png"
+        assert "sandbox" in answer.headers["Content-Security-Policy"]
+    for name in ("x.svg", "x.html", "..", "%2e%2e%2fjob.json", "%2e%2e"):
+        status, _ = await looker.get(f"{PROJECT}/jobs/{NIGHT}/pictures/6/boxes/2/{name}")
+        assert status in (400, 404), name
+
+
+async def test_the_next_job_is_this_one_with_fields_changed(looker: Looker) -> None:
+    _, text = await looker.get(f"{PROJECT}/jobs/{NIGHT}/manifest.yaml?set=training.maxSteps=500")
+    found = yaml.safe_load(text)
+    assert found["metadata"] == {"name": "night-2", "namespace": "team-a"}
+    assert found["spec"]["training"]["maxSteps"] == 500
+    assert found["spec"]["training"]["batchSize"] == 4
+    status, told = await looker.get(f"{PROJECT}/jobs/{NIGHT}/manifest.yaml?set=training.steps=5")
+    assert (status, "training.steps" in told["error"]["message"]) == (400, True)
+
+
+async def test_an_export_runs_nothing_in_a_spreadsheet(looker: Looker) -> None:
+    _, text = await looker.get(f"{PROJECT}/export.csv?columns=job.reason,job.attempts")
+    assert sorted(text.decode().split()) == sorted(
+        ["job,job.reason,job.attempts", f"{NIGHT},'=cmd(),2", f"{DAY},Succeeded,1"]
+    )
+    found = await looker.found(f"{PROJECT}/export.json")
+    assert {job["job"] for job in found["jobs"]} == {NIGHT, DAY}
+
+
+async def test_an_answer_is_asked_for_again_by_its_hash_and_comes_packed(looker: Looker) -> None:
+    url = f"{looker.served.url}{PROJECT}/jobs/{NIGHT}"
+    async with looker.session.get(url) as answer:
+        tag = answer.headers["ETag"]
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert "private" in answer.headers["Cache-Control"]
+    async with looker.session.get(url, headers={"If-None-Match": tag}) as answer:
+        assert (answer.status, await answer.read()) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/projects/cells/jobs/none.00000000", 404),
+        ("/projects/none/jobs", 404),
+        ("/projects/cells/jobs/nofolder", 404),
+        ("/projects/cells/curves", 400),
+        ("/projects/cells/curves?jobs=night.01234567&buckets=0", 400),
+        ("/projects/cells/curves?jobs=night.01234567&buckets=1e9", 400),
+        ("/projects/cells/curves?jobs=night.01234567&axis=colour", 400),
+        ("/projects/cells/curves?jobs=night.01234567&first=nan", 400),
+        ("/projects/cells/jobs?where=nothing", 400),
+        ("/projects/cells/jobs?limit=-1", 400),
+        ("/projects/cells/jobs/night.01234567/log?from=1:x", 400),
+        ("/projects/cells/jobs/night.01234567/log?attempt=7", 404),
+        ("/projects/cells/differences?jobs=night.01234567&baseline=day.89abcdef", 400),
+        ("/projects/%2e%2e/jobs", 404),
+        ("/projects/a%2fb/jobs", 404),
+        ("/projects/a%00b/jobs", 404),
+    ],
+)
+async def test_what_can_be_none_is_refused_with_a_remedy(
+    looker: Looker, path: str, status: int
+) -> None:
+    found, told = await looker.get(f"{API}/namespaces/team-a{path}")
+    assert found == status, told
+    assert told["error"]["message"]
+    assert told["error"]["remedy"]
+
+
+async def test_every_answer_has_the_security_headers(looker: Looker) -> None:
+    paths = [
+        "/", "/team-a/cells", "/static/../main.mjs", "/healthz", f"{API}/me", f"{API}/none",
+        f"{PROJECT}/jobs", "/nothing/at/all/here", f"{PROJECT}/jobs/{NIGHT}/log.txt",
+    ]  # fmt: skip
+    for path in paths:
+        async with looker.session.get(f"{looker.served.url}{path}") as answer:
+            for name in HEADERS:
+                assert name in answer.headers, (path, name)
+            assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_every_route_below_a_namespace_is_guarded_by_it() -> None:
+    for route in ROUTES:
+        if "/api/" in route.path and "login" not in route.path and "logout" not in route.path:
+            assert route.need != "nothing", route.path
+        if "{namespace}" in route.path and "/api/" in route.path:
+            assert route.need in ("jobs", "logs", "act"), route.path
+        assert ("/log" in route.path and "{job}" in route.path) == (route.need == "logs")
+
+
+def test_pages_have_no_python_among_them() -> None:
+    assert STATIC.is_dir()
+    assert not [path for path in STATIC.rglob("*") if path.suffix not in (*KINDS, "")]
+
+
+async def test_files_outside_its_folders_are_not_served(looker: Looker) -> None:
+    for path in ("/static/..%2fserver%2fapp.py", "/static/../server/app.py", "/static//etc/passwd",
+                 "/static/%2e%2e/__init__.py", "/assets/uplot/..%2f..%2fx.css"):  # fmt: skip
+        _, body = await looker.get(path)
+        assert b"import" not in (body if isinstance(body, bytes) else b""), path
+
+
+async def test_a_thousand_malformed_requests_leave_it_alive(looker: Looker) -> None:
+    assert isinstance(looker.state.people, LocalPeople)
+    cookies = looker.state.people.cookie.items()
+    await send_malformed(looker.served, "Cookie", "; ".join(f"{k}={v}" for k, v in cookies))
+    assert (await looker.found(f"{API}/me"))["mode"] == "local"
+    assert (await looker.found(f"{PROJECT}/jobs"))["total"] == 2
+
+
+# --- on one's own machine --------------------------------------------------------------------
+
+
+async def test_only_the_browser_that_brought_the_secret_first_is_let_in(tmp_path: Path) -> None:
+    write(tmp_path)
+    async with looking(state_over(tmp_path)) as looker, a_browser() as stranger:
+        async with stranger.get(f"{looker.served.url}{API}/overview") as answer:
+            assert answer.status == 401
+        async with stranger.get(looker.served.opening) as answer:
+            assert answer.status == 401  # the looker has used it
+        async with stranger.get(f"{looker.served.url}/open?secret=guess") as answer:
+            assert answer.status == 401
+        assert (await looker.get(f"{API}/me"))[0] == 200
+
+
+async def test_a_page_of_another_name_that_leads_here_is_refused(looker: Looker) -> None:
+    for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", ""):
+        status, told = await looker.get(f"{API}/overview", Host=host)
+        assert status in (400, 403), (host, told)
+    assert (await looker.get(f"{API}/overview", Host="localhost:1234"))[0] == 200
+
+
+async def test_nothing_is_acted_on_where_there_is_no_cluster(looker: Looker) -> None:
+    me: dict[str, Any] = await looker.found(f"{API}/me")
+    assert me["canAct"] is False
+    url = f"{looker.served.url}{API}/namespaces/team-a/trainingjobs"
+    async with looker.session.post(url, data=b"{}", headers={"X-CSRF": me["csrf"]}) as answer:
+        assert answer.status == 403
