@@ -72,7 +72,9 @@ def test_jobs_are_seen_while_one_trains_and_the_next_one_waits(
     assert [row[:3] for row in rows(sihl("queue", PROJECT)[1])[1:]] == [
         [PROJECT, "", "verbs"], [PROJECT, "1", "verbs-2"],
     ]  # fmt: skip
-    assert "@latest" not in sihl("list", "-o", "wide")[1]
+    header, *listed = rows(sihl("list", "-o", "wide")[1])
+    assert header[-3:] == ["NODE", "ATTEMPT", "METRICS"]
+    assert {row[0]: row[2] for row in listed} == {"verbs": "Running", "verbs-2": "Queued"}
     assert sihl("list", "@latest", "-o", "name")[1] == "trainingjob.sihl.ai/verbs\n"
     harness.until(lambda: follows[1].getvalue(), "a line of the log that is followed")
     assert sihl("logs", "@latest")[1].startswith(follows[1].getvalue().splitlines()[0])
