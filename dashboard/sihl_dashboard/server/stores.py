@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sihl_api.runtime import Env
-from sihl_dashboard.records import Place, Records, S3Place, S3Settings, SettingsError
+from sihl_dashboard.records import Place, Records, Remembered, S3Place, S3Settings, SettingsError
 from sihl_dashboard.server.refusals import NotThereError
 
 _MEMORY = 96 << 20
@@ -37,7 +37,7 @@ class OneStore:
     """
 
     def __init__(self, place: Place, scratch: Path | None = None) -> None:
-        self._records = Records(place, scratch, memory=_MEMORY)
+        self._records = Records(Remembered(place), scratch, memory=_MEMORY)
 
     def of(self, namespace: str) -> Records:  # noqa: ARG002 (all of them are here)
         """The records."""
@@ -78,7 +78,7 @@ class ManyStores:
         with self._lock:
             if namespace not in self._records:
                 place = self._find(namespace)
-                self._records[namespace] = Records(place, self._scratch, memory=_MEMORY)
+                self._records[namespace] = Records(Remembered(place), self._scratch, memory=_MEMORY)
             return self._records[namespace]
 
     def namespaces(self) -> list[str]:

@@ -31,11 +31,14 @@ export function compare(root, context) {
   const jobsPanel = el("section", { class: "panel", id: "jobs", "aria-labelledby": "jobs-title" },
     el("header", {}, el("h2", { id: "jobs-title" }, "Jobs")), barRoot, tableRoot);
   const parts = sections();
+  parts.pictures.node.hidden = true;
   replace(root, el("h1", { class: "compare-title" }, project), failed, trouble.node, jobsPanel,
     el("div", { class: "compare-beside" }, parts.curves.node, parts.differences.node),
     parts.parallel.node, parts.pictures.node);
 
   let state = compareViewOf(view());
+  // Pictures are many requests: what everybody looks at first comes first.
+  let isDrawn = false;
   let found = { rows: [], columns: {}, total: 0, troubles: [] };
   let better = {};
   let betterOf = "";
@@ -86,7 +89,9 @@ export function compare(root, context) {
   const source = loader(ask, {
     every: 1000,
     onData(data) {
-      found = data;
+      // The address lists paths with commas between them.
+      const columns = Object.fromEntries(Object.entries(data.columns).filter(([path]) => !path.includes(",")));
+      found = { ...data, columns };
       version++;
       replace(failed);
       trouble.update(data.troubles);
@@ -95,7 +100,7 @@ export function compare(root, context) {
     },
     onError(error, isShown) {
       replace(failed, problem(error, { title: isShown ? "" : "This project cannot be shown" }));
-      for (const node of [jobsPanel, ...Object.values(parts).map((part) => part.node)]) node.hidden = !isShown;
+      reveal(isShown);
     },
   });
 
@@ -121,8 +126,13 @@ export function compare(root, context) {
     change({ baseline: job ?? NONE, ...(job && { jobs: chosen().includes(job) ? chosen() : [job, ...chosen()].slice(0, MOST_JOBS) }) });
   }
 
+  function reveal(isShown) {
+    jobsPanel.hidden = !isShown;
+    for (const part of Object.values(parts)) part.node.hidden = !isShown || (part === parts.pictures && !isDrawn);
+  }
+
   function render() {
-    for (const node of [jobsPanel, ...Object.values(parts).map((part) => part.node)]) node.hidden = false;
+    reveal(true);
     const shown = rows();
     const shared = { view: state, columns: columns(), chosen: chosen(), baseline: baseline(), which: state.which };
     const barProps = {
@@ -152,6 +162,12 @@ export function compare(root, context) {
     parts.pictures.update({ jobs: chosen(), step: state.step });
   }
 
+  function drawn() {
+    if (isDrawn) return;
+    isDrawn = true;
+    parts.pictures.node.hidden = jobsPanel.hidden;
+  }
+
   function exported(ending) {
     return address(`${pathOf(namespace, project)}/export.${ending}`, query(true));
   }
@@ -164,6 +180,7 @@ export function compare(root, context) {
     return {
       curves: lazy({ id: "curves", title: "Curves", keys: "g c", module: "curves", props: {
         ...place, jobs: compareViewOf(view()).jobs ?? [], view: Object.fromEntries(view()), onView: (changes) => setView(changes), live: stream,
+        onDrawn: drawn,
         onPoint: ({ job, clock }) => go(href(namespace, project, job, { at: clock })),
       } }),
       differences: lazy({ id: "differences", title: "What differs", keys: "g d", module: "differences", props: {
@@ -186,8 +203,13 @@ export function compare(root, context) {
 
   /** The address changed: ask again only for what the server has to say. */
   function viewed() {
+    const next = compareViewOf(view());
+    if (JSON.stringify(next) === JSON.stringify(state)) {
+      parts.curves.update({ view: Object.fromEntries(view()) });
+      return;
+    }
     const before = JSON.stringify(query());
-    state = compareViewOf(view());
+    state = next;
     if (JSON.stringify(query()) !== before) source.refresh();
     render();
     learnBetter();

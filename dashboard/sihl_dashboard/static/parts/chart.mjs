@@ -42,7 +42,8 @@ const dark = window.matchMedia("(prefers-color-scheme: dark)");
  * Draw a chart.
  * @param {HTMLElement} root
  * @param {ChartProps} props
- * @returns {{update(props: Partial<ChartProps>): void, destroy(): void}}
+ * @returns {{update(props: Partial<ChartProps>): void, focus(job: string|null): void,
+ *   destroy(): void}} `focus` is much cheaper than an update
  */
 export function chart(root, props) {
   const title = el("h4", { class: "chart-title" });
@@ -68,16 +69,12 @@ export function chart(root, props) {
   let colours = [];
 
   const isShown = (index) => !props.hidden.has(props.lines[index].job);
-  const hasBand = (index) => {
-    const line = props.lines[index];
-    if (line.attempt !== null) return false;
-    return props.lines.length <= MOST_BANDS || line.job === props.focused;
-  };
+  const hasBand = (index) => props.lines[index].attempt === null && props.lines.length <= MOST_BANDS;
   const sight = () => moving ?? props.sight;
 
   function zoom(range) {
     moving = range ?? props.bounds;
-    plot?.setScale("x", { min: moving.first, max: moving.last });
+    plot?.setScale("x", padded(moving));
     clearTimeout(settle);
     settle = setTimeout(() => {
       moving = null;
@@ -121,6 +118,11 @@ export function chart(root, props) {
     else curves.paint(u, props, { isShown, hasBand, colours });
   }
 
+  function focus(job) {
+    props = { ...props, focused: job };
+    if (plot && !isGliding()) curves.focus(plot, props, { isShown, hasBand, colours });
+  }
+
   function options(width, styles) {
     const ink = styles.getPropertyValue("--chart-ink").trim() || "#555";
     const grid = { stroke: styles.getPropertyValue("--chart-grid").trim() || "#8883", width: 1 };
@@ -142,7 +144,7 @@ export function chart(root, props) {
         bind: hands.bind,
       },
       scales: {
-        x: { time: false, range: () => [sight().first, sight().last] },
+        x: { time: false, range: () => [padded(sight()).min, padded(sight()).max] },
         y: { distr: props.isLog ? 3 : 1, range: upright },
       },
       axes: [
@@ -177,7 +179,11 @@ export function chart(root, props) {
   function selected(u) {
     const { left, width } = u.select;
     if (width <= 0) return;
-    zoom({ first: u.posToVal(left, "x"), last: u.posToVal(left + width, "x") });
+    const { bounds } = props;
+    zoom({
+      first: Math.max(bounds.first, u.posToVal(left, "x")),
+      last: Math.min(bounds.last, u.posToVal(left + width, "x")),
+    });
     u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
   }
 
@@ -197,8 +203,7 @@ export function chart(root, props) {
         plot.series[index + 1].show = isShown(index);
       });
       plot.setData(dataOf(props), false);
-      const { first, last } = sight();
-      plot.setScale("x", { min: first, max: last });
+      plot.setScale("x", padded(sight()));
       plot.redraw(false, true);
     });
   }
@@ -236,6 +241,7 @@ export function chart(root, props) {
       keys.refresh();
       later();
     },
+    focus,
     destroy() {
       clearTimeout(settle);
       cancelAnimationFrame(frame);
@@ -250,6 +256,12 @@ export function chart(root, props) {
 }
 
 const isMove = (type) => type === "mousemove";
+
+/** A little room at both ends, so that points there are seen whole. */
+function padded({ first, last }) {
+  const pad = (last - first) * 0.015 || 0.5;
+  return { min: first - pad, max: last + pad };
+}
 
 function dataOf({ x, lines }) {
   return [x, ...lines.map((line) => line.last)];

@@ -94,7 +94,7 @@ export function cursorKeys(box, context) {
     spot = place();
     if (!spot) return;
     if (!wasNowhere) move();
-    show();
+    if (spot) show(); // Enter may have left the page
   }
 
   function show() {

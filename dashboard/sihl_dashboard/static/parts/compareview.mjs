@@ -8,6 +8,7 @@
  * @property {string} text that names contain
  * @property {string[]} where conditions, as the server reads them: path:operator:value
  * @property {string} sort a path, or "name"; with "-" before it the greatest first
+ * @property {boolean} chosenFirst whether the jobs chosen stand above the others
  * @property {string|null} group a path
  * @property {"best"|"last"} which value of a metric counts
  * @property {string|null} metric that parallel coordinates end at
@@ -32,6 +33,7 @@ export function compareViewOf(params) {
     text: params.get("q") ?? "",
     where: params.getAll("where"),
     sort: params.get("sort") ?? "-job.createdAt",
+    chosenFirst: params.get("pin") === "1",
     group: params.get("group"),
     which: params.get("which") === "last" ? "last" : "best",
     metric: params.get("metric"),
@@ -51,6 +53,7 @@ export function compareParams(changes) {
     text: (text) => ["q", text],
     where: (where) => ["where", where],
     sort: (sort) => ["sort", sort === "-job.createdAt" ? null : sort],
+    chosenFirst: (isFirst) => ["pin", isFirst],
     group: (path) => ["group", path],
     which: (which) => ["which", which === "last" ? which : null],
     metric: (metric) => ["metric", metric],

@@ -7,7 +7,7 @@ import { askCurves, inTurn, labelsOf, stitched } from "./curvesdata.mjs";
 /**
  * @param {HTMLElement} root
  * @param {object} props the curves', with `metric`, `hint` and `focused`, `onZoom`, `onFocus` and `onBounds`
- * @returns {{update(props: object): void, stale(): void, setInView(isInView: boolean): void,
+ * @returns {{update(props: object): void, stale(): void, focus(job: string|null): void, setInView(isInView: boolean): void,
  *   element: HTMLElement, destroy(): void}}
  */
 export function curvesCell(root, props) {
@@ -22,6 +22,8 @@ export function curvesCell(root, props) {
   let coarseKey = "";
   let drawn = null;
   let picture = null;
+  let shown = null;
+  let shownKey = "";
 
   const keyOf = ({ jobs, view }) => JSON.stringify([jobs, view.axis, view.smoothing, view.ghosts]);
   const rangeOf = ({ view }) =>
@@ -90,6 +92,9 @@ export function curvesCell(root, props) {
   function show() {
     if (!drawn || !isInView) return;
     note.hidden = true;
+    const key = JSON.stringify([props.view, props.jobs, props.hint]);
+    if (picture && drawn === shown && key === shownKey) return;
+    [shown, shownKey] = [drawn, key];
     if (picture) picture.update(chartProps());
     else picture = chart(element, chartProps());
   }
@@ -101,6 +106,11 @@ export function curvesCell(root, props) {
       const isSame = drawn && keyOf(props) === coarseKey;
       if (isSame) show();
       ask(false);
+    },
+    /** @param {string|null} job that the mouse or the keys are at */
+    focus(job) {
+      props = { ...props, focused: job };
+      picture?.focus(job);
     },
     /** Its jobs have new points. */
     stale() {

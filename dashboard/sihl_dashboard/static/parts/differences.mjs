@@ -58,6 +58,9 @@ export function differences(root, props) {
     }
   }
 
+  /** The baseline stands before what is compared with it. */
+  const ordered = () => [...props.jobs].sort((a, b) => (b === props.baseline) - (a === props.baseline));
+
   function show(found) {
     const focused = document.activeElement?.closest?.("[data-again]")?.dataset.again;
     const labels = labelsOf(props.jobs);
@@ -74,7 +77,7 @@ export function differences(root, props) {
   }
 
   function heading(found, labels) {
-    return el("thead", {}, el("tr", {}, el("td", {}), props.jobs.map((job) => {
+    return el("thead", {}, el("tr", {}, el("td", {}), ordered().map((job) => {
       const isBase = job === props.baseline;
       return el("th", { scope: "col" }, el("div", { class: "differences-job" }, swatch(job), el("span", { title: job }, labels.get(job))),
         el("div", { class: "differences-acts" },
@@ -100,7 +103,7 @@ export function differences(root, props) {
   function factRows(facts, isKnown) {
     return facts.map(({ path, values }) => {
       const base = values[props.baseline];
-      return el("tr", {}, el("th", { scope: "row", title: path }, shortened(path)), props.jobs.map((job) => {
+      return el("tr", {}, el("th", { scope: "row", title: path }, shortened(path)), ordered().map((job) => {
         const value = values[job];
         const isSame = props.baseline && job !== props.baseline && JSON.stringify(value) === JSON.stringify(base);
         const text = !isKnown(job) ? "unknown" : job in values ? textOf(value) : "not set";
@@ -116,7 +119,7 @@ export function differences(root, props) {
       const scores = new Map(found.scores.filter((score) => score.metric === metric).map((score) => [score.job, score]));
       const noise = found.spreads.find((spread) => spread.metric === metric);
       return el("tr", {}, el("th", { scope: "row", title: metric }, metric),
-        props.jobs.map((job) => el("td", {}, scoreCell(scores.get(job), noise))));
+        ordered().map((job) => el("td", {}, scoreCell(scores.get(job), noise))));
     });
   }
 
@@ -159,6 +162,7 @@ function textOf(value) {
 
 /** What comes before a setting's own name is the less telling part. */
 function shortened(path) {
-  const at = path.lastIndexOf(".") + 1;
-  return [el("span", { class: "faint" }, path.slice(0, at).replace(/^spec\./, "")), path.slice(at)];
+  const words = path.replace(/^(?:spec|data)\./, "").split(/(?<=\.)/);
+  const last = words.pop();
+  return [el("span", { class: "faint" }, words.map((word) => [word, el("wbr")])), last];
 }

@@ -15,8 +15,11 @@ const DULL = /^spec\.(?:priority|suspend|output|project|queue|training\.pictures
 const OF_DATA = /^data\.[^.]+\.images$/;
 
 export const OPERATORS = {
-  eq: "is", ne: "is not", lt: "<", le: "≤", gt: ">", ge: "≥", contains: "contains", exists: "is there (true/false)",
+  eq: "is", ne: "is not", lt: "<", le: "≤", gt: ">", ge: "≥", contains: "contains", exists: "exists",
 };
+
+/** Words that say nothing without the one before them. */
+const GENERIC = new Set(["name", "type", "kind", "value", "enabled", "count"]);
 
 /** Whether a path is a metric's value. */
 export const isMetric = (path) => METRIC.test(path);
@@ -50,13 +53,13 @@ export function askedPath(path, which) {
   return which === "last" && isMetric(path) && !METRIC_PART.test(path) ? `${path}:last` : path;
 }
 
-/** A path's last words, as many as tell it apart from those beside it. */
+/** A path's last words, as many as say what it is and tell it apart from those beside it. */
 export function labelOf(path, paths) {
-  const words = path.split(/(?<=[./])/);
+  const words = path.replace(/^(job\..*)At$/, "$1").split(/(?<=[./])/);
   for (let count = 1; count < words.length; count++) {
     const label = words.slice(-count).join("");
     const isClear = paths.every((each) => each === path || !(each.endsWith(`.${label}`) || each.endsWith(`/${label}`)));
-    if (isClear && (count > 1 || label.length > 2)) return label;
+    if (isClear && (count > 1 || !GENERIC.has(label))) return label;
   }
   return path;
 }
@@ -90,14 +93,19 @@ export function conditionText(text) {
 /**
  * Rows whose job is called like that, in the order that the server does not know.
  * @param {Row[]} rows
+ * @param {{text: string, sort: string, chosenFirst: boolean, jobs: string[]|null}} view
  */
-export function arranged(rows, { text, sort }) {
+export function arranged(rows, { text, sort, chosenFirst, jobs }) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const found = rows.filter(({ job }) => words.every((word) => job.toLowerCase().includes(word)));
-  if (sort.replace(/^-/, "") !== "name") return found;
-  const order = new Intl.Collator("en", { numeric: true });
-  const sign = sort.startsWith("-") ? -1 : 1;
-  return [...found].sort((a, b) => sign * order.compare(a.job, b.job));
+  if (sort.replace(/^-/, "") === "name") {
+    const order = new Intl.Collator("en", { numeric: true });
+    const sign = sort.startsWith("-") ? -1 : 1;
+    found.sort((a, b) => sign * order.compare(a.job, b.job));
+  }
+  if (!chosenFirst || !jobs) return found;
+  const chosen = new Set(jobs);
+  return [...found.filter(({ job }) => chosen.has(job)), ...found.filter(({ job }) => !chosen.has(job))];
 }
 
 /**

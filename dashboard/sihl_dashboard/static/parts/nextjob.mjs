@@ -19,6 +19,7 @@ const PATIENCE_MS = 250;
 export function nextJob({ namespace, project, job, differing, paths, canAct }) {
   const id = uniqueId("next");
   const known = el("datalist", { id: `${id}-paths` }, paths.map((path) => el("option", { value: bare(path) })));
+  const name = el("input", { placeholder: "the next of its series", "aria-label": "Name of the next job", autocomplete: "off", oninput: soon });
   const rows = el("tbody", {});
   const yaml = el("pre", { tabindex: "0", role: "region", "aria-label": "YAML of the next job" });
   const wrong = el("p", { class: "wrong", role: "alert" });
@@ -29,7 +30,9 @@ export function nextJob({ namespace, project, job, differing, paths, canAct }) {
     el("header", { class: "row" }, el("h2", { id }, `Next job, from ${jobName(job)}`)),
     el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {},
       ["Setting", "Was", "Is to be"].map((text) => el("th", { scope: "col" }, text)))), rows)),
-    known, el("button", { type: "button", onclick: () => add().path.focus() }, "Another setting"),
+    known, el("div", { class: "row" },
+      el("button", { type: "button", onclick: () => add().path.focus() }, "Another setting"),
+      el("label", { class: "check" }, "Name ", name)),
     wrong, yaml,
     el("footer", {}, copy, download, canAct ? submit : null,
       el("button", { type: "button", onclick: () => dialog.close() }, "Close")));
@@ -68,17 +71,19 @@ export function nextJob({ namespace, project, job, differing, paths, canAct }) {
     .filter(([path, value]) => path && value)
     .map(([path, value]) => `${path}=${value}`);
 
+  const wanted = () => ({ set: changes(), name: name.value.trim() });
+
   async function ask() {
     current?.abort();
     const mine = (current = new AbortController());
     const path = `${pathOf(namespace, project, job)}/manifest.yaml`;
     try {
-      const found = await getText(path, { set: changes() }, { signal: mine.signal });
+      const found = await getText(path, wanted(), { signal: mine.signal });
       if (mine.signal.aborted) return;
       text = found;
       yaml.textContent = text;
       wrong.textContent = "";
-      download.setAttribute("href", address(path, { set: changes() }));
+      download.setAttribute("href", address(path, wanted()));
       ready(true);
     } catch (error) {
       if (mine.signal.aborted) return;

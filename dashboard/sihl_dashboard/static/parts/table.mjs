@@ -44,6 +44,7 @@ export function table(root, props) {
   let active = 0;
   let frame = 0;
   let headKey = "";
+  let base = null;
   const folded = new Set();
 
   const keyOf = (item) => (item.kind === "group" ? `group ${item.key}` : item.row.job);
@@ -56,6 +57,7 @@ export function table(root, props) {
 
   function arrange() {
     const path = props.group && askedPath(props.group, props.which);
+    base = props.rows.find((row) => row.job === props.baseline) ?? null;
     items = grouped(props.rows, path, folded);
     active = Math.max(0, Math.min(active, items.length - 1));
     grid.setAttribute("aria-rowcount", String(items.length + 1));
@@ -122,13 +124,13 @@ export function table(root, props) {
   function jobRow(job) {
     const tick = el("input", { type: "checkbox", "aria-label": `Choose ${jobName(job)}`,
       onchange: () => props.onChoose(job, tick.checked) });
-    const base = el("button", { type: "button", class: "quiet", onclick: () =>
+    const star = el("button", { type: "button", class: "quiet", onclick: () =>
       props.onBaseline(props.baseline === job ? null : job) });
     const name = link(href(props.namespace, props.project, job), { class: "jobs-name", title: job }, jobName(job));
     const mark = el("span", { class: "jobs-mark" });
     const cells = props.columns.map(() => el("td", {}));
     const node = el("tr", { data: { job } }, el("td", { class: "jobs-tick" }, tick),
-      el("th", { scope: "row" }, mark, name), el("td", {}, base), cells);
+      el("th", { scope: "row" }, mark, name), el("td", {}, star), cells);
     return {
       node,
       update({ item, at }) {
@@ -136,12 +138,12 @@ export function table(root, props) {
         const isBase = props.baseline === job;
         node.setAttribute("aria-rowindex", String(at + 2));
         node.classList.toggle("is-chosen", isChosen);
-        for (const control of [tick, base, name]) control.tabIndex = at === active ? 0 : -1;
+        for (const control of [tick, star, name]) control.tabIndex = at === active ? 0 : -1;
         tick.checked = isChosen;
         if (isChosen !== mark.hasChildNodes()) replace(mark, isChosen ? swatch(job) : null);
-        base.setAttribute("aria-pressed", String(isBase));
-        base.setAttribute("aria-label", `Baseline: ${jobName(job)}`);
-        write(base, isBase ? "★ baseline" : "☆");
+        star.setAttribute("aria-pressed", String(isBase));
+        star.setAttribute("aria-label", `Baseline: ${jobName(job)}`);
+        write(star, isBase ? "★ baseline" : "☆");
         props.columns.forEach((path, index) => fill(cells[index], path, item.row));
       },
     };
@@ -162,10 +164,9 @@ export function table(root, props) {
   }
 
   function deltaOf(row, path, asked) {
-    if (!isMetric(path) || !props.baseline || row.job === props.baseline || /:step$/.test(path)) return null;
-    const base = props.rows.find((each) => each.job === props.baseline)?.values[asked];
-    const value = row.values[asked];
-    return typeof base === "number" && typeof value === "number" ? value - base : null;
+    if (!isMetric(path) || !base || row.job === base.job || path.endsWith(":step")) return null;
+    const [value, other] = [row.values[asked], base.values[asked]];
+    return typeof other === "number" && typeof value === "number" ? value - other : null;
   }
 
   function move(to) {

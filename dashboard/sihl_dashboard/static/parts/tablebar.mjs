@@ -40,6 +40,7 @@ export function tableBar(root, props) {
   const group = el("select", { onchange: () => props.onView({ group: group.value || null }) });
   const which = el("select", { onchange: () => props.onView({ which: which.value }) },
     el("option", { value: "best" }, "best"), el("option", { value: "last" }, "last"));
+  const first = el("input", { type: "checkbox", onchange: () => props.onView({ chosenFirst: first.checked }) });
   const told = el("p", { class: "faint jobs-count", role: "status" });
   const csv = el("a", { download: "" }, "CSV");
   const json = el("a", { download: "" }, "JSON");
@@ -48,6 +49,7 @@ export function tableBar(root, props) {
   root.append(el("div", { class: "jobs-bar" }, search, form, names,
     field("Group by", group), field("Metrics", which),
     el("button", { type: "button", onclick: () => dialog.open(props.all, props.columns) }, "Columns …"),
+    el("label", { class: "check" }, first, "Chosen first"),
     el("span", { class: "row end" },
       el("button", { type: "button", onclick: () => props.onChooseAll(true) }, "Choose all"),
       el("button", { type: "button", onclick: () => props.onChooseAll(false) }, "Choose none"),
@@ -87,6 +89,7 @@ export function tableBar(root, props) {
     if (document.activeElement !== search) search.value = view.text;
     group.value = view.group ?? "";
     which.value = view.which;
+    first.checked = view.chosenFirst;
     csv.setAttribute("href", exports.csv);
     json.setAttribute("href", exports.json);
     replace(chips, view.where.map(chip));
