@@ -49,6 +49,7 @@ def follows(
     """A job that trains, and who follows it."""
     followed = sihl.begin("submit", "-f", str(job), "--set", ENDLESS, "--follow")
     harness.until(lambda: "created" in followed[2].getvalue(), "the job's submission")
+    harness.wait("verbs", "Running")
     harness.wait_stage("verbs", PROJECT, "Training", step=5)
     yield followed
     sihl("stop", "verbs")
