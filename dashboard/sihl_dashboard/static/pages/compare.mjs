@@ -31,11 +31,14 @@ export function compare(root, context) {
   const jobsPanel = el("section", { class: "panel", id: "jobs", "aria-labelledby": "jobs-title" },
     el("header", {}, el("h2", { id: "jobs-title" }, "Jobs")), barRoot, tableRoot);
   const parts = sections();
+  parts.pictures.node.hidden = true;
   replace(root, el("h1", { class: "compare-title" }, project), failed, trouble.node, jobsPanel,
     el("div", { class: "compare-beside" }, parts.curves.node, parts.differences.node),
     parts.parallel.node, parts.pictures.node);
 
   let state = compareViewOf(view());
+  // Pictures are many requests: what everybody looks at first comes first.
+  let isDrawn = false;
   let found = { rows: [], columns: {}, total: 0, troubles: [] };
   let better = {};
   let betterOf = "";
@@ -97,7 +100,7 @@ export function compare(root, context) {
     },
     onError(error, isShown) {
       replace(failed, problem(error, { title: isShown ? "" : "This project cannot be shown" }));
-      for (const node of [jobsPanel, ...Object.values(parts).map((part) => part.node)]) node.hidden = !isShown;
+      reveal(isShown);
     },
   });
 
@@ -123,8 +126,13 @@ export function compare(root, context) {
     change({ baseline: job ?? NONE, ...(job && { jobs: chosen().includes(job) ? chosen() : [job, ...chosen()].slice(0, MOST_JOBS) }) });
   }
 
+  function reveal(isShown) {
+    jobsPanel.hidden = !isShown;
+    for (const part of Object.values(parts)) part.node.hidden = !isShown || (part === parts.pictures && !isDrawn);
+  }
+
   function render() {
-    for (const node of [jobsPanel, ...Object.values(parts).map((part) => part.node)]) node.hidden = false;
+    reveal(true);
     const shown = rows();
     const shared = { view: state, columns: columns(), chosen: chosen(), baseline: baseline(), which: state.which };
     const barProps = {
@@ -149,9 +157,15 @@ export function compare(root, context) {
     parts.differences.update({ jobs: chosen(), baseline: baseline(), which: state.which, version });
     parts.parallel.update({
       rows: shown, settings: axes(), metric: metric(), metrics: metricsOf(found.columns), which: state.which,
-      chosen: chosen(),
+      chosen: chosen(), choices: state.axes,
     });
     parts.pictures.update({ jobs: chosen(), step: state.step });
+  }
+
+  function drawn() {
+    if (isDrawn) return;
+    isDrawn = true;
+    parts.pictures.node.hidden = jobsPanel.hidden;
   }
 
   function exported(ending) {
@@ -166,6 +180,7 @@ export function compare(root, context) {
     return {
       curves: lazy({ id: "curves", title: "Curves", keys: "g c", module: "curves", props: {
         ...place, jobs: compareViewOf(view()).jobs ?? [], view: Object.fromEntries(view()), onView: (changes) => setView(changes), live: stream,
+        onDrawn: drawn,
         onPoint: ({ job, clock }) => go(href(namespace, project, job, { at: clock })),
       } }),
       differences: lazy({ id: "differences", title: "What differs", keys: "g d", module: "differences", props: {
@@ -176,7 +191,8 @@ export function compare(root, context) {
         },
       } }),
       parallel: lazy({ id: "parallel", title: "What was tried, and what came of it", keys: "g t", module: "parallel", props: {
-        rows: [], settings: [], metric: null, metrics: [], which: "best", chosen: [],
+        rows: [], settings: [], metric: null, metrics: [], which: "best", chosen: [], choices: {},
+        onChoices: (choices) => change({ axes: choices }),
         onMetric: (path) => change({ metric: path }), onChoose: (job, isChosen) => choose(job, isChosen),
         onFilter: (conditions) => change({ where: [...new Set([...state.where, ...conditions])] }, { push: true }),
       } }),

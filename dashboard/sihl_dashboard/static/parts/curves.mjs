@@ -23,6 +23,7 @@ const FOCUS_MS = 60;
  * @param {(changes: object) => void} given.onView takes changes of them
  * @param {(point: {job: string, step: number|null, clock: number|null}) => void} [given.onPoint]
  * @param {import("../stream.mjs").Stream|null} [given.live] the tab's stream
+ * @param {() => void} [given.onDrawn] called once something is to be seen, or nothing is to come
  * @returns {{update(props: object): void, destroy(): void}}
  */
 export function curves(root, given) {
@@ -103,7 +104,10 @@ export function curves(root, given) {
       ...props, metric, focused, hint: HINTS[better] ?? "",
       onZoom: (range) => change(range ?? { first: null, last: null }),
       onFocus: focus,
-      onBounds: (bounds) => bar.update({ bounds }),
+      onBounds: (bounds) => {
+        bar.update({ bounds });
+        props.onDrawn?.();
+      },
     };
   }
 
@@ -112,6 +116,7 @@ export function curves(root, given) {
     if (!names) return;
     const metrics = wanted();
     note.textContent = noteText(metrics);
+    if (note.textContent) props.onDrawn?.();
     const isSame = metrics.length === cells.size && metrics.every((metric) => cells.has(metric));
     if (!isSame) lay(metrics);
     for (const [metric, cell] of cells) cell.update(cellProps(metric));

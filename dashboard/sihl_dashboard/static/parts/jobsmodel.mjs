@@ -15,7 +15,7 @@ const DULL = /^spec\.(?:priority|suspend|output|project|queue|training\.pictures
 const OF_DATA = /^data\.[^.]+\.images$/;
 
 export const OPERATORS = {
-  eq: "is", ne: "is not", lt: "<", le: "≤", gt: ">", ge: "≥", contains: "contains", exists: "is there (true/false)",
+  eq: "is", ne: "is not", lt: "<", le: "≤", gt: ">", ge: "≥", contains: "contains", exists: "exists",
 };
 
 /** Words that say nothing without the one before them. */
