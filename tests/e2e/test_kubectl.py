@@ -49,6 +49,7 @@ def follows(
     """A job that trains, and who follows it."""
     followed = sihl.begin("submit", "-f", str(job), "--set", ENDLESS, "--follow")
     harness.until(lambda: "created" in followed[2].getvalue(), "the job's submission")
+    harness.wait("verbs", "Running")
     harness.wait_stage("verbs", PROJECT, "Training", step=5)
     yield followed
     sihl("stop", "verbs")
@@ -70,8 +71,9 @@ def test_jobs_are_seen_while_one_trains_and_the_next_one_waits(
     )
     harness.until(lambda: "verbs-2: Queued" in told.getvalue(), "the clone in the queue")
     assert [row[:3] for row in rows(sihl("queue", PROJECT)[1])[1:]] == [
-        [PROJECT, "", "verbs"], [PROJECT, "1", "verbs-2"],
-    ]  # fmt: skip
+        [PROJECT, "verbs", "Running"],
+        [PROJECT, "1", "verbs-2"],
+    ]
     header, *listed = rows(sihl("list", "-o", "wide")[1])
     assert header[-3:] == ["NODE", "ATTEMPT", "METRICS"]
     assert {row[0]: row[2] for row in listed} == {"verbs": "Running", "verbs-2": "Queued"}
@@ -95,7 +97,9 @@ def test_a_stopped_job_goes_on_and_is_compared_with_its_successor(
 ) -> None:
     assert sihl("resume", "verbs")[0] == 0
     harness.wait("verbs", "Running")
-    found = json.loads(sihl("metrics", "verbs-2", "--json")[1])
+    code, out, err = sihl("metrics", "verbs-2", "--json")
+    assert code == 0, err
+    found = json.loads(out)
     assert [point["step"] for point in found["points"]][-1] == 20
     assert "\n           |" in sihl("metrics", "verbs-2", "--plot")[1]
     assert "at 20" in sihl("metrics", "verbs-2", "--around", "20")[1]
@@ -109,7 +113,8 @@ def test_what_an_ended_job_left_is_read_from_the_store(
     sihl: Typing, harness: Harness, follows: object, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    assert sihl("logs", "verbs-2", "--tail", "5")[1].count("\n") == 5
+    code, out, err = sihl("logs", "verbs-2", "--tail", "5")
+    assert (code, out.count("\n")) == (0, 5), err
     code, _, err = sihl("pull", "verbs-2", "--to", str(tmp_path / "model"))
     assert code == 0, err
     checksum = harness.status("verbs-2")["model"]["checksum"]
@@ -121,7 +126,7 @@ def test_what_an_ended_job_left_is_read_from_the_store(
     )
     code, out, err = by_forward("metrics", "verbs-2")
     assert (code, err) == (0, "")
-    assert "digit/accuracy" in out
+    assert "validation/digit/accuracy" in out
     store = harness.store
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", store.secret_key)

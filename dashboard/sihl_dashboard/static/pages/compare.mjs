@@ -157,7 +157,7 @@ export function compare(root, context) {
     parts.differences.update({ jobs: chosen(), baseline: baseline(), which: state.which, version });
     parts.parallel.update({
       rows: shown, settings: axes(), metric: metric(), metrics: metricsOf(found.columns), which: state.which,
-      chosen: chosen(),
+      chosen: chosen(), choices: state.axes,
     });
     parts.pictures.update({ jobs: chosen(), step: state.step });
   }
@@ -191,7 +191,8 @@ export function compare(root, context) {
         },
       } }),
       parallel: lazy({ id: "parallel", title: "What was tried, and what came of it", keys: "g t", module: "parallel", props: {
-        rows: [], settings: [], metric: null, metrics: [], which: "best", chosen: [],
+        rows: [], settings: [], metric: null, metrics: [], which: "best", chosen: [], choices: {},
+        onChoices: (choices) => change({ axes: choices }),
         onMetric: (path) => change({ metric: path }), onChoose: (job, isChosen) => choose(job, isChosen),
         onFilter: (conditions) => change({ where: [...new Set([...state.where, ...conditions])] }, { push: true }),
       } }),

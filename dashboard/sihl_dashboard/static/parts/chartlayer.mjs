@@ -12,6 +12,8 @@ import { lookOf } from "./colours.mjs";
 /** Below this many values in sight a curve shows where its points lie. */
 const FEW_POINTS = 60;
 const FADED = 0.4;
+/** A curve has a gap where its next value is so many times as far away as values mostly are. */
+const GAP = 4;
 
 /**
  * @returns {{attach(plot: object): void, paint(plot: object, props: object, sight: object): void,
@@ -91,15 +93,28 @@ function drawLine(pen, line, { x, to, from, until, colour, isFocused, hasBand })
   pen.lineWidth = (isFocused && !isGhost ? 3 : 1.5) * ratio;
   pen.lineJoin = "round";
   pen.setLineDash((isGhost ? [1, 3] : lookOf(line.job).dash).map((length) => length * ratio));
-  pen.beginPath();
-  for (let at = 0; at < points.length; at += 2) pen.lineTo(points[at], points[at + 1]);
+  trace(pen, points);
   pen.stroke();
-  if (points.length / 2 <= FEW_POINTS) dots(pen, points, (isGhost ? 1.5 : isFocused ? 3.5 : 2.5) * ratio);
+  if (points.length / 2 <= FEW_POINTS) dots(pen, points, (isGhost ? 2 : isFocused ? 3.5 : 2.5) * ratio);
+}
+
+/** A path through places; where one is no number the pen is lifted. */
+function trace(pen, points) {
+  pen.beginPath();
+  let isUp = true;
+  for (let at = 0; at < points.length; at += 2) {
+    if (Number.isNaN(points[at])) isUp = true;
+    else if (isUp) {
+      pen.moveTo(points[at], points[at + 1]);
+      isUp = false;
+    } else pen.lineTo(points[at], points[at + 1]);
+  }
 }
 
 function dots(pen, points, radius) {
   pen.beginPath();
   for (let at = 0; at < points.length; at += 2) {
+    if (Number.isNaN(points[at])) continue;
     pen.moveTo(points[at] + radius, points[at + 1]);
     pen.arc(points[at], points[at + 1], radius, 0, 2 * Math.PI);
   }
@@ -138,14 +153,31 @@ function inSight(x, { min, max }) {
   return [from, until];
 }
 
-/** The places of values, x and y in turn; with the nearest ones beyond what is in sight. */
+/**
+ * The places of values, x and y in turn, with the nearest ones beyond what is in sight; NaN where
+ * there is a gap.
+ */
 function pointsOf(x, values, from, until, { isLog, across, up }) {
   while (from > 0 && values[from] == null) from--;
   while (until < x.length - 1 && values[until] == null) until++;
-  const points = [];
+  const held = [];
   for (let at = from; at <= until; at++) {
     const value = values[at];
-    if (value != null && !(isLog && value <= 0)) points.push(across(x[at]), up(value));
+    if (value != null && !(isLog && value <= 0)) held.push(at);
   }
+  const far = GAP * spacing(held);
+  const points = [];
+  held.forEach((at, index) => {
+    if (index > 0 && at - held[index - 1] > far) points.push(NaN, NaN);
+    points.push(across(x[at]), up(values[at]));
+  });
   return points;
+}
+
+/** How many buckets lie from a value to the next, mostly. */
+function spacing(held) {
+  if (held.length < 2) return Infinity;
+  const steps = new Uint32Array(held.length - 1);
+  for (let index = 1; index < held.length; index++) steps[index - 1] = held[index] - held[index - 1];
+  return steps.sort()[steps.length >> 1];
 }

@@ -12,6 +12,8 @@
  * @property {string|null} group a path
  * @property {"best"|"last"} which value of a metric counts
  * @property {string|null} metric that parallel coordinates end at
+ * @property {Object<string, {isFlipped?: boolean, isLog?: boolean}>} axes how parallel coordinates
+ *   show a path, where somebody has chosen
  * @property {number|null} step of the pictures
  */
 
@@ -37,6 +39,7 @@ export function compareViewOf(params) {
     group: params.get("group"),
     which: params.get("which") === "last" ? "last" : "best",
     metric: params.get("metric"),
+    axes: axesOf(params.get("axes")),
     step: /^\d+$/.test(step ?? "") ? Number(step) : null,
   };
 }
@@ -57,6 +60,7 @@ export function compareParams(changes) {
     group: (path) => ["group", path],
     which: (which) => ["which", which === "last" ? which : null],
     metric: (metric) => ["metric", metric],
+    axes: (axes) => ["axes", spelledAxes(axes)],
     step: (step) => ["step", step],
   };
   return Object.fromEntries(Object.entries(changes).map(([name, value]) => spelled[name](value)));
@@ -64,4 +68,22 @@ export function compareParams(changes) {
 
 function listed(text) {
   return text.split(",").filter((each) => each && each !== NONE);
+}
+
+/** Such as "spec.training.seed~f,spec.training.batchSize~L": flipped, and not on a log scale. */
+const LETTERS = { f: ["isFlipped", true], l: ["isLog", true], L: ["isLog", false] };
+
+function axesOf(text) {
+  return Object.fromEntries(listed(text ?? "").map((each) => {
+    const at = each.lastIndexOf("~");
+    const letters = [...each.slice(at + 1)].filter((letter) => Object.hasOwn(LETTERS, letter));
+    return [each.slice(0, at), Object.fromEntries(letters.map((letter) => LETTERS[letter]))];
+  }));
+}
+
+function spelledAxes(axes) {
+  return Object.entries(axes).map(([path, choice]) => {
+    const letters = Object.keys(LETTERS).filter((letter) => choice[LETTERS[letter][0]] === LETTERS[letter][1]);
+    return letters.length ? `${path}~${letters.join("")}` : "";
+  }).filter(Boolean).join(",");
 }

@@ -4,6 +4,8 @@ import { chart } from "./chart.mjs";
 import { countsText } from "./charttext.mjs";
 import { askCurves, inTurn, labelsOf, stitched } from "./curvesdata.mjs";
 
+const RETRY_MS = 4000;
+
 /**
  * @param {HTMLElement} root
  * @param {object} props the curves', with `metric`, `hint` and `focused`, `onZoom`, `onFocus` and `onBounds`
@@ -18,6 +20,7 @@ export function curvesCell(root, props) {
   let isInView = false;
   let asked = "";
   let current = null;
+  let retry = 0;
   let coarse = null;
   let coarseKey = "";
   let drawn = null;
@@ -35,6 +38,7 @@ export function curvesCell(root, props) {
     const wanted = `${key}${JSON.stringify(range)}`;
     if (!isInView || (!isAnew && wanted === asked)) return;
     asked = wanted;
+    clearTimeout(retry);
     current?.abort();
     const mine = (current = new AbortController());
     element.setAttribute("aria-busy", "true");
@@ -48,6 +52,7 @@ export function curvesCell(root, props) {
       if (mine.signal.aborted) return;
       asked = "";
       complain(error);
+      if (error.passes) retry = setTimeout(() => ask(true), RETRY_MS * (1 + Math.random()));
     } finally {
       if (current === mine) element.removeAttribute("aria-busy");
     }
@@ -132,6 +137,7 @@ export function curvesCell(root, props) {
       }
     },
     destroy() {
+      clearTimeout(retry);
       current?.abort();
       picture?.destroy();
       element.remove();

@@ -19,6 +19,8 @@ const MOST_LINES = 500;
  * @property {string[]} metrics to choose from
  * @property {"best"|"last"} which value of it counts
  * @property {string[]} chosen folders
+ * @property {Object<string, {isFlipped?: boolean, isLog?: boolean}>} choices by path
+ * @property {(choices: object) => void} onChoices
  * @property {(metric: string) => void} onMetric
  * @property {(job: string, isChosen: boolean) => void} onChoose
  * @property {(conditions: string[]) => void} onFilter
@@ -30,7 +32,6 @@ const MOST_LINES = 500;
  * @returns {{update(props: Partial<ParallelProps>): void, destroy(): void}}
  */
 export function parallel(root, props) {
-  const choices = new Map();
   const metric = el("select", { onchange: () => props.onMetric(metric.value) });
   const note = el("p", { class: "faint small" });
   const heads = el("div", { class: "parallel-heads" });
@@ -46,7 +47,7 @@ export function parallel(root, props) {
   function axes() {
     const paths = [...props.settings, ...(props.metric ? [props.metric] : [])];
     return paths
-      .map((path) => axisOf(pathAsked(path), props.rows.map((row) => row.values[pathAsked(path)]), choices.get(path)))
+      .map((path) => axisOf(pathAsked(path), props.rows.map((row) => row.values[pathAsked(path)]), props.choices[path]))
       .map((axis, index) => axis && { ...axis, key: paths[index] })
       .filter(Boolean);
   }
@@ -75,8 +76,7 @@ export function parallel(root, props) {
 
   function head(axis, all, x, gap) {
     const choose = (choice) => () => {
-      choices.set(axis.key, { isFlipped: axis.isFlipped, isLog: axis.isLog, ...choice });
-      render();
+      props.onChoices({ ...props.choices, [axis.key]: { ...props.choices[axis.key], ...choice } });
       heads.querySelector(`[data-axis="${CSS.escape(`${axis.key} ${Object.keys(choice)[0]}`)}"]`)?.focus();
     };
     const node = el("div", { class: "parallel-head" }, el("span", { title: axis.key }, labelOf(axis.key, all.map((each) => each.key))),

@@ -44,6 +44,8 @@ export function table(root, props) {
   let active = 0;
   let frame = 0;
   let headKey = "";
+  /** Grows when rows that stay in sight may have to say something else. */
+  let version = 0;
   let base = null;
   const folded = new Set();
 
@@ -56,6 +58,7 @@ export function table(root, props) {
   };
 
   function arrange() {
+    version++;
     const path = props.group && askedPath(props.group, props.which);
     base = props.rows.find((row) => row.job === props.baseline) ?? null;
     items = grouped(props.rows, path, folded);
@@ -129,11 +132,15 @@ export function table(root, props) {
     const name = link(href(props.namespace, props.project, job), { class: "jobs-name", title: job }, jobName(job));
     const mark = el("span", { class: "jobs-mark" });
     const cells = props.columns.map(() => el("td", {}));
+    let stamp = "";
     const node = el("tr", { data: { job } }, el("td", { class: "jobs-tick" }, tick),
       el("th", { scope: "row" }, mark, name), el("td", {}, star), cells);
     return {
       node,
       update({ item, at }) {
+        const next = `${version} ${at} ${at === active}`;
+        if (next === stamp) return;
+        stamp = next;
         const isChosen = props.chosen.includes(job);
         const isBase = props.baseline === job;
         node.setAttribute("aria-rowindex", String(at + 2));
