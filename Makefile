@@ -23,13 +23,15 @@ demo: ## a cluster, the operator, three training jobs on real images (CONTEXT=..
 clean: ## take down what `make demo` started, and nothing else
 	@$(DEMO) python -m demo down
 
-test: lint ## everything: as test-fast, then slow tests, simulation, a real API server, a real cluster
+test: lint ## everything: as test-fast, then slow tests, simulation, a real API server, browser, cluster
 	@$(DEV) python -m tests.e2e.ground
 	@$(DEV) python -m local_cluster build
 	@$(DEV) python -m demo.images
+	@$(DEV) python -m tests.browser.chromium
 	$(DEV) pytest tests/unit -n 2
 	$(DEV) pytest tests/simulation -n 2
 	$(DEV) pytest tests/apiserver
+	$(DEV) pytest tests/browser
 	$(DEV) pytest tests/e2e
 
 test-fast: lint ## what needs no cluster, in less than 90 seconds

@@ -75,7 +75,8 @@ def expected() -> set[str]:
 def opened(
     browser: Browser, site: Site, inside: StorageState, expected: set[str]
 ) -> Iterator[Opened]:
-    """Opens a page of the site: `opened(path, color_scheme="dark", ...)` as a context has it.
+    """Opens a page of the site: `opened(path, color_scheme="dark", ...)` as a context has it;
+    `before` is done with the page before it goes there.
 
     When the test is over, no such page may have asked another origin for anything, met the content
     security policy, failed in a script or written an error to the console.
@@ -83,12 +84,15 @@ def opened(
     contexts: list[BrowserContext] = []
     watch = Watch(site.origin, expected)
 
-    def open_page(path: str = "/", **settings: object) -> Page:
-        context = browser.new_context(storage_state=inside, **settings)  # type: ignore[arg-type]
+    def open_page(
+        path: str = "/", before: Callable[[Page], None] = lambda _: None, **settings: object
+    ) -> Page:
+        context = browser.new_context(**{"storage_state": inside, **settings})  # type: ignore[arg-type]
         context.set_default_timeout(PATIENCE)
         contexts.append(context)
         page = context.new_page()
         watch.over(page)
+        before(page)
         page.goto(site.origin + path)
         return page
 

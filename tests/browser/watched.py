@@ -51,5 +51,9 @@ class Watch:
             self._found.append(f"asked another origin: {request.url}")
 
     def _console(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and not any(word in message.text for word in self._expected):
+        if message.type != "error" or any(word in message.text for word in self._expected):
+            return
+        if "ERR_NETWORK_CHANGED" in message.text:
+            self._found.append("this machine's network changed beneath the browser: run it again")
+        else:
             self._found.append(f"console: {message.text} ({message.location.get('url')})")

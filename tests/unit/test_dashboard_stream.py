@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -196,3 +197,25 @@ async def test_a_listener_holds_what_is_due_once_however_slow_it_reads() -> None
         await asyncio.sleep(0)
     assert listener.due == {topic}
     await hub.close()
+
+
+async def test_a_store_that_hangs_keeps_nobody_of_another_namespace_waiting(
+    looker: Looker, place: Watched
+) -> None:
+    released = threading.Event()
+
+    def hang(request: str) -> None:
+        if "hangs" in request:
+            released.wait()
+
+    place.before = hang
+    hanging = [
+        asyncio.create_task(looker.get(f"{API}/namespaces/hangs/projects/p/jobs/j.{number}"))
+        for number in range(40)
+    ]
+    try:
+        await asyncio.sleep(0.1)
+        assert (await looker.found(f"{PROJECT}/jobs/{NIGHT}"))["job"] == NIGHT
+    finally:
+        released.set()
+    assert {status for status, _ in await asyncio.gather(*hanging)} == {404}

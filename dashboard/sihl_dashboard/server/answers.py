@@ -39,11 +39,6 @@ class Answer:
     version: str | None
     made: float
 
-    @property
-    def size(self) -> int:
-        """What it takes of memory."""
-        return len(self.body) + len(self.packed or b"") + 500
-
 
 def encoded(document: Any) -> bytes:
     """JSON; NaN and the infinities are null, arrays are lists."""
@@ -112,14 +107,19 @@ class Answers:
             return
         self._forget(key)
         self._kept[key] = done.result()
-        self._size += done.result().size
+        self._size += _size(key, done.result())
         while self._size > self._limit:
             self._forget(next(iter(self._kept)))
 
     def _forget(self, key: Key) -> None:
         gone = self._kept.pop(key, None)
         if gone is not None:
-            self._size -= gone.size
+            self._size -= _size(key, gone)
+
+
+def _size(key: Key, answer: Answer) -> int:
+    """What both take of memory."""
+    return len(answer.body) + len(answer.packed or b"") + sum(map(len, key)) + 500
 
 
 def response(request: web.Request, answer: Answer) -> web.Response:

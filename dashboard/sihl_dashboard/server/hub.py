@@ -153,12 +153,14 @@ class Hub:
         )
 
     async def close(self) -> None:
-        """Stop asking."""
+        """Stop asking, and let listeners know."""
         tasks = [watched.task for watched in self._topics.values() if watched.task]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._topics.clear()
+        for topic, watched in self._topics.items():
+            for listener in list(watched.listeners):
+                listener.wake(topic)
 
     # --- versions of answers -----------------------------------------------------------------
 

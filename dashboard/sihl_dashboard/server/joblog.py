@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 
 from aiohttp import web
 
@@ -107,9 +108,10 @@ async def download(request: web.Request) -> web.StreamResponse:
         }
     )
     answer.enable_compression()
-    await answer.prepare(request)
     pieces = found.pieces(_PIECE)
-    while (piece := await state.read(ref.namespace, lambda _: next(pieces, None))) is not None:
-        await answer.write(piece)
-    await answer.write_eof()
+    with suppress(ConnectionError):  # who reads may have enough
+        await answer.prepare(request)
+        while (piece := await state.read(ref.namespace, lambda _: next(pieces, None))) is not None:
+            await answer.write(piece)
+        await answer.write_eof()
     return answer

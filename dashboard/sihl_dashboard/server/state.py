@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from sihl_dashboard.server.actions import Actor
 
 T = TypeVar("T")
-_READERS = 16
+_READERS, _OF_A_NAMESPACE = 16, 6
+"""Threads, and how many of them may wait for one namespace's store: another's must not."""
 
 
 @dataclass
@@ -62,6 +63,7 @@ class State:
     ask_again: float = 5.0
     is_closing: bool = False
     hub: Hub = field(init=False)
+    _turns: dict[str, asyncio.Semaphore] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.hub = Hub(lambda topic, known: pulses.ask(self, topic, known))
@@ -99,8 +101,10 @@ class State:
             with told():
                 return work(self.stores.of(namespace))
 
+        turns = self._turns.setdefault(namespace, asyncio.Semaphore(_OF_A_NAMESPACE))
         try:
-            return await self.run(ask)
+            async with turns:
+                return await self.run(ask)
         except StoreUnreadableError:
             self.meters.store_away.inc()
             raise

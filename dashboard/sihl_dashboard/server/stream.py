@@ -41,17 +41,19 @@ async def stream(request: web.Request) -> web.StreamResponse:
     last = request.headers.get("Last-Event-ID") or request.query.get("last", "")
     listener = state.hub.listen(topics, last)
     state.meters.streams.inc()
+    answer = web.StreamResponse(
+        headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
+    )
     try:
-        answer = web.StreamResponse(
-            headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
-        )
         await answer.prepare(request)
         await _write(answer, f"retry: {_RETRY}\n\n")
         await _tell(state, person, listener, answer)
-        return answer
+    except ConnectionError:
+        pass  # the tab is gone
     finally:
         state.meters.streams.dec()
         state.hub.leave(listener)
+    return answer
 
 
 def _topics(request: web.Request) -> set[Topic]:
@@ -82,9 +84,11 @@ async def _tell(
     state: State, person: Person, listener: Listener, answer: web.StreamResponse
 ) -> None:
     allowed = written = time.monotonic()
-    while not state.is_closing:
+    while True:
         pause = min(HEARTBEAT, state.ask_again - (time.monotonic() - allowed))
         is_new = await listener.wait(max(pause, 0.0))
+        if state.is_closing:
+            return
         if time.monotonic() - allowed >= state.ask_again:
             try:
                 if not await state.people.still(person):

@@ -26,14 +26,14 @@ const main = document.getElementById("main");
 let shown = null; // {key, page}
 let turn = 0;
 
-async function route() {
+async function route(event = null) {
   const at = place();
   const key = [at.page, at.namespace, at.project, at.job].join("\n");
   if (shown?.key === key) {
     viewChanged();
     return;
   }
-  const first = shown === null;
+  const first = shown === null || event?.state === "sent on";
   const mine = ++turn;
   shown?.page?.destroy?.();
   shown = { key, page: null };

@@ -5,7 +5,7 @@
 
 import { get, pathOf } from "../api.mjs";
 import { announce, el, keyed, replace, stylesheet, write } from "../dom.mjs";
-import { integer, percent } from "../format.mjs";
+import { integer, number } from "../format.mjs";
 import { addKeys } from "../keys.mjs";
 import { loader } from "../loader.mjs";
 import { picture } from "./picture.mjs";
@@ -186,8 +186,7 @@ function several(root, props) {
       node: el("li", { class: "pictures-image" }, el("header", { class: "row" }, title, differs), cells),
       update(next) {
         write(title, nameOf(next.file));
-        write(differs, [heads.hidden ? "" : next.head, next.disagreement === null ? ""
-          : `differs by ${percent(next.disagreement)}`].filter(Boolean).join(" · "));
+        write(differs, [heads.hidden ? "" : next.head, toldOf(next.disagreement)].filter(Boolean).join(" · "));
         const shown = jobs.filter((job) => next.pictures[job]).map((job) =>
           ({ job, picture: next.pictures[job], isOne: jobs.length === 1 }));
         keyed(cells, shown, (each) => each.job, (each) => picture(namespace, project, each));
@@ -224,6 +223,11 @@ function several(root, props) {
       for (const end of unwatch) end?.();
     },
   };
+}
+
+function toldOf(disagreement) {
+  if (disagreement === null) return "";
+  return disagreement === 0 ? "all alike" : `differ by ${number(100 * disagreement, 2)}\u202f%`;
 }
 
 /** The image's own name: a picture's has `.png` behind it. */
