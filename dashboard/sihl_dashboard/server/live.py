@@ -46,6 +46,11 @@ class Live:
         return f"{self.job.name}.{self.job.uid[:8]}"
 
     @property
+    def has_record(self) -> bool:
+        """Whether it may have one: an attempt begins it."""
+        return bool(self.job.attempt)
+
+    @property
     def spec(self) -> Document:
         """As the API server defaulted it."""
         return dict(self.job.spec)
@@ -70,7 +75,7 @@ class Live:
         return {
             "name": job.name,
             "uid": job.uid,
-            "folder": self.folder if status.attempt else None,
+            "folder": self.folder if self.has_record else None,
             "namespace": job.namespace,
             "project": job.project,
             "queue": job.queue,

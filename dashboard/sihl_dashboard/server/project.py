@@ -42,18 +42,26 @@ async def jobs(request: web.Request) -> web.StreamResponse:
     with told():
         query = asked.query_of(request)
     state = state_of(request)
+    live = state.project_of(namespace, project)
 
     def work(records: Records) -> Document:
-        return jobs_document(_listed(records, namespace, project, query))
+        found = jobs_document(_listed(records, namespace, project, query, is_known=bool(live)))
+        for row in found["rows"]:
+            row["phase"] = live[row["job"]].document["phase"] if row["job"] in live else None
+        return found | {"waiting": [job.document for job in live.values() if not job.has_record]}
 
     version = state.hub.of_project(namespace, project)
     return response(request, await state.answered(question(request), namespace, work, version))
 
 
-def _listed(records: Records, namespace: str, project: str, query: Query) -> Jobs:
+def _listed(
+    records: Records, namespace: str, project: str, query: Query, is_known: bool = False
+) -> Jobs:
     """Raises NotThereError: nobody has heard of such a project."""
     found = records.jobs(namespace, project, query, _MAX_AGE, _PATIENCE)
-    is_known = found.total or found.columns or found.troubles or found.look.is_under_way
+    is_known = is_known or bool(
+        found.total or found.columns or found.troubles or found.look.is_under_way
+    )
     if not is_known and not query.conditions and project not in records.projects(namespace):
         raise NotThereError
     return found

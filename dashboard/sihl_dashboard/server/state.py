@@ -96,6 +96,11 @@ class State:
         """What the cluster says of a job now."""
         return self.cluster.live_of(ref) if self.cluster else None
 
+    def project_of(self, namespace: str, project: str) -> dict[str, Live]:
+        """The cluster's jobs of a project, by their records' folders."""
+        found = (live for live in self.jobs_of(namespace) if live.project == project)
+        return {live.folder: live for live in found}
+
     def jobs_of(self, namespace: str) -> list[Live]:
         """The cluster's jobs of a namespace."""
         return self.cluster.jobs_of(namespace) if self.cluster else []
