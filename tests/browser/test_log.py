@@ -143,11 +143,11 @@ def test_attempts_follow_each_other_in_their_colours_and_what_was_written_over_i
 def test_a_line_of_10_mb_is_cut_and_more_of_it_is_shown_when_asked_for(opened: Opened) -> None:
     page = opened(HARSH)
     row = page.locator(".log-row", has_text="xxxxxxxx")
-    row.get_by_role("button", name="The line is longer: show it").click()
+    row.get_by_role("button", name="9.5 MiB: show all").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_role("status")).to_have_text("64 KiB of it are shown.")
+    expect(dialog.get_by_role("status")).to_have_text("64.0 KiB of 9.5 MiB are shown.")
     dialog.get_by_role("button", name="Show more").click()
-    expect(dialog.get_by_role("status")).to_have_text("128 KiB of it are shown.")
+    expect(dialog.get_by_role("status")).to_have_text("128 KiB of 9.5 MiB are shown.")
     assert len(dialog.locator("pre").inner_text()) == 128 * 1024
     assert len(row.inner_text()) < 3000
 

@@ -6,6 +6,7 @@ import csv
 import io
 from typing import Any
 
+import orjson
 from aiohttp import web
 
 from sihl_dashboard.records import JobRef, Jobs, MissingError, Query, Records, View
@@ -176,7 +177,7 @@ async def export_json(request: web.Request) -> web.StreamResponse:
         "jobs": [{"job": row.ref.folder, **row.values} for row in found.rows],
         "troubles": troubles_of(found.troubles),
     }
-    body = await state_of(request).run(lambda: encoded_whole(document))
+    body = await state_of(request).run(lambda: orjson.dumps(document, option=orjson.OPT_INDENT_2))
     return _file(body, "application/json", "json", request)
 
 
@@ -219,10 +220,3 @@ def _file(body: bytes, kind: str, ending: str, request: web.Request) -> web.Resp
 def safe_name(name: str) -> str:
     """A file's name that no header and no shell stumbles over."""
     return "".join(c if c.isascii() and (c.isalnum() or c in "-._") else "_" for c in name)
-
-
-def encoded_whole(document: Document) -> bytes:
-    """JSON that a person may read."""
-    import orjson
-
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2)

@@ -24,8 +24,10 @@ from sihl_dashboard.records import (
 from sihl_dashboard.server import pulses
 from sihl_dashboard.server.access import Access
 from sihl_dashboard.server.answers import Answer, Answers, Key, answer_of, encoded
-from sihl_dashboard.server.cluster import Cluster, Live
+from sihl_dashboard.server.cluster import Cluster
 from sihl_dashboard.server.hub import Hub
+from sihl_dashboard.server.kept import Kept
+from sihl_dashboard.server.live import Live
 from sihl_dashboard.server.meters import Meters
 from sihl_dashboard.server.people import People, Person
 from sihl_dashboard.server.refusals import BadRequestError, NotThereError, StoreUnreadableError
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _READERS, _OF_A_NAMESPACE = 16, 6
 """Threads, and how many of them may wait for one namespace's store: another's must not."""
+_NAMESPACES_AGE = 5.0
 
 
 @dataclass
@@ -63,6 +66,9 @@ class State:
     ask_again: float = 5.0
     is_closing: bool = False
     hub: Hub = field(init=False)
+    _namespaces: Kept[str, list[str]] = field(
+        default_factory=lambda: Kept(lambda _: _NAMESPACES_AGE)
+    )
     _turns: dict[str, asyncio.Semaphore] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -79,7 +85,7 @@ class State:
             with told():
                 return self.stores.namespaces()
 
-        return await self.run(ask)
+        return await self._namespaces.get("", lambda: self.run(ask))
 
     def close(self) -> None:
         """Let go of what is read."""
