@@ -12,6 +12,7 @@ import { picture } from "./picture.mjs";
 import { problem } from "./problem.mjs";
 
 const AT_FIRST = 12; // images; a click shows more
+const MOST_JOBS = 12; // side by side; of more nobody sees what differs, and each picture costs
 const PATIENCE = 150; // milliseconds that the slider rests before jobs are compared at its step
 
 /**
@@ -41,7 +42,8 @@ export function pictures(root, props) {
 }
 
 function several(root, props) {
-  const { namespace, project, jobs } = props;
+  const { namespace, project } = props;
+  const jobs = props.jobs.slice(0, MOST_JOBS);
   let byJob = {}; // folder -> its pictures that are images, by step
   let order = null; // of the images, as the server compares them: [{head, file, disagreement}]
   let steps = [];
@@ -68,7 +70,9 @@ function several(root, props) {
   const bar = el("div", { class: "row pictures-bar", hidden: true },
     button("◀", "The step before (,)", () => by(-1)), slider,
     button("▶", "The next step (.)", () => by(1)), told, heads);
-  replace(root, bar, trouble, empty, list, more);
+  const fewer = props.jobs.length > jobs.length
+    ? el("p", { class: "faint", text: `Of the first ${jobs.length} of ${props.jobs.length} jobs:` }) : null;
+  replace(root, fewer, bar, trouble, empty, list, more);
 
   function button(text, label, onclick) {
     return el("button", { type: "button", title: label, "aria-label": label, onclick }, text);
