@@ -53,8 +53,15 @@ export function chart(root, props) {
   const readout = el("p", { class: "chart-readout", "aria-live": "polite" });
   const told = el("p", { class: "chart-told" });
   const tableRoot = el("div", { class: "chart-values" });
-  const figure = el("figure", { class: "chart" },
-    el("figcaption", { class: "chart-head" }, title, hint), box, readout, told, tableRoot);
+  const figure = el(
+    "figure",
+    { class: "chart" },
+    el("figcaption", { class: "chart-head" }, title, hint),
+    box,
+    readout,
+    told,
+    tableRoot,
+  );
   root.append(figure);
 
   let plot = null;
@@ -93,10 +100,19 @@ export function chart(root, props) {
   }
 
   const context = {
-    get plot() { return plot; },
-    get props() { return props; },
-    isShown, sight, zoom, point,
-    say(text) { readout.textContent = text; },
+    get plot() {
+      return plot;
+    },
+    get props() {
+      return props;
+    },
+    isShown,
+    sight,
+    zoom,
+    point,
+    say(text) {
+      readout.textContent = text;
+    },
   };
   const keys = cursorKeys(box, context);
   const hands = pointer(context);
@@ -148,7 +164,12 @@ export function chart(root, props) {
         y: { distr: props.isLog ? 3 : 1, range: upright },
       },
       axes: [
-        { ...line, size: 34, values: (_u, ticks) => tickValues(ticks, props.axis), ...(isTime && { incrs: timeSteps }) },
+        {
+          ...line,
+          size: 34,
+          values: (_u, ticks) => tickValues(ticks, props.axis),
+          ...(isTime && { incrs: timeSteps }),
+        },
         { ...line, size: 58, values: (_u, ticks) => valueTicks(ticks) },
       ],
       series: [{}, ...props.lines.map((each, index) => seriesOf(each, index))],
@@ -163,7 +184,13 @@ export function chart(root, props) {
 
   /** uPlot has them for its cursor and scales; what is seen of them the layer draws. */
   function seriesOf(each, index) {
-    return { scale: "y", show: isShown(index), stroke: colours[lookOf(each.job).colour], paths: () => null, points: { show: false } };
+    return {
+      scale: "y",
+      show: isShown(index),
+      stroke: colours[lookOf(each.job).colour],
+      paths: () => null,
+      points: { show: false },
+    };
   }
 
   function upright(u) {
@@ -217,9 +244,11 @@ export function chart(root, props) {
     hint.textContent = props.hint;
     told.textContent = props.told;
     const jobs = new Set(props.lines.map((line) => line.job)).size;
-    box.setAttribute("aria-label",
-      `${props.metric}, ${jobs} ${jobs === 1 ? "job" : "jobs"}. Left and right move along a curve, `
-      + "up and down to another, plus and minus zoom, Enter shows the log.");
+    box.setAttribute(
+      "aria-label",
+      `${props.metric}, ${jobs} ${jobs === 1 ? "job" : "jobs"}. Left and right move along a curve, ` +
+        "up and down to another, plus and minus zoom, Enter shows the log.",
+    );
     box.classList.toggle("has-points", Boolean(props.onPoint));
   }
 

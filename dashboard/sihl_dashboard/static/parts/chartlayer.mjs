@@ -39,7 +39,13 @@ export function layer() {
     const isFocused = props.lines.some((_line, index) => isShown(index));
     all.style.setProperty("opacity", isFocused ? FADED : 1);
     one.hidden = !isFocused;
-    if (isFocused) draw(one, plot, props, { ...sight, isShown, hasBand: (index) => props.lines[index].attempt === null, isFocused });
+    if (isFocused)
+      draw(one, plot, props, {
+        ...sight,
+        isShown,
+        hasBand: (index) => props.lines[index].attempt === null,
+        isFocused,
+      });
   }
 
   return {

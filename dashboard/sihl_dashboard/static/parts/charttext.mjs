@@ -4,8 +4,10 @@ import { count, duration, integer, number } from "../format.mjs";
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 2 });
 
 /** Seconds between ticks on the axis of time. */
-export const timeSteps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400,
-  21600, 43200, 86400, 172800, 432000, 864000, 2592000];
+export const timeSteps = [
+  1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 432000,
+  864000, 2592000,
+];
 
 /**
  * A place on the axis, as "step 1 200".
@@ -55,7 +57,8 @@ export function valueTicks(ticks) {
   return ticks.map((tick) => {
     if (tick == null) return "";
     const size = Math.abs(tick);
-    if (size >= 1e5 || (size > 0 && size < 1e-3)) return tick.toExponential().replace("e+", "e").replace(/-/g, "−");
+    if (size >= 1e5 || (size > 0 && size < 1e-3))
+      return tick.toExponential().replace("e+", "e").replace(/-/g, "−");
     return String(Number(tick.toPrecision(6))).replace("-", "−");
   });
 }

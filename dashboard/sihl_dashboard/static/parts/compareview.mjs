@@ -74,16 +74,23 @@ function listed(text) {
 const LETTERS = { f: ["isFlipped", true], l: ["isLog", true], L: ["isLog", false] };
 
 function axesOf(text) {
-  return Object.fromEntries(listed(text ?? "").map((each) => {
-    const at = each.lastIndexOf("~");
-    const letters = [...each.slice(at + 1)].filter((letter) => Object.hasOwn(LETTERS, letter));
-    return [each.slice(0, at), Object.fromEntries(letters.map((letter) => LETTERS[letter]))];
-  }));
+  return Object.fromEntries(
+    listed(text ?? "").map((each) => {
+      const at = each.lastIndexOf("~");
+      const letters = [...each.slice(at + 1)].filter((letter) => Object.hasOwn(LETTERS, letter));
+      return [each.slice(0, at), Object.fromEntries(letters.map((letter) => LETTERS[letter]))];
+    }),
+  );
 }
 
 function spelledAxes(axes) {
-  return Object.entries(axes).map(([path, choice]) => {
-    const letters = Object.keys(LETTERS).filter((letter) => choice[LETTERS[letter][0]] === LETTERS[letter][1]);
-    return letters.length ? `${path}~${letters.join("")}` : "";
-  }).filter(Boolean).join(",");
+  return Object.entries(axes)
+    .map(([path, choice]) => {
+      const letters = Object.keys(LETTERS).filter(
+        (letter) => choice[LETTERS[letter][0]] === LETTERS[letter][1],
+      );
+      return letters.length ? `${path}~${letters.join("")}` : "";
+    })
+    .filter(Boolean)
+    .join(",");
 }

@@ -53,9 +53,12 @@ export function curves(root, given) {
   const bar = curvesBar(barRoot, { view: props.view, onView: change, bounds: null });
   const jobs = legend(legendRoot, { ...props, focused, onHide: hide, onFocus: focus });
 
-  const sight = new IntersectionObserver((entries) => {
-    for (const entry of entries) cellOf(entry.target)?.setInView(entry.isIntersecting);
-  }, { rootMargin: "150px 0px" });
+  const sight = new IntersectionObserver(
+    (entries) => {
+      for (const entry of entries) cellOf(entry.target)?.setInView(entry.isIntersecting);
+    },
+    { rootMargin: "150px 0px" },
+  );
 
   const cellOf = (element) => [...cells.values()].find((cell) => cell.element === element);
 
@@ -81,8 +84,11 @@ export function curves(root, given) {
       return;
     }
     try {
-      const found = await get(`${pathOf(props.namespace, props.project)}/metrics`,
-        { jobs: props.jobs.join(",") }, { signal: mine.signal });
+      const found = await get(
+        `${pathOf(props.namespace, props.project)}/metrics`,
+        { jobs: props.jobs.join(",") },
+        { signal: mine.signal },
+      );
       await styled;
       if (mine.signal.aborted) return;
       names = found;
@@ -93,15 +99,20 @@ export function curves(root, given) {
   }
 
   function wanted() {
-    return Object.keys(KINDS).flatMap((kind) => names[kind]
-      .map((name) => (name.startsWith(`${kind}/`) ? name : `${kind}/${name}`))
-      .filter((name) => isWanted(name, props.view.metrics)));
+    return Object.keys(KINDS).flatMap((kind) =>
+      names[kind]
+        .map((name) => (name.startsWith(`${kind}/`) ? name : `${kind}/${name}`))
+        .filter((name) => isWanted(name, props.view.metrics)),
+    );
   }
 
   function cellProps(metric) {
     const better = names.better[metric] ?? names.better[metric.slice(metric.indexOf("/") + 1)];
     return {
-      ...props, metric, focused, hint: HINTS[better] ?? "",
+      ...props,
+      metric,
+      focused,
+      hint: HINTS[better] ?? "",
       onZoom: (range) => change(range ?? { first: null, last: null }),
       onFocus: focus,
       onBounds: (bounds) => {
@@ -157,7 +168,8 @@ export function curves(root, given) {
     watchedKey = key;
     watched.forEach((end) => end());
     watched = props.jobs.map((job) =>
-      props.live.watch(`job:${props.namespace}/${props.project}/${job}`, changed));
+      props.live.watch(`job:${props.namespace}/${props.project}/${job}`, changed),
+    );
   }
 
   function changed() {

@@ -15,7 +15,14 @@ const DULL = /^spec\.(?:priority|suspend|output|project|queue|training\.pictures
 const OF_DATA = /^data\.[^.]+\.images$/;
 
 export const OPERATORS = {
-  eq: "is", ne: "is not", lt: "<", le: "≤", gt: ">", ge: "≥", contains: "contains", exists: "exists",
+  eq: "is",
+  ne: "is not",
+  lt: "<",
+  le: "≤",
+  gt: ">",
+  ge: "≥",
+  contains: "contains",
+  exists: "exists",
 };
 
 /** Words that say nothing without the one before them. */
@@ -26,7 +33,9 @@ export const isMetric = (path) => METRIC.test(path);
 
 /** Metrics of validation among the columns, without their parts. */
 export function metricsOf(columns) {
-  return Object.keys(columns).filter((path) => path.startsWith("validation/") && !METRIC_PART.test(path)).sort();
+  return Object.keys(columns)
+    .filter((path) => path.startsWith("validation/") && !METRIC_PART.test(path))
+    .sort();
 }
 
 /**
@@ -35,12 +44,17 @@ export function metricsOf(columns) {
  * @returns {string[]}
  */
 export function firstColumns(columns) {
-  const settings = Object.keys(columns).filter((path) =>
-    columns[path] && (path.startsWith("spec.") ? !DULL.test(path) : OF_DATA.test(path)));
+  const settings = Object.keys(columns).filter(
+    (path) => columns[path] && (path.startsWith("spec.") ? !DULL.test(path) : OF_DATA.test(path)),
+  );
   const metrics = metricsOf(columns);
   const telling = metrics.filter((path) => !path.endsWith("loss"));
-  return ["job.state", ...(telling.length ? telling : metrics).slice(0, 3),
-    ...settings.sort(byTelling).slice(0, SHOWN_AT_FIRST - 2), "job.createdAt"];
+  return [
+    "job.state",
+    ...(telling.length ? telling : metrics).slice(0, 3),
+    ...settings.sort(byTelling).slice(0, SHOWN_AT_FIRST - 2),
+    "job.createdAt",
+  ];
 }
 
 function byTelling(a, b) {
@@ -58,7 +72,9 @@ export function labelOf(path, paths) {
   const words = path.replace(/^(job\..*)At$/, "$1").split(/(?<=[./])/);
   for (let count = 1; count < words.length; count++) {
     const label = words.slice(-count).join("");
-    const isClear = paths.every((each) => each === path || !(each.endsWith(`.${label}`) || each.endsWith(`/${label}`)));
+    const isClear = paths.every(
+      (each) => each === path || !(each.endsWith(`.${label}`) || each.endsWith(`/${label}`)),
+    );
     if (isClear && (count > 1 || !GENERIC.has(label))) return label;
   }
   return path;
@@ -73,7 +89,9 @@ export function cellText(path, value) {
   if (value === undefined || value === null) return NONE;
   if (/At$/.test(path) && typeof value === "string") return shortTime(value);
   // A setting is shown as it was given, a measure to the digits that tell jobs apart.
-  return typeof value === "number" && (isMetric(path) || path.startsWith("job.")) ? number(value) : String(value);
+  return typeof value === "number" && (isMetric(path) || path.startsWith("job."))
+    ? number(value)
+    : String(value);
 }
 
 /** A condition in words. */
@@ -125,7 +143,8 @@ export function grouped(rows, path, folded) {
     groups.get(key).rows.push(row);
   }
   return [...groups.values()].flatMap((group) => [
-    group, ...(folded.has(group.key) ? [] : group.rows.map((row) => ({ kind: "job", row }))),
+    group,
+    ...(folded.has(group.key) ? [] : group.rows.map((row) => ({ kind: "job", row }))),
   ]);
 }
 
@@ -142,7 +161,7 @@ export function meanOf(rows, path) {
  */
 export function verdict(delta, better) {
   if (!better || delta === 0) return null;
-  return (delta > 0) === (better === "higher") ? "better" : "worse";
+  return delta > 0 === (better === "higher") ? "better" : "worse";
 }
 
 /** A job's name, for people. */

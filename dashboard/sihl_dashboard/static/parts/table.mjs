@@ -34,9 +34,17 @@ const AHEAD = 8;
 export function table(root, props) {
   const head = el("tr", { "aria-rowindex": "1" });
   const body = el("tbody", {});
-  const grid = el("table", { class: "jobs-table" },
-    el("caption", { class: "unseen" }, "Jobs of the project. Arrow keys move, Space chooses a job, B makes it the baseline, Enter opens it."),
-    el("thead", {}, head), body);
+  const grid = el(
+    "table",
+    { class: "jobs-table" },
+    el(
+      "caption",
+      { class: "unseen" },
+      "Jobs of the project. Arrow keys move, Space chooses a job, B makes it the baseline, Enter opens it.",
+    ),
+    el("thead", {}, head),
+    body,
+  );
   const box = el("div", { class: "jobs-scroll", tabindex: "-1", onscroll: () => soon() }, grid);
   root.append(box);
 
@@ -69,12 +77,19 @@ export function table(root, props) {
   }
 
   function title() {
-    const numeric = props.columns.map((path) => props.rows.some((row) => typeof row.values[askedPath(path, props.which)] === "number"));
+    const numeric = props.columns.map((path) =>
+      props.rows.some((row) => typeof row.values[askedPath(path, props.which)] === "number"),
+    );
     const key = JSON.stringify([props.columns, props.sort, props.which, numeric]);
     if (key === headKey) return;
     headKey = key;
-    replace(head, el("td", { class: "jobs-tick" }), heading("name", "Job", false), el("th", { scope: "col" }, "Baseline"),
-      props.columns.map((path, index) => heading(path, labelOf(path, props.columns), numeric[index])));
+    replace(
+      head,
+      el("td", { class: "jobs-tick" }),
+      heading("name", "Job", false),
+      el("th", { scope: "col" }, "Baseline"),
+      props.columns.map((path, index) => heading(path, labelOf(path, props.columns), numeric[index])),
+    );
   }
 
   function heading(path, label, isNumeric) {
@@ -83,9 +98,20 @@ export function table(root, props) {
     const isDown = props.sort.startsWith("-");
     const next = isSorted ? (isDown ? path : `-${path}`) : path === "name" ? path : `-${path}`;
     const tell = isMetric(path) && !path.includes(":") ? `${path} (${props.which})` : path;
-    return el("th", { scope: "col", class: isNumeric ? "jobs-head num" : "jobs-head", "aria-sort": isSorted ? (isDown ? "descending" : "ascending") : null },
-      el("button", { type: "button", class: "quiet", title: `Sort by ${tell}`, onclick: () => props.onSort(next) },
-        el("span", {}, label), el("span", { "aria-hidden": "true" }, isSorted ? (isDown ? "↓" : "↑") : "")));
+    return el(
+      "th",
+      {
+        scope: "col",
+        class: isNumeric ? "jobs-head num" : "jobs-head",
+        "aria-sort": isSorted ? (isDown ? "descending" : "ascending") : null,
+      },
+      el(
+        "button",
+        { type: "button", class: "quiet", title: `Sort by ${tell}`, onclick: () => props.onSort(next) },
+        el("span", {}, label),
+        el("span", { "aria-hidden": "true" }, isSorted ? (isDown ? "↓" : "↑") : ""),
+      ),
+    );
   }
 
   /** The rows in sight, between two that stand for all others. */
@@ -94,8 +120,12 @@ export function table(root, props) {
     const until = Math.min(items.length, Math.ceil((box.scrollTop + box.clientHeight) / ROW) + AHEAD);
     const shown = items.slice(from, until).map((item, index) => ({ item, at: from + index }));
     const gap = (name, rows) => ({ gap: name, height: rows * ROW });
-    keyed(body, [gap("above", from), ...shown, gap("below", items.length - until)],
-      (each) => each.gap ?? `${keyOf(each.item)} ${props.columns.length}`, create);
+    keyed(
+      body,
+      [gap("above", from), ...shown, gap("below", items.length - until)],
+      (each) => each.gap ?? `${keyOf(each.item)} ${props.columns.length}`,
+      create,
+    );
   }
 
   function create(each) {
@@ -104,10 +134,14 @@ export function table(root, props) {
   }
 
   function groupRow({ key }) {
-    const fold = el("button", { type: "button", class: "quiet", onclick: () => {
-      if (!folded.delete(key)) folded.add(key);
-      arrange();
-    } });
+    const fold = el("button", {
+      type: "button",
+      class: "quiet",
+      onclick: () => {
+        if (!folded.delete(key)) folded.add(key);
+        arrange();
+      },
+    });
     const node = el("tr", { class: "jobs-group" });
     return {
       node,
@@ -115,26 +149,50 @@ export function table(root, props) {
         node.setAttribute("aria-rowindex", String(at + 2));
         const isOpen = !folded.has(key);
         fold.setAttribute("aria-expanded", String(isOpen));
-        write(fold, `${isOpen ? "▾" : "▸"} ${labelOf(props.group, [])}: ${cellText(props.group, item.value)} · ${item.rows.length}`);
-        replace(node, el("td", {}), el("th", { scope: "rowgroup", colspan: "2" }, fold), props.columns.map((path) => {
-          const mean = isMetric(path) ? meanOf(item.rows, askedPath(path, props.which)) : null;
-          return el("td", { class: "num" }, mean === null ? "" : `mean ${cellText(path, mean)}`);
-        }));
+        write(
+          fold,
+          `${isOpen ? "▾" : "▸"} ${labelOf(props.group, [])}: ${cellText(props.group, item.value)} · ${item.rows.length}`,
+        );
+        replace(
+          node,
+          el("td", {}),
+          el("th", { scope: "rowgroup", colspan: "2" }, fold),
+          props.columns.map((path) => {
+            const mean = isMetric(path) ? meanOf(item.rows, askedPath(path, props.which)) : null;
+            return el("td", { class: "num" }, mean === null ? "" : `mean ${cellText(path, mean)}`);
+          }),
+        );
       },
     };
   }
 
   function jobRow(job) {
-    const tick = el("input", { type: "checkbox", "aria-label": `Choose ${jobName(job)}`,
-      onchange: () => props.onChoose(job, tick.checked) });
-    const star = el("button", { type: "button", class: "quiet", onclick: () =>
-      props.onBaseline(props.baseline === job ? null : job) });
-    const name = link(href(props.namespace, props.project, job), { class: "jobs-name", title: job }, jobName(job));
+    const tick = el("input", {
+      type: "checkbox",
+      "aria-label": `Choose ${jobName(job)}`,
+      onchange: () => props.onChoose(job, tick.checked),
+    });
+    const star = el("button", {
+      type: "button",
+      class: "quiet",
+      onclick: () => props.onBaseline(props.baseline === job ? null : job),
+    });
+    const name = link(
+      href(props.namespace, props.project, job),
+      { class: "jobs-name", title: job },
+      jobName(job),
+    );
     const mark = el("span", { class: "jobs-mark" });
     const cells = props.columns.map(() => el("td", {}));
     let stamp = "";
-    const node = el("tr", { data: { job } }, el("td", { class: "jobs-tick" }, tick),
-      el("th", { scope: "row" }, mark, name), el("td", {}, star), cells);
+    const node = el(
+      "tr",
+      { data: { job } },
+      el("td", { class: "jobs-tick" }, tick),
+      el("th", { scope: "row" }, mark, name),
+      el("td", {}, star),
+      cells,
+    );
     return {
       node,
       update({ item, at }) {
@@ -167,7 +225,12 @@ export function table(root, props) {
       return;
     }
     const word = verdict(delta, props.better[path]);
-    replace(cell, text, " ", el("span", { class: `delta is-${word ?? "same"}` }, `${signed(delta, 3)}${word ? ` ${word}` : ""}`));
+    replace(
+      cell,
+      text,
+      " ",
+      el("span", { class: `delta is-${word ?? "same"}` }, `${signed(delta, 3)}${word ? ` ${word}` : ""}`),
+    );
   }
 
   function deltaOf(row, path, asked) {
@@ -190,8 +253,14 @@ export function table(root, props) {
   function pressed(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const page = Math.max(1, Math.floor(box.clientHeight / ROW) - 2);
-    const moves = { ArrowDown: active + 1, ArrowUp: active - 1, PageDown: active + page, PageUp: active - page,
-      Home: 0, End: items.length - 1 };
+    const moves = {
+      ArrowDown: active + 1,
+      ArrowUp: active - 1,
+      PageDown: active + page,
+      PageUp: active - page,
+      Home: 0,
+      End: items.length - 1,
+    };
     const job = items[active]?.row?.job;
     if (event.key in moves) move(moves[event.key]);
     else if (event.key.toLowerCase() === "b" && job) props.onBaseline(props.baseline === job ? null : job);
