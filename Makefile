@@ -44,6 +44,7 @@ bench: ## what fetching, checkpoints, records and 15,000 jobs cost (some 50 minu
 	$(DEV) python -m tests.bench.fetch
 	$(DEV) python -m tests.bench.checkpoint
 	$(DEV) python -m tests.bench.records
+	$(DEV) python -m tests.bench.watchers
 	$(DEV) python -m tests.bench.scale
 	$(DEV) python -m tests.bench.tasks --again --json $(SIHL_CACHE)/bench/tasks.jsonl
 

@@ -68,7 +68,7 @@ def test_of_settings_and_data_that_is_shown_which_differs(page: Page) -> None:
     differences = page.locator("#differences")
     expect(differences).to_contain_text("training.optimizer.learningRate")
     expect(differences).to_contain_text("training.seed")
-    expect(differences).to_contain_text("data.train.images")
+    expect(differences).to_contain_text("train.images")
     expect(differences).not_to_contain_text("maxSteps")
     score = differences.get_by_role("row", name="validation/boxes/map")
     expect(score).to_contain_text("0.895")

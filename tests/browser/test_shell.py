@@ -24,6 +24,13 @@ QUEUE = """async jobs => {
   document.body.append(made.node);
   made.update({ name: "cells", jobs });
 }"""
+TIMELINE = """async job => {
+  const { timeline } = await import("/static/parts/timeline.mjs");
+  const section = document.body.appendChild(document.createElement("section"));
+  const body = section.appendChild(document.createElement("div"));
+  section.id = "made";
+  timeline(body, { job });
+}"""
 FORMATTED = """async ([name, given]) => {
   const format = await import("/static/format.mjs");
   return given.map(each => format[name](each));
@@ -57,6 +64,9 @@ def test_without_a_cluster_the_overview_shows_each_projects_latest_jobs(opened: 
     page = opened("/")
     row = page.locator(".job").filter(has_text="night")
     expect(row).to_contain_text("Succeeded")
+    expect(row.get_by_role("link")).to_be_visible()
+    page.keyboard.press("j")
+    expect(page.locator(".job a:focus")).to_have_count(1)
     row.get_by_role("link").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("night")
     page.go_back()
@@ -85,6 +95,27 @@ def test_attempts_are_told_on_the_axis_of_time_and_as_a_table(opened: Opened) ->
     rows = page.locator("#time tbody tr")
     expect(rows.nth(0)).to_contain_text("Stopped")
     expect(rows.nth(1)).to_contain_text("20 steps done again")
+
+
+def test_conditions_stand_on_the_axis_and_say_since_when_and_why(opened: Opened) -> None:
+    page = opened("/")
+    saved = {
+        "type": "CheckpointSaved", "status": "True", "reason": "Saved", "message": "Of step 40.",
+        "lastTransitionTime": "2026-01-02T03:05:00Z",
+    }  # fmt: skip
+    before = {**saved, "type": "Accepted", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    job = {
+        "attempts": [told(1, started=60, fetched=90, trained=100, ended=400, reason="Stopped")],
+        "conditions": [saved, before],
+        "document": {"createdAt": "2026-01-02T03:00:00Z"},
+    }
+    page.evaluate(TIMELINE, job)
+    made = page.locator("#made")
+    expect(made.locator(".mark title")).to_have_text([re.compile("CheckpointSaved yes: Saved")])
+    expect(made.get_by_role("row").filter(has_text="CheckpointSaved")).to_contain_text(
+        "Of step 40."
+    )
+    expect(made.get_by_role("row").filter(has_text="Accepted")).to_have_count(1)
 
 
 def test_an_attempts_time_is_cut_where_something_else_began(opened: Opened) -> None:

@@ -38,8 +38,10 @@ async function route(event = null) {
   shown?.page?.destroy?.();
   shown = { key, page: null };
   try {
-    const who = at.page === "login" ? null : await me();
-    const module = at.page === "unknown" ? null : await import(`./pages/${at.page}.mjs`);
+    const [who, module] = await Promise.all([
+      at.page === "login" ? null : me(),
+      at.page === "unknown" ? null : import(`./pages/${at.page}.mjs`),
+    ]);
     if (mine !== turn) return;
     top(at, who);
     replace(main);

@@ -37,7 +37,11 @@ export function overview(root, { stream, title, me }) {
       if (find.value !== text) find.value = text;
       again();
     }),
-    addKeys("Overview", [{ keys: "r", label: "Ask anew", run: source.refresh }]),
+    addKeys("Overview", [
+      { keys: "j", label: "The next job", run: () => step(root, 1) },
+      { keys: "k", label: "The job before", run: () => step(root, -1) },
+      { keys: "r", label: "Ask anew", run: source.refresh },
+    ]),
   ];
   // Times left and ages grow old even where nothing else happens.
   const clock = setInterval(() => !document.hidden && again(), 15_000);
@@ -51,11 +55,18 @@ export function overview(root, { stream, title, me }) {
   };
 }
 
+/** Moves the focus from job to job. */
+function step(root, by) {
+  const jobs = [...root.querySelectorAll(".job .name")];
+  const at = jobs.indexOf(document.activeElement);
+  const next = at < 0 ? (by > 0 ? 0 : jobs.length - 1) : at + by;
+  jobs[Math.min(Math.max(next, 0), jobs.length - 1)]?.focus();
+}
+
 function finder(me) {
   const words = me.cluster ? "Filter jobs, queues, phases" : "Filter projects";
-  const find = el("input", { type: "search", placeholder: words, "aria-label": words,
-    value: view().get("q") ?? "", oninput: () => setView({ q: find.value }) });
-  return find;
+  return el("input", { type: "search", placeholder: words, "aria-label": words,
+    value: view().get("q") ?? "", oninput: (event) => setView({ q: event.target.value }) });
 }
 
 function bodyOf(root, find, stream, me) {
