@@ -206,7 +206,6 @@ export function compare(root, context) {
       { keys: "Space", label: "In the table: choose the job" },
       { keys: "b", label: "In the table: make it the baseline" },
       { keys: "Enter", label: "In the table: open the job" },
-      { keys: "← →", label: "In a chart: along the curve; ↑ ↓ to another, + − 0 zoom, Enter to the log" },
       ...Object.values(parts).map((part) => ({
         keys: part.keys,
         label: `Go to ${part.title.toLowerCase()}`,

@@ -232,6 +232,10 @@ export function chart(root, props) {
     title.textContent = props.metric;
     hint.textContent = props.hint;
     told.textContent = props.told;
+    told.title =
+      props.lines.length > MOST_BANDS
+        ? "Of the curve in focus the band shows what each bucket holds, from least to greatest."
+        : "The bands show what each bucket holds, from least to greatest.";
     const jobs = new Set(props.lines.map((line) => line.job)).size;
     box.setAttribute(
       "aria-label",
