@@ -5,6 +5,7 @@ import { addKeys } from "../keys.mjs";
 import { loader } from "../loader.mjs";
 import { askable, comparison, foldersOf, questionOf, withJob } from "../parts/comparemodel.mjs";
 import { comparesections } from "../parts/comparesections.mjs";
+import { giveLooks } from "../parts/colours.mjs";
 import { NONE, compareParams, compareViewOf } from "../parts/compareview.mjs";
 import { metricsOf } from "../parts/jobsmodel.mjs";
 import { nextJob } from "../parts/nextjob.mjs";
@@ -48,6 +49,7 @@ export function compare(root, context) {
   );
 
   let state = compareViewOf(view());
+  giveLooks(state.jobs ?? []);
   let found = { rows: [], columns: {}, total: 0 };
   let shown = comparison(found, state);
   // Pictures are many requests: what everybody looks at first comes first.
@@ -136,6 +138,7 @@ export function compare(root, context) {
 
   function render() {
     shown = comparison(found, state);
+    giveLooks(shown.chosen);
     reveal(true);
     renderTable();
     renderParts();
@@ -203,7 +206,6 @@ export function compare(root, context) {
       { keys: "Space", label: "In the table: choose the job" },
       { keys: "b", label: "In the table: make it the baseline" },
       { keys: "Enter", label: "In the table: open the job" },
-      { keys: "← →", label: "In a chart: along the curve; ↑ ↓ to another, + − 0 zoom, Enter to the log" },
       ...Object.values(parts).map((part) => ({
         keys: part.keys,
         label: `Go to ${part.title.toLowerCase()}`,

@@ -1,6 +1,7 @@
 /** All curves of some jobs: one chart a metric, drawn only while it is in view. */
 import { get, pathOf } from "../api.mjs";
 import { el, replace, stylesheet } from "../dom.mjs";
+import { addKeys } from "../keys.mjs";
 import { curvesBar } from "./curvesbar.mjs";
 import { curvesCell } from "./curvescell.mjs";
 import { curvesParams, curvesViewOf, isWanted } from "./curvesview.mjs";
@@ -180,6 +181,13 @@ export function curves(root, given) {
     }, LIVE_MS);
   }
 
+  // Told here, heard by the chart that has the focus.
+  const forget = addKeys("Charts", [
+    { keys: "← →", label: "Along the curve; Page up and down by twenty, Home and End" },
+    { keys: "↑ ↓", label: "To another curve" },
+    { keys: "+ - 0", label: "Closer, wider, all of it; Shift and ← → move along" },
+    { keys: "Enter", label: "To the log of that moment" },
+  ]);
   learn();
   watch();
 
@@ -199,6 +207,7 @@ export function curves(root, given) {
       asking?.abort();
       sight.disconnect();
       watched.forEach((end) => end());
+      forget();
       cells.forEach((cell) => cell.destroy());
       bar.destroy();
       whole.remove();
