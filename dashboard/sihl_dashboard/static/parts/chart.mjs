@@ -15,7 +15,7 @@ const MOST_BANDS = 10;
 /** With more than this many, their picture is moved during a gesture, and painted now and then. */
 const MOST_PAINTED = 12;
 const REPAINT_MS = 400;
-const SETTLE_MS = 250;
+const SETTLE_MS = 300;
 const NEAR_PX = 30;
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
@@ -163,7 +163,7 @@ export function chart(root, props) {
       series: [{}, ...props.lines.map((each, index) => seriesOf(each, index))],
       hooks: {
         draw: [(u) => plot === u && paint(u)],
-        setCursor: [(u) => bubble.show(u, props, isShown)],
+        setCursor: [(u) => bubble.show(u, props, moving ? () => false : isShown)],
         setSeries: [(_u, index) => props.onFocus(index ? props.lines[index - 1].job : null)],
         setSelect: [selected],
       },

@@ -12,6 +12,7 @@ const HINTS = { higher: "higher is better", lower: "lower is better" };
 /** A job writes each few seconds; more often than this nobody wants new points. */
 const LIVE_MS = 2000;
 const FOCUS_MS = 60;
+const RETRY_MS = 3000;
 
 /**
  * Draw the curves.
@@ -46,6 +47,7 @@ export function curves(root, given) {
   let focused = null;
   let focusTimer = 0;
   let liveTimer = 0;
+  let retry = 0;
   let asking = null;
   let watched = [];
   let watchedKey = "";
@@ -77,6 +79,7 @@ export function curves(root, given) {
   }
 
   async function learn() {
+    clearTimeout(retry);
     asking?.abort();
     const mine = (asking = new AbortController());
     if (!props.jobs.length) {
@@ -95,7 +98,9 @@ export function curves(root, given) {
       names = found;
       render();
     } catch (error) {
-      if (!mine.signal.aborted) note.textContent = `${error.message} ${error.remedy ?? ""}`;
+      if (mine.signal.aborted) return;
+      note.textContent = `${error.message} ${error.remedy ?? ""}`;
+      if (error.passes) retry = setTimeout(learn, RETRY_MS * (1 + Math.random()));
     }
   }
 
@@ -204,6 +209,7 @@ export function curves(root, given) {
     destroy() {
       clearTimeout(focusTimer);
       clearTimeout(liveTimer);
+      clearTimeout(retry);
       asking?.abort();
       sight.disconnect();
       watched.forEach((end) => end());

@@ -24,6 +24,8 @@ export function curvesCell(root, props) {
   let coarse = null;
   let coarseKey = "";
   let drawn = null;
+  /** What `drawn` answers: of another axis, say, it shows nothing that is wanted. */
+  let drawnKey = "";
   let shown = null;
   let shownKey = "";
 
@@ -45,6 +47,7 @@ export function curvesCell(root, props) {
       const found = await inTurn(() => answer(key, range, isAnew, mine.signal));
       if (mine.signal.aborted) return;
       drawn = found;
+      drawnKey = key;
       props.onBounds({ first: drawn.first, last: drawn.last });
       show();
     } catch (error) {
@@ -106,7 +109,7 @@ export function curvesCell(root, props) {
   }
 
   function show() {
-    if (!drawn || !isInView) return;
+    if (!drawn || !isInView || drawnKey !== keyOf(props)) return;
     note.hidden = true;
     const key = JSON.stringify([props.view, props.jobs, props.hint]);
     if (drawn === shown && key === shownKey) return;
@@ -121,8 +124,7 @@ export function curvesCell(root, props) {
     element,
     update(next) {
       props = { ...props, ...next };
-      const isSame = drawn && keyOf(props) === coarseKey;
-      if (isSame) show();
+      show();
       ask(false);
     },
     /** @param {string|null} job that the mouse or the keys are at */
