@@ -23,13 +23,15 @@ demo: ## a cluster, the operator, three training jobs on real images (CONTEXT=..
 clean: ## take down what `make demo` started, and nothing else
 	@$(DEMO) python -m demo down
 
-test: lint ## everything: as test-fast, then slow tests, simulation, a real API server, a real cluster
+test: lint ## everything: as test-fast, then slow tests, simulation, a real API server, browser, cluster
 	@$(DEV) python -m tests.e2e.ground
 	@$(DEV) python -m local_cluster build
 	@$(DEV) python -m demo.images
+	@$(DEV) python -m tests.browser.chromium
 	$(DEV) pytest tests/unit -n 2
 	$(DEV) pytest tests/simulation -n 2
 	$(DEV) pytest tests/apiserver
+	$(DEV) pytest tests/browser
 	$(DEV) pytest tests/e2e
 
 test-fast: lint ## what needs no cluster, in less than 90 seconds
@@ -38,10 +40,12 @@ test-fast: lint ## what needs no cluster, in less than 90 seconds
 soak: ## the simulation for an hour or a million seeds, on all cores; what it finds is shrunk and told
 	@$(DEV) python -m tests.simulation
 
-bench: ## what fetching, checkpoints, records and 15,000 jobs cost (some 50 minutes), what each task learns (six hours)
+bench: ## what fetching, checkpoints, records, the dashboard and 15,000 jobs cost (an hour), what each task learns (six hours)
 	$(DEV) python -m tests.bench.fetch
 	$(DEV) python -m tests.bench.checkpoint
 	$(DEV) python -m tests.bench.records
+	$(DEV) python -m tests.bench.watchers
+	$(DEV) python -m tests.bench.dashboard
 	$(DEV) python -m tests.bench.scale
 	$(DEV) python -m tests.bench.tasks --again --json $(SIHL_CACHE)/bench/tasks.jsonl
 

@@ -397,6 +397,10 @@ async def test_the_overview_has_queues_and_gpus_as_they_are_now(
             f"{API}/namespaces/{A}/projects/cells/jobs/{folder}", **bearing(people["viewer"])
         )
         assert (status, told["document"], told["live"]["phase"]) == (200, None, "Queued")
+        _, listed = await looker.get(
+            f"{API}/namespaces/{A}/projects/cells/jobs", **bearing(people["viewer"])
+        )
+        assert [each["name"] for each in listed["waiting"]] == ["waits"]
         _, other = await looker.get(f"{API}/overview", **bearing(people["other"]))
         assert "waits" not in str(other)
     finally:

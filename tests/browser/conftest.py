@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from inspect import signature
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import (
     Browser,
     BrowserContext,
+    Error,
     Page,
     StorageState,
     expect,
@@ -72,23 +74,30 @@ def expected() -> set[str]:
 
 
 @pytest.fixture
-def opened(
-    browser: Browser, site: Site, inside: StorageState, expected: set[str]
-) -> Iterator[Opened]:
-    """Opens a page of the site: `opened(path, color_scheme="dark", ...)` as a context has it.
+def watch(site: Site, expected: set[str]) -> Watch:
+    """What the test's pages may not do."""
+    return Watch(site.origin, expected)
+
+
+@pytest.fixture
+def opened(browser: Browser, site: Site, inside: StorageState, watch: Watch) -> Iterator[Opened]:
+    """Opens a page of the site: `opened(path, color_scheme="dark", ...)` as a context has it;
+    `before` is done with the page before it goes there.
 
     When the test is over, no such page may have asked another origin for anything, met the content
     security policy, failed in a script or written an error to the console.
     """
     contexts: list[BrowserContext] = []
-    watch = Watch(site.origin, expected)
 
-    def open_page(path: str = "/", **settings: object) -> Page:
-        context = browser.new_context(storage_state=inside, **settings)  # type: ignore[arg-type]
+    def open_page(
+        path: str = "/", before: Callable[[Page], None] = lambda _: None, **settings: object
+    ) -> Page:
+        context = browser.new_context(**{"storage_state": inside, **settings})  # type: ignore[arg-type]
         context.set_default_timeout(PATIENCE)
         contexts.append(context)
         page = context.new_page()
-        watch.over(page)
+        watch.over(page, site.origin + path)
+        before(page)
         page.goto(site.origin + path)
         return page
 
@@ -97,3 +106,19 @@ def opened(
     for context in contexts:
         context.close()
     assert not found, "\n".join(found)
+
+
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Once more, where what failed may be the machine's network, which is not what is tested."""
+    watch = pyfuncitem.funcargs.get("watch")
+    if not isinstance(watch, Watch):
+        return None
+    given = {name: pyfuncitem.funcargs[name] for name in signature(pyfuncitem.obj).parameters}
+    try:
+        pyfuncitem.obj(**given)
+    except (AssertionError, Error):
+        if not watch.is_disturbed:
+            raise
+        watch.begin_again()
+        pyfuncitem.obj(**given)
+    return True

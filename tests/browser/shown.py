@@ -14,6 +14,7 @@ import json
 import math
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,10 @@ def _attempt(job: Recorded, number: int, steps: Iterable[int], shift: int) -> No
             lines.append(validation(step, _score(step, shift), time))
             log.append(f"{time} WARNING \x1b[33mslow store\x1b[0m at step {step}\n")
         log.append(f"{time} INFO step {step} loss {1 / step:.4f}\n")
+    # All that a terminal can be asked for, to be read in each colour on each ground.
+    inks = "".join(f"\x1b[{code}m{code} " for code in range(30, 38))
+    grounds = "".join(f"\x1b[0;{code}m{code} " for code in (2, 7, *range(40, 48)))
+    log.append(f"{inks}{grounds}\x1b[0m\n")
     log.append("fetched 10 %\rfetched 60 %\rfetched 100 %\n")
     if number == 1:
         log.append(
@@ -113,33 +118,36 @@ def _score(step: int, shift: int) -> float:
 
 
 def _fingerprint(shift: int) -> dict[str, Any]:
+    digest = sha256(str(shift).encode()).hexdigest()
     annotations = {
-        "digest": f"{shift:064x}", "task": "ObjectDetection", "images": 12,
+        "digest": digest, "task": "ObjectDetection", "images": 12,
         "counts": {"cell": 40 + shift},
     }  # fmt: skip
-    split = {"images": 12 + shift, "bytes": 4096, "objects": f"{shift:064x}"}
+    split = {"images": 12 + shift, "bytes": 4096, "objects": digest}
     return {"train": {**split, "annotations": {"boxes": annotations}}}
 
 
 def _pictures(job: Recorded, attempt: int, step: int, shift: int) -> None:
-    """Of four images; jobs agree on the first, and differ the more the later the image."""
+    """Of four images; jobs agree on the first, and differ by a box more on each that follows."""
     folder = f"{job.paths.pictures(attempt, step)}boxes/"
     for number in range(4):
-        job.put(folder + picture_file(f"{number}.jpg"), _sheet(number, step, number * shift))
+        job.put(folder + picture_file(f"{number}.jpg"), _sheet(number, step, shift))
     boxes = {f"{number}.jpg": [[1, 2, 3, 4]] for number in range(4)}
     job.put(folder + "annotations.json", json.dumps(boxes).encode())
 
 
-def _sheet(number: int, step: int, moved: int) -> bytes:
-    """Image, target and prediction side by side, as the trainer draws them."""
+def _sheet(number: int, step: int, shift: int) -> bytes:
+    """Image, target and prediction side by side, as the trainer draws them; so many boxes."""
     sheet = Image.new("RGB", (3 * _SIZE + 8, _SIZE), "white")
     for panel in range(3):
         cell = Image.new("RGB", (_SIZE, _SIZE), (40 + 30 * number, 90, 120))
         draw = ImageDraw.Draw(cell)
-        draw.ellipse((12, 12, 28, 28), fill="khaki")
-        if panel:
-            by = (moved + max(0, 100 - step) // 20) * (panel - 1)
-            draw.rectangle((10 + by, 10, min(30 + by, 46), 30), outline="red")
+        for box in range(number):
+            left, top = 4, 4 + 14 * box
+            draw.ellipse((left + 1, top + 1, left + 9, top + 9), fill="khaki")
+            if panel:
+                by = (shift + max(0, 100 - step) // 10) * (panel - 1)
+                draw.rectangle((left + by, top, left + by + 10, top + 10), outline="red")
         sheet.paste(cell, (panel * (_SIZE + 4), 0))
     file = io.BytesIO()
     sheet.save(file, "PNG")

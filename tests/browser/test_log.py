@@ -16,6 +16,22 @@ LENGTHY = f"/team-a/lengthy/{shown.LENGTHY}"
 NIGHT = f"/team-a/cells/{shown.NIGHT}"
 HARSH = f"/team-a/harsh/{quote(shown.HARSH, safe='')}"
 PIECES = "async ([name, text]) => (await import('/static/parts/ansi.mjs'))[name](text)"
+ROWS = """async count => {
+  const { rows } = await import("/static/parts/logrows.mjs");
+  const box = document.createElement("div");
+  box.className = "log-box";
+  document.querySelector("main").replaceChildren(box);
+  window.list = rows(box, { fill: (node, number) => { node.textContent = `row ${number}`; },
+    onSeen() {}, onScroll() {} });
+  window.list.resize(count);
+}"""
+SEEN = """() => {
+  const box = document.querySelector(".log-box").getBoundingClientRect();
+  return [...document.querySelectorAll(".log-row")].filter(row => {
+    const at = row.getBoundingClientRect();
+    return at.top >= box.top - 1 && at.bottom <= box.bottom + 1;
+  }).map(row => Number(row.textContent.slice(4)));
+}"""
 
 
 def text_of(page: Page, number: int) -> str:
@@ -143,11 +159,11 @@ def test_attempts_follow_each_other_in_their_colours_and_what_was_written_over_i
 def test_a_line_of_10_mb_is_cut_and_more_of_it_is_shown_when_asked_for(opened: Opened) -> None:
     page = opened(HARSH)
     row = page.locator(".log-row", has_text="xxxxxxxx")
-    row.get_by_role("button", name="The line is longer: show it").click()
+    row.get_by_role("button", name="9.5 MiB: show all").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_role("status")).to_have_text("64 KiB of it are shown.")
+    expect(dialog.get_by_role("status")).to_have_text("64.0 KiB of 9.5 MiB are shown.")
     dialog.get_by_role("button", name="Show more").click()
-    expect(dialog.get_by_role("status")).to_have_text("128 KiB of it are shown.")
+    expect(dialog.get_by_role("status")).to_have_text("128 KiB of 9.5 MiB are shown.")
     assert len(dialog.locator("pre").inner_text()) == 128 * 1024
     assert len(row.inner_text()) < 3000
 
@@ -201,3 +217,18 @@ def test_of_what_goes_back_to_the_beginning_of_a_line_the_last_is_left(module: P
     assert folded("10 %\r20 %\r30 %") == ("30 %", 2)
     assert folded("10 %\r\x1b[32m20 %\r30 %") == ("\x1b[32m30 %", 2)
     assert folded("") == ("", 0)
+
+
+def test_of_more_lines_than_a_browser_takes_pixels_each_can_be_gone_to(opened: Opened) -> None:
+    page = opened(NIGHT)
+    expect(page.locator(".log-row").first).to_be_visible()  # with its style
+    count = 10_000_000
+    page.evaluate(ROWS, count)
+    for number in (0, 1, 4_999_999, 8_765_432, count - 2, count - 1):
+        page.evaluate("number => window.list.show(number, true)", number)
+        assert number in page.evaluate(SEEN), number
+        page.evaluate("number => window.list.show(Math.max(number - 1, 0), false)", number)
+        assert max(number - 1, 0) in page.evaluate(SEEN), number
+    page.evaluate("() => window.list.toEnd()")
+    expect(page.locator(".log-row").last).to_have_text(f"row {count - 1}")
+    assert count - 1 in page.evaluate(SEEN)

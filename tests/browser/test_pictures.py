@@ -55,3 +55,20 @@ def test_a_picture_says_what_it_shows_to_those_who_do_not_see_it(page: Page) -> 
     expect(page.locator(".picture img").first).to_have_attribute(
         "alt", f"0.jpg.png: image, target and prediction as {shown.NIGHT} drew them at step 100"
     )
+
+
+def test_jobs_lie_side_by_side_and_first_come_images_on_which_they_disagree_most(
+    opened: Opened,
+) -> None:
+    jobs = [shown.NIGHT, shown.DAY, shown.DUSK]
+    page = opened(f"/team-a/cells?jobs={','.join(jobs)}")
+    page.locator("#pictures").scroll_into_view_if_needed()
+    images = page.locator(".pictures-image")
+    expect(images.locator("h3")).to_have_text(["3.jpg", "2.jpg", "1.jpg", "0.jpg"])
+    expect(images.first.locator("header")).to_contain_text("differ by")
+    expect(images.last.locator("header")).to_contain_text("all alike")
+    expect(images.first.locator(".picture")).to_have_count(3)
+    assert len(drawn(page)) == 12
+    page.get_by_role("slider", name="Step").press("Home")
+    expect(images.first.locator("figcaption").first).to_contain_text("step 20")
+    assert {address.split("/")[-4] for address in drawn(page)} == {"20"}

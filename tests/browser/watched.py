@@ -11,6 +11,8 @@ document.addEventListener("securitypolicyviolation", event => {
 });
 """
 _READ = "() => window.violations || []"
+_DISTURBED = "ERR_NETWORK_CHANGED"
+"""Chromium breaks off what it asks when an address comes or goes on the machine, a pod's say."""
 
 
 class Watch:
@@ -19,21 +21,25 @@ class Watch:
     Args:
         origin: The only one that they may ask.
         expected: Words of the console's errors that are none.
+
+    Attributes:
+        is_disturbed: Whether the machine's network has changed beneath the browser.
     """
 
     def __init__(self, origin: str, expected: set[str]) -> None:
         self._origin = origin
         self._expected = expected
-        self._pages: list[Page] = []
+        self._pages: dict[Page, str] = {}
         self._found: list[str] = []
+        self.is_disturbed = False
 
-    def over(self, page: Page) -> None:
-        """Watch a page, before it goes anywhere."""
+    def over(self, page: Page, address: str) -> None:
+        """Watch a page, before it goes to its address."""
         page.add_init_script(_LISTEN)
         page.on("request", self._request)
         page.on("console", self._console)
         page.on("pageerror", lambda error: self._found.append(f"script failed: {error.stack}"))
-        self._pages.append(page)
+        self._pages[page] = address
 
     def found(self) -> list[str]:
         """All that was found, a line each."""
@@ -45,11 +51,20 @@ class Watch:
         ]
         return [*self._found, *violations]
 
+    def begin_again(self) -> None:
+        """Forget what was found, and have each page as it was when it was opened."""
+        self.is_disturbed = False
+        self._found.clear()
+        for page, address in self._pages.items():
+            page.goto(address)
+
     def _request(self, request: Request) -> None:
         # `data:` and `blob:` ask nobody, but the policy tells of them where they are not allowed.
         if not request.url.startswith((f"{self._origin}/", "data:", "blob:")):
             self._found.append(f"asked another origin: {request.url}")
 
     def _console(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and not any(word in message.text for word in self._expected):
+        if _DISTURBED in message.text:
+            self.is_disturbed = True
+        elif message.type == "error" and not any(word in message.text for word in self._expected):
             self._found.append(f"console: {message.text} ({message.location.get('url')})")

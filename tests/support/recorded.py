@@ -116,9 +116,9 @@ class Watched:
         self._note(f"folders {prefix}")
         return self._place.folders(prefix)
 
-    def items(self, prefix: str) -> list[Item]:
-        self._note(f"items {prefix}")
-        return self._place.items(prefix)
+    def items(self, prefix: str, after: str = "") -> list[Item]:
+        self._note(f"items {prefix} after {after}" if after else f"items {prefix}")
+        return self._place.items(prefix, after)
 
     def get(self, key: str) -> Content:
         self._note(f"get {key}")

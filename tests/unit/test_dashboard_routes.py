@@ -313,3 +313,32 @@ async def test_nothing_is_acted_on_where_there_is_no_cluster(looker: Looker) -> 
     url = f"{looker.served.url}{API}/namespaces/team-a/trainingjobs"
     async with looker.session.post(url, data=b"{}", headers={"X-CSRF": me["csrf"]}) as answer:
         assert answer.status == 403
+
+
+async def test_a_hostile_record_is_answered_as_far_as_it_can_be(tmp_path: Path) -> None:
+    night = recorded(tmp_path)
+    deep = '{"x":' * 400 + "1" + "}" * 400
+    night.put(
+        night.paths.job_json,
+        b'{"name":"\\ud800","uid":"0123","spec":{"project":"<script>","huge":1' + b"0" * 300
+        + b',"deep":' + deep.encode() + b"}}",
+    )  # fmt: skip
+    night.put(
+        night.paths.metrics(1, 0),
+        b'{"time":"2026-01-02T03:00:00Z","step":1,"kind":"train","values":{"\\ud800<b>":NaN,"a":1}}\n'
+        b'{"time":"1026-01-02T03:00:00Z","step":2,"kind":"train","values":{"a":Infinity}}\n'
+        b"not a line\n",
+    )
+    night.log(1, 0, "\x1b]0;title\x07" + "x" * 3_000_000 + "\ufffd\n\x00\n")
+    async with looking(state_over(tmp_path)) as looker:
+        for path in ("jobs", "jobs?columns=spec.huge,spec.project", f"jobs/{NIGHT}",
+                     f"curves?jobs={NIGHT}", f"metrics?jobs={NIGHT}", f"jobs/{NIGHT}/log",
+                     f"differences?jobs={NIGHT}", f"jobs/{NIGHT}/log/search?q=x",
+                     "export.json", "export.csv"):  # fmt: skip
+            status, body = await looker.get(f"{PROJECT}/{path}")
+            assert status == 200, (path, body)
+        found = await looker.found(f"{PROJECT}/curves?jobs={NIGHT}")
+        assert (len(found["curves"]), found["gaps"]) == (2, 2)
+        page = await looker.found(f"{PROJECT}/jobs/{NIGHT}/log")
+        assert [line["cut"] for line in page["lines"]] == [True, False]
+        assert len(page["lines"][0]["text"]) < 100_000

@@ -264,7 +264,7 @@ def typed(*words: str) -> tuple[int, str, str]:
     return code, out.getvalue(), err.getvalue()
 
 
-@pytest.mark.parametrize("verb", ["top", "ui", "check", HOSTILE])
+@pytest.mark.parametrize("verb", ["watch", "destroy", HOSTILE])
 def test_a_verb_that_does_not_exist_is_refused_with_those_that_do(verb: str) -> None:
     code, out, err = typed(verb)
     assert (code, out, len(err.splitlines())) == (2, "", 1)
@@ -312,6 +312,10 @@ def test_a_kubeconfig_that_is_not_there_is_named_with_what_to_do() -> None:
         (["submit", "-f", ""], [], FILES),
         (["submit", "-f", "x", "--set", "training.maxS"], ["training.maxSteps="], NO_SPACE),
         (["queue", ""], [], NO_FILES),
+        (["check", ""], [], FILES),
+        (["check", "job.yaml", "--lo"], ["--local"], NO_FILES),
+        (["metrics", "night", "--pl"], ["--plot"], NO_FILES),
+        (["ui", "--no"], ["--no-browser"], NO_FILES),
     ],
 )
 def test_tab_offers_what_may_stand_there(

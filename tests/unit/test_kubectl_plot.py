@@ -132,6 +132,7 @@ def sihl(root: Path, tmp_path: Path) -> Any:
 def test_latest_names_a_record_wherever_a_job_is_named(sihl: Any) -> None:
     found = json.loads(sihl("metrics", "@latest", "--json")[1])
     assert found["record"] == "day.day01234"
+    assert sihl("list", "@latest", "-o", "name")[1] == "day\n"
     assert re.search(r"RESULT +day +night\n", sihl("compare", "@latest", "night")[1])
     assert "project dots of namespace team-a" in sihl("logs", "dots@latest")[2]
 

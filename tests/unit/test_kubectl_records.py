@@ -276,6 +276,7 @@ def test_nothing_of_a_hostile_record_reaches_a_terminal_as_an_escape_sequence(
         record.log(1, 0, f"{evil}\n")
     commands = [
         ["list"], ["list", "-o", "json"], ["list", "-o", "yaml"], ["metrics", "evil"],
+        ["metrics", "evil", "--plot"], ["metrics", "evil", "--around", "1"],
         ["metrics", "evil", "--csv"], ["metrics", "evil", "--json"], ["logs", "evil"],
         ["compare", "evil", "twin"], ["compare", "evil", "twin", "-o", "json"],
         ["logs", evil], ["pull", evil],

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+import threading
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sihl_dashboard.cli.errors import AwayError
 from sihl_dashboard.cli.jobs import Job
 from sihl_dashboard.cli.main import run
+from sihl_dashboard.cli.polling import Poller
 from sihl_dashboard.cli.screen import View, jobs_screen, log_screen, ordered, pressed
+from tests.support.waiting import eventually
 from tests.unit.test_kubectl_lines import HOSTILE, told, why
 
 RUNNING = {
@@ -115,6 +119,29 @@ def test_whatever_jobs_are_called_the_screen_holds_printable_rows_that_fit(
         rows = jobs_screen(ordered([job] * 50), View(), text, text, (width, height))
     assert 1 <= len(rows) <= height
     assert all(row.text.isprintable() and len(row.text) <= max(width, 1) for row in rows)
+
+
+def test_what_was_answered_last_stays_while_there_is_trouble_and_is_renewed_after_it() -> None:
+    answers: list[str | Exception] = ["one", AwayError("away"), ValueError("odd"), "two"]
+    seen: list[tuple[str | None, str]] = []
+
+    def ask() -> str:
+        began.wait(60)
+        seen.append((poller.answer, poller.trouble))
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    began = threading.Event()
+    poller = Poller(ask, 0.001)
+    began.set()
+    eventually(lambda: len(seen) > 4)
+    poller.close()
+    assert seen[:4] == [
+        (None, ""), ("one", ""), ("one", "away"), ("one", "ValueError: odd"),
+    ]  # fmt: skip
+    assert (poller.answer, poller.trouble) == ("two", "")
 
 
 def test_where_there_is_no_terminal_it_says_what_prints_the_same() -> None:

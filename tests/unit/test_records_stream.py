@@ -34,7 +34,7 @@ class Held:
     def folders(self, prefix: str) -> list[str]:
         return []
 
-    def items(self, prefix: str) -> list[Item]:
+    def items(self, prefix: str, after: str = "") -> list[Item]:
         return [
             Item(key, len(data))
             for key, data in sorted(self.objects.items())

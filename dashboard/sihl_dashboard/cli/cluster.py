@@ -1,7 +1,10 @@
 """The API server, with the user's own rights: the only module that speaks with it.
 
 What it needs of RBAC, each only for the verbs that use it:
-    sihl.ai trainingjobs: get list create patch;  "" pods, pods/log: get;  secrets: get (sihl-store)
+    sihl.ai trainingjobs: get list create patch;  "" pods, pods/log: get
+    "" secrets: get (sihl-store; for `check` the dataset's too)
+    and by kubectl, for a store within the cluster:
+    "" services: get;  pods: get list;  pods/portforward: create
 """
 
 from __future__ import annotations

@@ -160,6 +160,7 @@ def plotted(records: Records, ref: JobRef, names: Sequence[str], canvas: Canvas)
     lines: list[str] = []
     for name in names:
         if (points := by_name.get(name)) is None:
+            lines += [*([""] if lines else ()), f"{shown(name)}: the record has no point of it"]
             continue
         last = points.last[np.isfinite(points.last)]
         title = f"{name}, last {float(last[-1]):.4g}" if len(last) else name

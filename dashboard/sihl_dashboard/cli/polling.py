@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -10,6 +11,8 @@ from sihl_dashboard.cli.errors import CommandError
 from sihl_dashboard.records import RecordsError
 
 T = TypeVar("T")
+_REST = 4.0
+"""Times as long as an answer took nothing is asked."""
 
 
 class Poller(Generic[T]):
@@ -17,7 +20,7 @@ class Poller(Generic[T]):
 
     Args:
         ask: May raise CommandError or RecordsError: then the last answer stays.
-        every: Seconds between two.
+        every: Seconds between two; more where an answer takes long, so as to be no burden.
     """
 
     def __init__(self, ask: Callable[[], T], every: float) -> None:
@@ -35,6 +38,7 @@ class Poller(Generic[T]):
 
     def _run(self) -> None:
         while not self._over.is_set():
+            began = time.monotonic()
             try:
                 self.answer = self._ask()
                 self.trouble = ""
@@ -42,4 +46,4 @@ class Poller(Generic[T]):
                 self.trouble = str(error)
             except Exception as error:
                 self.trouble = f"{type(error).__name__}: {error}"
-            self._over.wait(self._every)
+            self._over.wait(max(self._every, _REST * (time.monotonic() - began)))

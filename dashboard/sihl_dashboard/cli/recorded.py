@@ -29,7 +29,9 @@ def list_recorded(session: Session) -> int:
             found = records.jobs(namespace, project, query)
             session.tell(found.troubles)
             rows += [
-                each for each in found.rows if not options.jobs or each.ref.job in options.jobs
+                each
+                for each in found.rows
+                if not options.jobs or {each.ref.job, each.ref.folder} & set(options.jobs)
             ]
     _print(session, rows)
     return 0

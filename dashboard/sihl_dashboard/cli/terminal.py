@@ -87,6 +87,8 @@ class Terminal:
         self._drawn = False
         self._dumb = dumb
         self.is_screen = out.isatty() and not dumb
+        self.is_taken = False
+        """Whether something else draws on it: then a person is told nothing beside."""
 
     @property
     def width(self) -> int:
@@ -112,12 +114,14 @@ class Terminal:
 
     def note(self, line: str) -> None:
         """A line for a person."""
+        if self.is_taken:
+            return
         self.clear()
         print(line, file=self._err, flush=True)
 
     def progress(self, line: str) -> None:
         """Draw over the last one; nothing where nobody looks."""
-        if self._has_bar:
+        if self._has_bar and not self.is_taken:
             width = shutil.get_terminal_size().columns - 1
             print(f"\r\x1b[K{shown(line, max(width, 10))}", end="", file=self._err, flush=True)
             self._drawn = True

@@ -58,6 +58,7 @@ def top(session: Session) -> int:
         )
     session.cluster  # noqa: B018 (whatever is wrong with it is told in a line, before the screen)
     os.environ.setdefault("ESCDELAY", "25")
+    session.terminal.is_taken = True
     try:
         curses.wrapper(lambda window: _Top(session, window).run())
     except curses.error as error:
@@ -65,6 +66,8 @@ def top(session: Session) -> int:
             f"this terminal cannot be drawn on ({error}; TERM is "
             f"{os.environ.get('TERM', 'not set')}): kubectl sihl queue prints the same once"
         ) from None
+    finally:
+        session.terminal.is_taken = False
     return 0
 
 

@@ -29,6 +29,7 @@ from sihl_dashboard.records.place import FolderPlace, Place
 from sihl_dashboard.records.pulse import Pulse
 from sihl_dashboard.records.query import Condition, Query
 from sihl_dashboard.records.refs import JobRef
+from sihl_dashboard.records.remembered import Remembered
 from sihl_dashboard.records.s3 import S3Place, S3Settings
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "QueryError",
     "Records",
     "RecordsError",
+    "Remembered",
     "S3Place",
     "S3Settings",
     "SameImage",

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -59,8 +60,50 @@ class Measured:
         """Take whole lines, the stream's next; what is behind the last newline comes again."""
         whole, newline, _ = data.rpartition(b"\n")
         self.taken += len(whole) + len(newline)
-        for line in _decoded([line for line in whole.split(b"\n") if line.strip()]):
-            self._add(line)
+        found = _decoded([line for line in whole.split(b"\n") if line.strip()])
+        if not self._add_all(found):
+            for line in found:
+                self._add(line)
+
+    def _add_all(self, lines: list[Any]) -> bool:
+        """Take lines column by column, in a third of the time; False: not all are plain enough."""
+        try:
+            steps = [line["step"] for line in lines]
+            values = [line["values"] for line in lines]
+            shapes: dict[tuple[str, ...], list[int]] = {}
+            for number, (line, found) in enumerate(zip(lines, values, strict=True)):
+                shapes.setdefault((line["kind"], *found), []).append(number)
+            columns = {
+                (kind, name): (numbers, [values[number][name] for number in numbers])
+                for (kind, *names), numbers in shapes.items()
+                for name in names
+            }
+        except (KeyError, TypeError):
+            return False
+        is_plain = (
+            set(map(type, steps)) == {int}
+            and 0 <= min(steps) <= max(steps) <= MOST_STEPS
+            and all(kind in KINDS for kind, *_ in shapes)
+            and set(map(type, values)) == {dict}
+            and all(set(map(type, each)) <= {float, int} for _, each in columns.values())
+            # A column's lines ascend: of two shapes they would not.
+            and len(columns) == sum(len(shape) - 1 for shape in shapes)
+            and len(columns.keys() | self.columns.keys()) <= MOST_METRICS
+        )
+        if not is_plain:
+            return False
+        try:
+            read = {name: array("d", each) for name, (_, each) in columns.items()}
+        except OverflowError:
+            return False
+        first = len(self.steps)
+        self.steps.extend(steps)
+        self.times.extend([seconds_of(line.get("time")) for line in lines])
+        for name, (numbers, _) in columns.items():
+            column = self.columns.setdefault(name, Column())
+            column.lines.extend([first + number for number in numbers])
+            column.values.extend(read[name])
+        return True
 
     def _add(self, line: Any) -> None:
         known = _checked(line)
@@ -85,15 +128,16 @@ class Measured:
 def _decoded(lines: list[bytes]) -> list[Any]:
     """Lines as JSON; None for what is none."""
     try:  # all at once takes half the time
-        found = json.loads(b"[" + b",".join(lines) + b"]")
+        found = orjson.loads(b"[" + b",".join(lines) + b"]")
         if len(found) == len(lines):
             return list(found)
-    except (ValueError, RecursionError):
+    except ValueError:
         pass
     return [_decoded_one(line) for line in lines]
 
 
 def _decoded_one(line: bytes) -> Any:
+    """By Python's own, which also takes NaN."""
     try:
         return json.loads(line)
     except (ValueError, RecursionError):

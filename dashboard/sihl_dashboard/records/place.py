@@ -44,8 +44,8 @@ class Place(Protocol):
     def folders(self, prefix: str) -> list[str]:
         """Names, sorted, of what lies directly below a prefix that ends in a slash."""
 
-    def items(self, prefix: str) -> list[Item]:
-        """All objects whose key begins with the prefix, sorted by key."""
+    def items(self, prefix: str, after: str = "") -> list[Item]:
+        """All objects whose key begins with the prefix and sorts behind `after`, sorted by key."""
 
     def get(self, key: str) -> Content:
         """Read an object. Raises MissingError."""
@@ -76,8 +76,8 @@ class FolderPlace:
         except OSError as error:
             raise self._told(error) from error
 
-    def items(self, prefix: str) -> list[Item]:
-        """All objects whose key begins with the prefix, sorted by key."""
+    def items(self, prefix: str, after: str = "") -> list[Item]:
+        """All objects whose key begins with the prefix and sorts behind `after`, sorted by key."""
         path = self._path(prefix)
         top = path if prefix.endswith("/") else path.parent
         found = []
@@ -87,10 +87,10 @@ class FolderPlace:
                 if each.name.startswith(".") or not each.is_file():
                     continue
                 key = each.relative_to(self.root).as_posix()
-                if key.startswith(prefix):
+                if key.startswith(prefix) and key > after:
                     found.append(Item(key, each.stat().st_size))
         except FileNotFoundError:
-            return self.items(prefix)  # one went away, into a sum, while we looked
+            return self.items(prefix, after)  # one went away, into a sum, while we looked
         except OSError as error:
             raise self._told(error) from error
         return sorted(found, key=lambda item: item.key)

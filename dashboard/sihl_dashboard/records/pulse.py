@@ -9,6 +9,7 @@ from sihl_dashboard.records.errors import MissingError
 from sihl_dashboard.records.place import Place
 from sihl_dashboard.records.refresh import attempts_of
 from sihl_dashboard.records.refs import JobRef
+from sihl_dashboard.records.remembered import Remembered
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,14 @@ def pulse(place: Place, ref: JobRef, known: Pulse | None = None) -> Pulse:
         StoreDeniedError: it lets nobody read.
     """
     paths = ref.paths(place.prefix)
+    try:
+        tag = known.summary if known else ""
+        content = place.changed(paths.summary, tag)
+        tag = content.tag if content else tag
+    except MissingError:
+        tag = ""
+    if known and tag != known.summary and isinstance(place, Remembered):
+        place.forget(paths.attempts)  # an attempt may have ended, and merged what it wrote last
     number = max(attempts_of(place, ref), default=0)
 
     def last(kind: str) -> str:
@@ -48,10 +57,4 @@ def pulse(place: Place, ref: JobRef, known: Pulse | None = None) -> Pulse:
         ends = [found[1] for key in keys if (found := segments_of(key))]
         return f"{number}.{max(ends, default=-1)}"
 
-    try:
-        tag = known.summary if known else ""
-        content = place.changed(paths.summary, tag)
-        tag = content.tag if content else tag
-    except MissingError:
-        tag = ""
     return Pulse(last("metrics") if number else "", last("log") if number else "", tag)

@@ -127,9 +127,10 @@ class S3Place:
             for item in page.get("CommonPrefixes", ())
         )
 
-    def items(self, prefix: str) -> list[Item]:
-        """All objects whose key begins with the prefix, sorted by key."""
-        found = [item for page in self._pages(Prefix=prefix) for item in _items(page)]
+    def items(self, prefix: str, after: str = "") -> list[Item]:
+        """All objects whose key begins with the prefix and sorts behind `after`, sorted by key."""
+        query = {"Prefix": prefix} | ({"StartAfter": after} if after else {})
+        found = [item for page in self._pages(**query) for item in _items(page)]
         return sorted(found, key=lambda item: item.key)
 
     def first(self, prefix: str) -> list[Item]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Protocol
 
 import yaml
 from aiohttp import web
 
 from sihl_api.trainingjob import API_VERSION, KIND
+from sihl_dashboard.records.errors import printable
 from sihl_dashboard.server.answers import encoded
 from sihl_dashboard.server.people import Person
 from sihl_dashboard.server.refusals import BadRequestError
 from sihl_dashboard.server.state import person_of, state_of
+
+log = logging.getLogger("sihl.dashboard")
 
 Document = dict[str, Any]
 _LARGEST = 1 << 20
@@ -38,6 +42,7 @@ async def submit(request: web.Request) -> web.StreamResponse:
     namespace = request.match_info["namespace"]
     job = _job(await request.read(), namespace)
     made = await _actor(request).create(person_of(request), namespace, job)
+    _note(request, "submitted", str(job["metadata"].get("name", "")))
     return _done(made, 201)
 
 
@@ -57,6 +62,7 @@ async def change(request: web.Request) -> web.StreamResponse:
     made = await _actor(request).patch(
         person_of(request), match["namespace"], match["name"], {"spec": given}
     )
+    _note(request, f"set {given} of", match["name"])
     return _done(made)
 
 
@@ -64,7 +70,14 @@ async def delete(request: web.Request) -> web.StreamResponse:
     """DELETE .../trainingjobs/{name}."""
     match = request.match_info
     await _actor(request).delete(person_of(request), match["namespace"], match["name"])
+    _note(request, "deleted", match["name"])
     return _done({})
+
+
+def _note(request: web.Request, what: str, name: str) -> None:
+    """Who did it, for those who run the dashboard; a name is anybody's text."""
+    who, namespace = person_of(request).name, request.match_info["namespace"]
+    log.info("%s %s %s of %s", printable(who), what, printable(name), printable(namespace))
 
 
 def _actor(request: web.Request) -> Actor:

@@ -19,6 +19,8 @@ import orjson
 from aiohttp import web
 
 Key = tuple[str, ...]
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+_DEEPEST = 100
 _SMALL = 1000
 _FIRST_LEVEL = 1
 
@@ -39,15 +41,28 @@ class Answer:
     version: str | None
     made: float
 
-    @property
-    def size(self) -> int:
-        """What it takes of memory."""
-        return len(self.body) + len(self.packed or b"") + 500
-
 
 def encoded(document: Any) -> bytes:
     """JSON; NaN and the infinities are null, arrays are lists."""
-    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+    try:
+        return orjson.dumps(document, option=_OPTIONS)
+    except (TypeError, RecursionError):  # what a stranger wrote may be none
+        return orjson.dumps(_plain(document, 0), option=_OPTIONS)
+
+
+def _plain(value: Any, depth: int) -> Any:
+    """The same without what JSON has not: lone surrogates, huge numbers, endless nesting."""
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return str(value)[:100] if abs(value) < 10**100 else "out of range"
+    if isinstance(value, dict | list | tuple) and depth >= _DEEPEST:
+        return "..."
+    if isinstance(value, dict):
+        return {_plain(str(k), depth): _plain(each, depth + 1) for k, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each, depth + 1) for each in value]
+    return value
 
 
 def answer_of(body: bytes, kind: str = "application/json", version: str | None = None) -> Answer:
@@ -112,14 +127,19 @@ class Answers:
             return
         self._forget(key)
         self._kept[key] = done.result()
-        self._size += done.result().size
+        self._size += _size(key, done.result())
         while self._size > self._limit:
             self._forget(next(iter(self._kept)))
 
     def _forget(self, key: Key) -> None:
         gone = self._kept.pop(key, None)
         if gone is not None:
-            self._size -= gone.size
+            self._size -= _size(key, gone)
+
+
+def _size(key: Key, answer: Answer) -> int:
+    """What both take of memory."""
+    return len(answer.body) + len(answer.packed or b"") + sum(map(len, key)) + 500
 
 
 def response(request: web.Request, answer: Answer) -> web.Response:

@@ -2,111 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
+import secrets
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
 from typing import Any
 
-from sihl_api.trainingjob import QUEUE_ANNOTATION
 from sihl_dashboard.cli.jobs import Job, in_queues
 from sihl_dashboard.records import JobRef
+from sihl_dashboard.server.live import Live
 
 Document = dict[str, Any]
-_ANNOTATIONS = (QUEUE_ANNOTATION,)
-
-
-@dataclass(frozen=True)
-class Live:
-    """A TrainingJob as the API server has it."""
-
-    job: Job
-    version: str
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self.job.name
-
-    @property
-    def namespace(self) -> str:
-        """Its namespace."""
-        return self.job.namespace
-
-    @property
-    def project(self) -> str:
-        """What it is compared within."""
-        return self.job.project
-
-    @property
-    def queue(self) -> str:
-        """The one that it holds or waits in."""
-        return self.job.queue
-
-    @property
-    def folder(self) -> str:
-        """Its record's."""
-        return f"{self.job.name}.{self.job.uid[:8]}"
-
-    @property
-    def spec(self) -> Document:
-        """As the API server defaulted it."""
-        return dict(self.job.spec)
-
-    @property
-    def annotations(self) -> dict[str, str]:
-        """Those of ours."""
-        found = (self.job.raw.get("metadata") or {}).get("annotations") or {}
-        return {name: found[name] for name in _ANNOTATIONS if name in found}
-
-    @cached_property
-    def conditions(self) -> list[Document]:
-        """With reasons and messages for a person."""
-        found: list[Document] = list((self.job.raw.get("status") or {}).get("conditions") or [])
-        return found
-
-    @cached_property
-    def document(self) -> Document:
-        """What pages show of it."""
-        job, status = self.job, self.job.status
-        reason, message = job.why
-        return {
-            "name": job.name,
-            "uid": job.uid,
-            "folder": self.folder if status.attempt else None,
-            "namespace": job.namespace,
-            "project": job.project,
-            "queue": job.queue,
-            "phase": str(job.phase.value),
-            "position": status.queue_position,
-            "reason": reason,
-            "message": message,
-            "progress": _dumped(status.progress),
-            "metrics": status.metrics or {},
-            "node": status.node_name,
-            "attempt": status.attempt,
-            "priority": job.priority,
-            "suspend": job.suspended,
-            "createdAt": job.created or None,
-            "submittedAt": _text(status, "submitted_at"),
-            "startedAt": _text(status, "started_at"),
-            "runningAt": _text(status, "running_at"),
-            "endedAt": _text(status, "ended_at"),
-            "checkpoint": _dumped(status.checkpoint),
-            "model": _dumped(status.model),
-            "isDeleted": "deletionTimestamp" in (job.raw.get("metadata") or {}),
-        }
-
-
-def _dumped(model: Any) -> Document | None:
-    if model is None:
-        return None
-    found: Document = model.model_dump(mode="json", by_alias=True)
-    return found
-
-
-def _text(status: Any, name: str) -> str | None:
-    found = getattr(status, name, None)
-    return None if found is None else str(found)
 
 
 class Cluster:
@@ -114,6 +19,9 @@ class Cluster:
 
     Args:
         accelerator: The name of the resource that is a GPU.
+
+    Attributes:
+        on_job: Told each job that has changed.
     """
 
     def __init__(self, accelerator: str = "nvidia.com/gpu") -> None:
@@ -124,13 +32,15 @@ class Cluster:
         self._nodes: dict[str, Document] = {}
         self._pods: dict[str, tuple[str, int]] = {}
         self._changes = 0
+        self._key = secrets.token_bytes(16)
+        self.on_job: Callable[[Live], None] = lambda _: None
         self._troubles: dict[str, str] = {}
         self.listed: set[str] = set()
 
     @property
     def version(self) -> str:
-        """What changes with anything here."""
-        return str(self._changes)
+        """What changes with anything here, and tells nothing of how much does."""
+        return blake2b(str(self._changes).encode(), digest_size=8, key=self._key).hexdigest()
 
     @property
     def trouble(self) -> str | None:
@@ -200,6 +110,7 @@ class Cluster:
         self._jobs[uid] = live
         self._folders[live.namespace, live.project, live.folder] = uid
         self._by_namespace.setdefault(live.namespace, set()).add(uid)
+        self.on_job(live)
 
     def _forget(self, uid: str) -> None:
         known = self._jobs.pop(uid, None)

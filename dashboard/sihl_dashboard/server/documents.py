@@ -154,7 +154,13 @@ def log_document(log: Log, page: Page) -> Document:
     first = log.number_of(page.lines[0].spot) if page.lines else 0
     return {
         "lines": [
-            {"spot": spelled(line.spot), "number": number, "text": line.text, "cut": line.is_cut}
+            {
+                "spot": spelled(line.spot),
+                "number": number,
+                "text": line.text,
+                "cut": line.is_cut,
+                "size": line.size,
+            }
             for number, line in enumerate(page.lines, start=first)
         ],
         "before": spelled(page.before),

@@ -13,7 +13,7 @@ from sihl_dashboard.cli.errors import CommandError
 from sihl_dashboard.cli.manifests import clone, next_name
 from sihl_dashboard.records import JobRef, Picture, Records, Trouble
 from sihl_dashboard.server import asked
-from sihl_dashboard.server.answers import answer_of, response
+from sihl_dashboard.server.answers import Answer, answer_of, response
 from sihl_dashboard.server.documents import (
     Document,
     job_document,
@@ -94,7 +94,7 @@ async def picture(request: web.Request) -> web.StreamResponse:
     wanted = Picture(_count(path["step"]), path["head"], file, _count(path["attempt"]), 0)
     state = state_of(request)
 
-    async def make() -> Any:
+    async def make() -> Answer:
         return await state.read(
             ref.namespace, lambda records: answer_of(records.picture(ref, wanted), kind)
         )

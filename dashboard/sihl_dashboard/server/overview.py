@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import time
 
+import orjson
 from aiohttp import web
 
-from sihl_dashboard.server.answers import answer_of, encoded, response
+from sihl_dashboard.server.answers import Answer, answer_of, encoded, response
 from sihl_dashboard.server.documents import Document
 from sihl_dashboard.server.people import Person
 from sihl_dashboard.server.refusals import NotThereError, RefusalError, StoreUnreadableError
@@ -36,24 +37,40 @@ async def overview(request: web.Request) -> web.StreamResponse:
     state, person = state_of(request), person_of(request)
     troubles: list[Document] = []
     names = await _visible(state, person, await _names(state, troubles))
-    projects = await asyncio.gather(*(_projects(state, name, troubles) for name in names))
-    namespaces: list[Document] = [
-        {"name": name, "projects": found, **_queues(state, name)}
-        for name, found in zip(names, projects, strict=True)
-    ]
-    for each in namespaces:
-        live = {job.project for job in state.jobs_of(each["name"])}
-        each["projects"] = sorted(live | set(each["projects"]))
+
+    async def make() -> Answer:
+        return answer_of(encoded(await _document(state, names, troubles)), version=version)
+
+    # Projects that only the store knows are looked for now and then.
+    version = (
+        f"{state.cluster.version} {time.monotonic() // _PROJECTS_AGE}" if state.cluster else None
+    )
+    return response(
+        request,
+        await state.answers.get(("overview", *names, repr(troubles)), version, make),
+    )
+
+
+async def _document(state: State, names: list[str], troubles: list[Document]) -> Document:
+    """What those who may see just these namespaces are told."""
+    told = list(troubles)
+    projects = await asyncio.gather(*(_projects(state, name, told) for name in names))
     cluster = state.cluster
     if cluster is not None and cluster.trouble:
-        troubles.append({"where": "cluster", "what": cluster.trouble})
-    document = {
-        "namespaces": namespaces,
+        told.append({"where": "cluster", "what": cluster.trouble})
+    return {
+        "namespaces": [
+            {
+                "name": name,
+                "projects": sorted({*found, *(job.project for job in state.jobs_of(name))}),
+                **_queues(state, name),
+            }
+            for name, found in zip(names, projects, strict=True)
+        ],
         "nodes": cluster.nodes() if cluster is not None and names else [],
         "cluster": cluster is not None,
-        "troubles": troubles,
+        "troubles": told,
     }
-    return response(request, answer_of(encoded(document)))
 
 
 async def _names(state: State, troubles: list[Document]) -> list[str]:
@@ -75,7 +92,7 @@ async def _visible(state: State, person: Person, names: list[str]) -> list[str]:
 async def _projects(state: State, namespace: str, troubles: list[Document]) -> list[str]:
     """Those that have records, as of the last ten seconds."""
 
-    async def make() -> Any:
+    async def make() -> Answer:
         found = await state.read(namespace, lambda records: records.projects(namespace))
         return answer_of(encoded(found))
 
@@ -86,8 +103,6 @@ async def _projects(state: State, namespace: str, troubles: list[Document]) -> l
     except RefusalError as error:
         troubles.append({"where": namespace, "what": error.message})
         return []
-    import orjson
-
     found: list[str] = orjson.loads(answer.body)
     return found
 

@@ -6,6 +6,7 @@ import csv
 import io
 from typing import Any
 
+import orjson
 from aiohttp import web
 
 from sihl_dashboard.records import JobRef, Jobs, MissingError, Query, Records, View
@@ -41,18 +42,26 @@ async def jobs(request: web.Request) -> web.StreamResponse:
     with told():
         query = asked.query_of(request)
     state = state_of(request)
+    live = state.project_of(namespace, project)
 
     def work(records: Records) -> Document:
-        return jobs_document(_listed(records, namespace, project, query))
+        found = jobs_document(_listed(records, namespace, project, query, is_known=bool(live)))
+        for row in found["rows"]:
+            row["phase"] = live[row["job"]].document["phase"] if row["job"] in live else None
+        return found | {"waiting": [job.document for job in live.values() if not job.has_record]}
 
     version = state.hub.of_project(namespace, project)
     return response(request, await state.answered(question(request), namespace, work, version))
 
 
-def _listed(records: Records, namespace: str, project: str, query: Query) -> Jobs:
+def _listed(
+    records: Records, namespace: str, project: str, query: Query, is_known: bool = False
+) -> Jobs:
     """Raises NotThereError: nobody has heard of such a project."""
     found = records.jobs(namespace, project, query, _MAX_AGE, _PATIENCE)
-    is_known = found.total or found.columns or found.troubles or found.look.is_under_way
+    is_known = is_known or bool(
+        found.total or found.columns or found.troubles or found.look.is_under_way
+    )
     if not is_known and not query.conditions and project not in records.projects(namespace):
         raise NotThereError
     return found
@@ -176,7 +185,7 @@ async def export_json(request: web.Request) -> web.StreamResponse:
         "jobs": [{"job": row.ref.folder, **row.values} for row in found.rows],
         "troubles": troubles_of(found.troubles),
     }
-    body = await state_of(request).run(lambda: encoded_whole(document))
+    body = await state_of(request).run(lambda: orjson.dumps(document, option=orjson.OPT_INDENT_2))
     return _file(body, "application/json", "json", request)
 
 
@@ -219,10 +228,3 @@ def _file(body: bytes, kind: str, ending: str, request: web.Request) -> web.Resp
 def safe_name(name: str) -> str:
     """A file's name that no header and no shell stumbles over."""
     return "".join(c if c.isascii() and (c.isalnum() or c in "-._") else "_" for c in name)
-
-
-def encoded_whole(document: Document) -> bytes:
-    """JSON that a person may read."""
-    import orjson
-
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2)

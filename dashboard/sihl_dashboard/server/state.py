@@ -24,8 +24,10 @@ from sihl_dashboard.records import (
 from sihl_dashboard.server import pulses
 from sihl_dashboard.server.access import Access
 from sihl_dashboard.server.answers import Answer, Answers, Key, answer_of, encoded
-from sihl_dashboard.server.cluster import Cluster, Live
-from sihl_dashboard.server.hub import Hub
+from sihl_dashboard.server.cluster import Cluster
+from sihl_dashboard.server.hub import Hub, Topic
+from sihl_dashboard.server.kept import Kept
+from sihl_dashboard.server.live import Live
 from sihl_dashboard.server.meters import Meters
 from sihl_dashboard.server.people import People, Person
 from sihl_dashboard.server.refusals import BadRequestError, NotThereError, StoreUnreadableError
@@ -35,7 +37,9 @@ if TYPE_CHECKING:
     from sihl_dashboard.server.actions import Actor
 
 T = TypeVar("T")
-_READERS = 16
+_READERS, _OF_A_NAMESPACE = 16, 6
+"""Threads, and how many of them may wait for one namespace's store: another's must not."""
+_NAMESPACES_AGE = 5.0
 
 
 @dataclass
@@ -62,9 +66,20 @@ class State:
     ask_again: float = 5.0
     is_closing: bool = False
     hub: Hub = field(init=False)
+    _namespaces: Kept[str, list[str]] = field(
+        default_factory=lambda: Kept(lambda _: _NAMESPACES_AGE)
+    )
+    _turns: dict[str, asyncio.Semaphore] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.hub = Hub(lambda topic, known: pulses.ask(self, topic, known))
+        if self.cluster is not None:
+            self.cluster.on_job = self._nudge
+
+    def _nudge(self, live: Live) -> None:
+        names = (live.namespace, live.project)
+        self.hub.nudge(Topic("project", *names))
+        self.hub.nudge(Topic("job", *names, live.folder))
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do something that takes long in a thread."""
@@ -77,7 +92,7 @@ class State:
             with told():
                 return self.stores.namespaces()
 
-        return await self.run(ask)
+        return await self._namespaces.get("", lambda: self.run(ask))
 
     def close(self) -> None:
         """Let go of what is read."""
@@ -87,6 +102,11 @@ class State:
     def live_of(self, ref: JobRef) -> Live | None:
         """What the cluster says of a job now."""
         return self.cluster.live_of(ref) if self.cluster else None
+
+    def project_of(self, namespace: str, project: str) -> dict[str, Live]:
+        """The cluster's jobs of a project, by their records' folders."""
+        found = (live for live in self.jobs_of(namespace) if live.project == project)
+        return {live.folder: live for live in found}
 
     def jobs_of(self, namespace: str) -> list[Live]:
         """The cluster's jobs of a namespace."""
@@ -99,8 +119,10 @@ class State:
             with told():
                 return work(self.stores.of(namespace))
 
+        turns = self._turns.setdefault(namespace, asyncio.Semaphore(_OF_A_NAMESPACE))
         try:
-            return await self.run(ask)
+            async with turns:
+                return await self.run(ask)
         except StoreUnreadableError:
             self.meters.store_away.inc()
             raise

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Protocol
 
 from sihl_api.runtime import Env
-from sihl_dashboard.records import Place, Records, S3Place, S3Settings, SettingsError
+from sihl_dashboard.records import Place, Records, Remembered, S3Place, S3Settings, SettingsError
 from sihl_dashboard.server.refusals import NotThereError
 
-_MEMORY = 96 << 20
+_MEMORY, _SEGMENTS = 96 << 20, 32 << 20
+"""Bytes of what was parsed, and of what may be read again, of all namespaces together."""
+_LEAST = 4 << 20
 
 
 class Stores(Protocol):
@@ -37,7 +39,7 @@ class OneStore:
     """
 
     def __init__(self, place: Place, scratch: Path | None = None) -> None:
-        self._records = Records(place, scratch, memory=_MEMORY)
+        self._records = _opened(place, scratch, 1)
 
     def of(self, namespace: str) -> Records:  # noqa: ARG002 (all of them are here)
         """The records."""
@@ -59,6 +61,7 @@ class ManyStores:
         find: The namespace's place. Raises NotThereError, SettingsError.
         namespaces: Those that are known to have one.
         scratch: A folder for the indexes; None keeps them in memory.
+        share: Among how many what may be kept is divided.
     """
 
     def __init__(
@@ -66,7 +69,9 @@ class ManyStores:
         find: Callable[[str], Place],
         namespaces: Callable[[], list[str]],
         scratch: Path | None = None,
+        share: int = 4,
     ) -> None:
+        self._share = share
         self._find = find
         self._namespaces = namespaces
         self._scratch = scratch
@@ -78,7 +83,7 @@ class ManyStores:
         with self._lock:
             if namespace not in self._records:
                 place = self._find(namespace)
-                self._records[namespace] = Records(place, self._scratch, memory=_MEMORY)
+                self._records[namespace] = _opened(place, self._scratch, self._share)
             return self._records[namespace]
 
     def namespaces(self) -> list[str]:
@@ -119,7 +124,13 @@ def stores_of_file(file: Path, scratch: Path | None) -> ManyStores:
                 "name it in the chart's values, under store.namespaces",
             ) from None
 
-    return ManyStores(find, lambda: sorted(places), scratch)
+    return ManyStores(find, lambda: sorted(places), scratch, len(places))
+
+
+def _opened(place: Place, scratch: Path | None, share: int) -> Records:
+    segments = max(_SEGMENTS // max(share, 1), _LEAST)
+    memory = max(_MEMORY // max(share, 1), _LEAST)
+    return Records(Remembered(place, segments), scratch, memory=memory)
 
 
 def place_of(keys: Mapping[str, object]) -> Place:

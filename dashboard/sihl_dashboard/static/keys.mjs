@@ -75,10 +75,10 @@ function named(event) {
   return isUpper ? `Shift+${event.key.toUpperCase()}` : event.key;
 }
 
+const TYPED_IN = "input:not([type=checkbox], [type=radio], [type=range]), textarea, select, [contenteditable]";
+
 function isTyping(target) {
-  return target instanceof Element && target.closest(
-    "input:not([type=checkbox]):not([type=radio]):not([type=range]):not([type=button]), textarea, select, [contenteditable]",
-  ) !== null;
+  return target instanceof Element && target.closest(TYPED_IN) !== null;
 }
 
 /** Opens the list of all shortcuts. */

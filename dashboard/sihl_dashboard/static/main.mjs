@@ -26,20 +26,22 @@ const main = document.getElementById("main");
 let shown = null; // {key, page}
 let turn = 0;
 
-async function route() {
+async function route(event = null) {
   const at = place();
   const key = [at.page, at.namespace, at.project, at.job].join("\n");
   if (shown?.key === key) {
     viewChanged();
     return;
   }
-  const first = shown === null;
+  const first = shown === null || event?.state === "sent on";
   const mine = ++turn;
   shown?.page?.destroy?.();
   shown = { key, page: null };
   try {
-    const who = at.page === "login" ? null : await me();
-    const module = at.page === "unknown" ? null : await import(`./pages/${at.page}.mjs`);
+    const [who, module] = await Promise.all([
+      at.page === "login" ? null : me(),
+      at.page === "unknown" ? null : import(`./pages/${at.page}.mjs`),
+    ]);
     if (mine !== turn) return;
     top(at, who);
     replace(main);

@@ -87,8 +87,14 @@ export function link(to, props, ...children) {
   return el("a", { ...props, href: to }, ...children);
 }
 
-/** Goes to an address of the dashboard. */
+/**
+ * Goes to an address of the dashboard.
+ *
+ * @param {string} to
+ * @param {{replace?: boolean}} [options] replace: it was sent on, "back" does not lead here again, and the
+ *   focus stays where a page begins
+ */
 export function go(to, { replace = false } = {}) {
   history[replace ? "replaceState" : "pushState"](null, "", to);
-  dispatchEvent(new PopStateEvent("popstate"));
+  dispatchEvent(new PopStateEvent("popstate", { state: replace ? "sent on" : null }));
 }

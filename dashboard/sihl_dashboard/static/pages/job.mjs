@@ -1,4 +1,4 @@
-/** One job: how it stands, its curves beside its log, when it did what, what it was made of, its model. */
+/** One job: how it stands, its curves beside its log, when it did what, of what it was made, its model. */
 
 import { get, pathOf } from "../api.mjs";
 import { announce, el, replace, stylesheet } from "../dom.mjs";
@@ -104,7 +104,6 @@ function sections(where, stream, toLog) {
   const { namespace, project, job: folder } = where;
   const shared = { namespace, project, jobs: [folder], stream };
   return [
-    lazy({ id: "time", title: "Time", keys: "g t", module: "timeline", props: { namespace, project } }),
     lazy({
       id: "curves", title: "Curves", keys: "g c", module: "curves", reads: curvesView,
       props: { ...shared, live: stream, onView: (changes) => setView(changes), onPoint: toLog },
@@ -113,6 +112,7 @@ function sections(where, stream, toLog) {
       id: "log", title: "Log", keys: "g l", module: "log", reads: logView,
       props: { ...where, stream, onLine: (line) => setView({ line, at: null }) },
     }),
+    lazy({ id: "time", title: "Time", keys: "g t", module: "timeline", props: { namespace, project } }),
     lazy({
       id: "pictures", title: "Pictures of validation", keys: "g v", module: "pictures", reads: picturesView,
       whenSeen: true, props: { ...shared, onStep: (step) => setView({ step }) },

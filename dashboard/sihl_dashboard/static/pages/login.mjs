@@ -8,33 +8,45 @@ import { go, view } from "../view.mjs";
 /** @type {function(HTMLElement, import("../main.mjs").Context): {destroy: function()}} */
 export function login(root, { title }) {
   title("Log in");
-  const failed = el("p", { class: "wrong", id: "wrong", role: "alert" });
-  const token = el("input", { type: "password", name: "token", required: true, autocomplete: "off",
-    spellcheck: "false", "aria-describedby": "how wrong" });
-  const button = el("button", { class: "primary", type: "submit" }, "Log in");
-  const form = el("form", { class: "panel login stack", onsubmit: submitted },
-    el("h1", { text: "Log in" }),
-    el("label", { class: "field" }, el("span", { text: "Token" }), token),
-    failed, button,
-    el("div", { id: "how", class: "faint small" },
-      el("p", { text: "You see what your token may see, and nothing is done with more than its rights. "
-        + "A service account's is made by:" }),
-      el("pre", { text: "kubectl -n NAMESPACE create token NAME" })));
-  replace(root, form);
-  token.focus();
+  let isGone = false;
   known();
 
   /** Who is logged in already goes on; where nobody logs in, as on one's own machine, it says what to do. */
   async function known() {
+    let reason = "";
     try {
       await me(true);
-      go(safe(view().get("next")), { replace: true });
+      if (!isGone) goOn();
+      return;
     } catch (error) {
+      if (isGone) return;
       if (error.status === 401 && error.remedy && error.remedy !== "log in") {
         replace(root, problem(error, { title: "You are not let in" }));
+        return;
       }
+      if (error.message !== "you are not logged in") reason = error.message;
     }
+    replace(root, form(reason));
+    root.querySelector("input").focus();
   }
+
+  return {
+    destroy() {
+      isGone = true;
+    },
+  };
+}
+
+function goOn() {
+  go(safe(view().get("next")), { replace: true });
+}
+
+/** @param {string} reason why one has to log in again; "" if there is none */
+function form(reason) {
+  const failed = el("p", { class: "wrong", id: "wrong", role: "alert", text: reason });
+  const token = el("input", { type: "password", name: "token", required: true, autocomplete: "off",
+    spellcheck: "false", "aria-describedby": "how wrong" });
+  const button = el("button", { class: "primary", type: "submit" }, "Log in");
 
   async function submitted(event) {
     event.preventDefault();
@@ -46,9 +58,9 @@ export function login(root, { title }) {
       forgetMe();
       await me(true);
       announce("Logged in");
-      go(safe(view().get("next")), { replace: true });
+      goOn();
     } catch (error) {
-      failed.textContent = [error.message, error.remedy].filter(Boolean).join(" ");
+      failed.textContent = [error.message, error.remedy].filter(Boolean).join("; ");
       token.setAttribute("aria-invalid", "true");
       token.focus();
       token.select();
@@ -56,7 +68,15 @@ export function login(root, { title }) {
       button.disabled = false;
     }
   }
-  return { destroy() {} };
+
+  return el("form", { class: "panel login stack", onsubmit: submitted },
+    el("h1", { text: "Log in" }),
+    el("label", { class: "field" }, el("span", { text: "Token" }), token),
+    failed, button,
+    el("div", { id: "how", class: "faint small" },
+      el("p", { text: "You see what your token may see, and nothing is done with more than its rights. "
+        + "A service account's is made by:" }),
+      el("pre", { text: "kubectl -n NAMESPACE create token NAME" })));
 }
 
 /** Where to go on: within the dashboard only, whoever made the link. */

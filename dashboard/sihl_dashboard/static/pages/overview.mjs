@@ -17,9 +17,59 @@ const OFTEN = 1000; // milliseconds: a busy cluster changes all the time
 export function overview(root, { stream, title, me }) {
   title("Overview");
   stylesheet(import.meta.url, "../overview.css");
-  const find = el("input", { type: "search", placeholder: me.cluster ? "Filter jobs, queues, phases" : "Filter projects",
-    "aria-label": me.cluster ? "Filter jobs, queues and phases" : "Filter projects", value: view().get("q") ?? "",
-    oninput: () => setView({ q: find.value }) });
+  const find = finder(me);
+  const body = bodyOf(root, find, stream, me);
+  let data = null;
+  const source = loader((signal) => get("/overview", {}, { signal }), {
+    every: OFTEN,
+    onData(next) {
+      body.show(next);
+      changes(data, next);
+      data = next;
+    },
+    onError: body.fail,
+  });
+  const again = () => data && body.show(data);
+  const ends = [
+    stream.watch("overview", source.refresh),
+    onView(() => {
+      const text = view().get("q") ?? "";
+      if (find.value !== text) find.value = text;
+      again();
+    }),
+    addKeys("Overview", [
+      { keys: "j", label: "The next job", run: () => step(root, 1) },
+      { keys: "k", label: "The job before", run: () => step(root, -1) },
+      { keys: "r", label: "Ask anew", run: source.refresh },
+    ]),
+  ];
+  // Times left and ages grow old even where nothing else happens.
+  const clock = setInterval(() => !document.hidden && again(), 15_000);
+  return {
+    destroy() {
+      source.stop();
+      clearInterval(clock);
+      body.destroy();
+      for (const end of ends) end();
+    },
+  };
+}
+
+/** Moves the focus from job to job. */
+function step(root, by) {
+  const jobs = [...root.querySelectorAll(".job .name")];
+  const at = jobs.indexOf(document.activeElement);
+  const next = at < 0 ? (by > 0 ? 0 : jobs.length - 1) : at + by;
+  jobs[Math.min(Math.max(next, 0), jobs.length - 1)]?.focus();
+}
+
+function finder(me) {
+  const words = me.cluster ? "Filter jobs, queues, phases" : "Filter projects";
+  return el("input", { type: "search", placeholder: words, "aria-label": words,
+    value: view().get("q") ?? "", oninput: (event) => setView({ q: event.target.value }) });
+}
+
+function bodyOf(root, find, stream, me) {
   const failed = el("div", {});
   const told = troubles();
   const spaces = el("div", { class: "spaces" });
@@ -31,52 +81,25 @@ export function overview(root, { stream, title, me }) {
     failed, told.node,
     el("div", { class: "overview" }, gpus.node, spaces));
 
-  let data = null;
-  let before = null;
-  const source = loader((signal) => get("/overview", {}, { signal }), {
-    every: OFTEN,
-    onData(next) {
-      data = next;
-      replace(failed);
-      told.update(next.troubles);
-      render();
-      changes(before, next);
-      before = next;
-    },
-    onError(error, shown) {
-      replace(failed, problem(error));
-      if (shown) failed.append(el("p", { class: "faint", text: "What is below may be old." }));
-    },
-  });
-
-  function render() {
-    if (!data) return;
-    const wanted = (view().get("q") ?? "").trim().toLowerCase();
-    gpus.update(data.nodes ?? [], data.cluster);
-    write(summary, described(data));
-    const shown = data.namespaces.map((space) => chosen(space, wanted)).filter(Boolean);
-    keyed(spaces, shown.length ? shown : [{ name: "", empty: emptiness(wanted, me) }],
-      (space) => `${space.empty ? "-" : "+"}${space.name}`, (space) => space.empty ? nothing() : data.cluster ? queues() : records(stream));
-  }
-
-  const ends = [
-    stream.watch("overview", source.refresh),
-    onView(() => {
-      const text = view().get("q") ?? "";
-      if (find.value !== text) find.value = text;
-      render();
-    }),
-    addKeys("Overview", [{ keys: "r", label: "Ask anew", run: source.refresh }]),
-  ];
-  // Times left and ages grow old even where nothing else happens.
-  const clock = setInterval(() => !document.hidden && render(), 15_000);
   return {
-    destroy() {
-      source.stop();
-      clearInterval(clock);
-      keyed(spaces, [], String, () => null);
-      for (const end of ends) end();
+    show(data) {
+      replace(failed);
+      told.update(data.troubles);
+      gpus.update(data.nodes ?? [], data.cluster);
+      write(summary, described(data));
+      const wanted = (view().get("q") ?? "").trim().toLowerCase();
+      const found = data.namespaces.map((space) => chosen(space, wanted)).filter(Boolean);
+      const shown = found.length ? found : [{ name: "", empty: emptiness(wanted, me) }];
+      keyed(spaces, shown, (space) => `${space.empty ? "-" : "+"}${space.name}`, (space) => {
+        if (space.empty) return nothing();
+        return data.cluster ? queues() : records(stream);
+      });
     },
+    fail(error, shown) {
+      replace(failed, problem(error),
+        shown ? el("p", { class: "faint", text: "What is below may be old." }) : null);
+    },
+    destroy: () => keyed(spaces, [], String, () => null),
   };
 }
 

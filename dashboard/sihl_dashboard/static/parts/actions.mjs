@@ -53,8 +53,8 @@ export function actions(where, { me, acted }) {
     const input = el("input", { type: "number", step: 1, min: -1_000_000, max: 1_000_000, required: true,
       value: String(live.priority ?? 0) });
     const field = el("label", { class: "field" }, el("span", { text: "Priority" }), input);
-    const wanted = await asked(`Priority of ${live.name}`, "Higher first within its queue. What runs is not interrupted.",
-      "Set", field);
+    const wanted = await asked(`Priority of ${live.name}`,
+      "Higher first within its queue. What runs is not interrupted.", "Set", field);
     const priority = Number(input.value);
     if (wanted && Number.isInteger(priority)) await change(`Priority ${priority}`, "PATCH", { priority });
   }

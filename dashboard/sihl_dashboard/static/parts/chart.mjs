@@ -1,12 +1,12 @@
 /** One metric of some jobs over steps, images or time: drawn by uPlot, read by mouse or keys. */
 import uPlot from "/assets/uplot/uPlot.esm.js";
 import { el } from "../dom.mjs";
+import { axesOf } from "./chartaxes.mjs";
 import { pointer } from "./chartpointer.mjs";
 import { cursorKeys } from "./chartkeys.mjs";
 import { layer } from "./chartlayer.mjs";
 import { extent } from "./chartlines.mjs";
 import { tip } from "./charttip.mjs";
-import { tickValues, timeSteps, valueTicks } from "./charttext.mjs";
 import { valuesTable } from "./chartvalues.mjs";
 import { COLOURS, lookOf } from "./colours.mjs";
 
@@ -15,7 +15,7 @@ const MOST_BANDS = 10;
 /** With more than this many, their picture is moved during a gesture, and painted now and then. */
 const MOST_PAINTED = 12;
 const REPAINT_MS = 400;
-const SETTLE_MS = 250;
+const SETTLE_MS = 300;
 const NEAR_PX = 30;
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
@@ -42,7 +42,8 @@ const dark = window.matchMedia("(prefers-color-scheme: dark)");
  * Draw a chart.
  * @param {HTMLElement} root
  * @param {ChartProps} props
- * @returns {{update(props: Partial<ChartProps>): void, destroy(): void}}
+ * @returns {{update(props: Partial<ChartProps>): void, focus(job: string|null): void,
+ *   rest(): void, destroy(): void}} `focus` is much cheaper than an update
  */
 export function chart(root, props) {
   const title = el("h4", { class: "chart-title" });
@@ -52,12 +53,20 @@ export function chart(root, props) {
   const readout = el("p", { class: "chart-readout", "aria-live": "polite" });
   const told = el("p", { class: "chart-told" });
   const tableRoot = el("div", { class: "chart-values" });
-  const figure = el("figure", { class: "chart" },
-    el("figcaption", { class: "chart-head" }, title, hint), box, readout, told, tableRoot);
+  const figure = el(
+    "figure",
+    { class: "chart" },
+    el("figcaption", { class: "chart-head" }, title, hint),
+    box,
+    readout,
+    told,
+    tableRoot,
+  );
   root.append(figure);
 
   let plot = null;
   let shape = "";
+  let isResting = false;
   /** The range that a gesture under way has reached; the address and the server follow later. */
   let moving = null;
   let settle = 0;
@@ -68,16 +77,12 @@ export function chart(root, props) {
   let colours = [];
 
   const isShown = (index) => !props.hidden.has(props.lines[index].job);
-  const hasBand = (index) => {
-    const line = props.lines[index];
-    if (line.attempt !== null) return false;
-    return props.lines.length <= MOST_BANDS || line.job === props.focused;
-  };
+  const hasBand = (index) => props.lines[index].attempt === null && props.lines.length <= MOST_BANDS;
   const sight = () => moving ?? props.sight;
 
   function zoom(range) {
     moving = range ?? props.bounds;
-    plot?.setScale("x", { min: moving.first, max: moving.last });
+    plot?.setScale("x", padded(moving));
     clearTimeout(settle);
     settle = setTimeout(() => {
       moving = null;
@@ -96,10 +101,19 @@ export function chart(root, props) {
   }
 
   const context = {
-    get plot() { return plot; },
-    get props() { return props; },
-    isShown, sight, zoom, point,
-    say(text) { readout.textContent = text; },
+    get plot() {
+      return plot;
+    },
+    get props() {
+      return props;
+    },
+    isShown,
+    sight,
+    zoom,
+    point,
+    say(text) {
+      readout.textContent = text;
+    },
   };
   const keys = cursorKeys(box, context);
   const hands = pointer(context);
@@ -121,12 +135,12 @@ export function chart(root, props) {
     else curves.paint(u, props, { isShown, hasBand, colours });
   }
 
+  function focus(job) {
+    props = { ...props, focused: job };
+    if (plot && !isGliding()) curves.focus(plot, props, { isShown, hasBand, colours });
+  }
+
   function options(width, styles) {
-    const ink = styles.getPropertyValue("--chart-ink").trim() || "#555";
-    const grid = { stroke: styles.getPropertyValue("--chart-grid").trim() || "#8883", width: 1 };
-    const font = `12px ${styles.fontFamily || "sans-serif"}`;
-    const line = { stroke: ink, grid, ticks: grid, font };
-    const isTime = props.axis === "time";
     return {
       width,
       height: box.clientHeight || 240,
@@ -142,17 +156,14 @@ export function chart(root, props) {
         bind: hands.bind,
       },
       scales: {
-        x: { time: false, range: () => [sight().first, sight().last] },
+        x: { time: false, range: () => [padded(sight()).min, padded(sight()).max] },
         y: { distr: props.isLog ? 3 : 1, range: upright },
       },
-      axes: [
-        { ...line, size: 34, values: (_u, ticks) => tickValues(ticks, props.axis), ...(isTime && { incrs: timeSteps }) },
-        { ...line, size: 58, values: (_u, ticks) => valueTicks(ticks) },
-      ],
+      axes: axesOf(styles, props.axis),
       series: [{}, ...props.lines.map((each, index) => seriesOf(each, index))],
       hooks: {
         draw: [(u) => plot === u && paint(u)],
-        setCursor: [(u) => bubble.show(u, props, isShown)],
+        setCursor: [(u) => bubble.show(u, props, moving ? () => false : isShown)],
         setSeries: [(_u, index) => props.onFocus(index ? props.lines[index - 1].job : null)],
         setSelect: [selected],
       },
@@ -161,7 +172,13 @@ export function chart(root, props) {
 
   /** uPlot has them for its cursor and scales; what is seen of them the layer draws. */
   function seriesOf(each, index) {
-    return { scale: "y", show: isShown(index), stroke: colours[lookOf(each.job).colour], paths: () => null, points: { show: false } };
+    return {
+      scale: "y",
+      show: isShown(index),
+      stroke: colours[lookOf(each.job).colour],
+      paths: () => null,
+      points: { show: false },
+    };
   }
 
   function upright(u) {
@@ -177,7 +194,11 @@ export function chart(root, props) {
   function selected(u) {
     const { left, width } = u.select;
     if (width <= 0) return;
-    zoom({ first: u.posToVal(left, "x"), last: u.posToVal(left + width, "x") });
+    const { bounds } = props;
+    zoom({
+      first: Math.max(bounds.first, u.posToVal(left, "x")),
+      last: Math.min(bounds.last, u.posToVal(left + width, "x")),
+    });
     u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
   }
 
@@ -187,6 +208,7 @@ export function chart(root, props) {
 
   function draw() {
     frame = 0;
+    if (isResting || !props.x.length) return;
     if (shapeOf() !== shape) {
       shape = shapeOf();
       build();
@@ -197,8 +219,7 @@ export function chart(root, props) {
         plot.series[index + 1].show = isShown(index);
       });
       plot.setData(dataOf(props), false);
-      const { first, last } = sight();
-      plot.setScale("x", { min: first, max: last });
+      plot.setScale("x", padded(sight()));
       plot.redraw(false, true);
     });
   }
@@ -211,10 +232,16 @@ export function chart(root, props) {
     title.textContent = props.metric;
     hint.textContent = props.hint;
     told.textContent = props.told;
+    told.title =
+      props.lines.length > MOST_BANDS
+        ? "Of the curve in focus the band shows what each bucket holds, from least to greatest."
+        : "The bands show what each bucket holds, from least to greatest.";
     const jobs = new Set(props.lines.map((line) => line.job)).size;
-    box.setAttribute("aria-label",
-      `${props.metric}, ${jobs} ${jobs === 1 ? "job" : "jobs"}. Left and right move along a curve, `
-      + "up and down to another, plus and minus zoom, Enter shows the log.");
+    box.setAttribute(
+      "aria-label",
+      `${props.metric}, ${jobs} ${jobs === 1 ? "job" : "jobs"}. Left and right move along a curve, ` +
+        "up and down to another, plus and minus zoom, Enter shows the log.",
+    );
     box.classList.toggle("has-points", Boolean(props.onPoint));
   }
 
@@ -231,10 +258,21 @@ export function chart(root, props) {
   return {
     update(next) {
       props = { ...props, ...next };
+      isResting = false;
       tell();
       table.update(props);
       keys.refresh();
       later();
+    },
+    focus,
+    /** Until the next update there is no picture: it is out of sight. */
+    rest() {
+      cancelAnimationFrame(frame);
+      frame = 0;
+      plot?.destroy();
+      plot = null;
+      shape = "";
+      isResting = true;
     },
     destroy() {
       clearTimeout(settle);
@@ -250,6 +288,12 @@ export function chart(root, props) {
 }
 
 const isMove = (type) => type === "mousemove";
+
+/** A little room at both ends, so that points there are seen whole. */
+function padded({ first, last }) {
+  const pad = (last - first) * 0.015 || 0.5;
+  return { min: first - pad, max: last + pad };
+}
 
 function dataOf({ x, lines }) {
   return [x, ...lines.map((line) => line.last)];

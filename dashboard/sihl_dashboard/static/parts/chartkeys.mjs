@@ -19,12 +19,17 @@ export function cursorKeys(box, context) {
   function place() {
     const lines = shownLines();
     if (!lines.length) return null;
-    const wanted = lines.find((index) => context.props.lines[index].job === context.props.focused
-      && context.props.lines[index].attempt === null);
-    const line = spot && lines.includes(spot.line) ? spot.line : wanted ?? lines[lines.length - 1];
+    const wanted = lines.find(
+      (index) =>
+        context.props.lines[index].job === context.props.focused &&
+        context.props.lines[index].attempt === null,
+    );
+    const line = spot && lines.includes(spot.line) ? spot.line : (wanted ?? lines[lines.length - 1]);
     const values = context.props.lines[line].last;
-    const at = spot && spot.line === line && values[spot.at] != null
-      ? spot.at : nearestValue(values, spot?.at ?? values.length - 1);
+    const at =
+      spot && spot.line === line && values[spot.at] != null
+        ? spot.at
+        : nearestValue(values, spot?.at ?? values.length - 1);
     return at === null ? null : { line, at };
   }
 
@@ -63,7 +68,9 @@ export function cursorKeys(box, context) {
   };
   const about = (factor) => {
     const { props } = context;
-    context.zoom(scaled(context.sight(), spot ? props.x[spot.at] : middle(context.sight()), factor, props.bounds));
+    context.zoom(
+      scaled(context.sight(), spot ? props.x[spot.at] : middle(context.sight()), factor, props.bounds),
+    );
   };
   const by = (part) => {
     const { first, last } = context.sight();
@@ -73,7 +80,7 @@ export function cursorKeys(box, context) {
     "+": () => about(0.5),
     "=": () => about(0.5),
     "-": () => about(2),
-    "0": () => context.zoom(null),
+    0: () => context.zoom(null),
     ShiftArrowLeft: () => by(-0.25),
     ShiftArrowRight: () => by(0.25),
   };
@@ -94,7 +101,7 @@ export function cursorKeys(box, context) {
     spot = place();
     if (!spot) return;
     if (!wasNowhere) move();
-    show();
+    if (spot) show(); // Enter may have left the page
   }
 
   function show() {

@@ -27,10 +27,15 @@ export function tip(box) {
       bubble.replaceChildren(
         el("div", { class: "chart-tip-at" }, positionText(props.x[placeOf(near, idx)], props.axis)),
         ...near.map(({ line, at }) =>
-          el("div", { class: line.job === props.focused ? "chart-tip-row is-focused" : "chart-tip-row" },
+          el(
+            "div",
+            { class: line.job === props.focused ? "chart-tip-row is-focused" : "chart-tip-row" },
             swatch(line.job),
             el("span", { class: "chart-tip-name" }, nameOf(line)),
-            el("span", { class: "chart-tip-value" }, rangeText(line, at)))));
+            el("span", { class: "chart-tip-value" }, rangeText(line, at)),
+          ),
+        ),
+      );
       bubble.style.setProperty("--tip-x", `${Math.round(left)}px`);
     },
   };

@@ -23,8 +23,14 @@ export function valuesTable(root, props) {
       return;
     }
     const lines = props.lines.filter((line) => !props.hidden.has(line.job));
-    const rows = props.x.map((_x, at) => at).filter((at) => lines.some((line) => line.last[at] != null)
-      && props.x[at] >= props.sight.first && props.x[at] <= props.sight.last);
+    const rows = props.x
+      .map((_x, at) => at)
+      .filter(
+        (at) =>
+          lines.some((line) => line.last[at] != null) &&
+          props.x[at] >= props.sight.first &&
+          props.x[at] <= props.sight.last,
+      );
     const pages = Math.max(1, Math.ceil(rows.length / PAGE));
     page = Math.min(page, pages - 1);
     body.replaceChildren(pager(pages), tableOf(lines, rows.slice(page * PAGE, (page + 1) * PAGE)));
@@ -35,21 +41,48 @@ export function valuesTable(root, props) {
       page += by;
       render();
     };
-    return el("div", { class: "chart-pager" },
+    return el(
+      "div",
+      { class: "chart-pager" },
       el("button", { type: "button", disabled: page === 0, onclick: turn(-1) }, "Previous"),
       el("span", { "aria-live": "polite" }, `Page ${page + 1} of ${pages}`),
-      el("button", { type: "button", disabled: page >= pages - 1, onclick: turn(1) }, "Next"));
+      el("button", { type: "button", disabled: page >= pages - 1, onclick: turn(1) }, "Next"),
+    );
   }
 
   function tableOf(lines, rows) {
     const label = `Values of ${props.metric}`;
-    return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label },
-      el("table", {}, el("caption", { class: "unseen" }, label),
-        el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "At"),
-          ...lines.map((line) => el("th", { scope: "col" }, nameOf(line))))),
-        el("tbody", {}, ...rows.map((at) => el("tr", {},
-          el("th", { scope: "row" }, positionText(props.x[at], props.axis)),
-          ...lines.map((line) => el("td", {}, line.last[at] == null ? "" : rangeText(line, at))))))));
+    return el(
+      "div",
+      { class: "scroll", tabindex: "0", role: "region", "aria-label": label },
+      el(
+        "table",
+        {},
+        el("caption", { class: "unseen" }, label),
+        el(
+          "thead",
+          {},
+          el(
+            "tr",
+            {},
+            el("th", { scope: "col" }, "At"),
+            ...lines.map((line) => el("th", { scope: "col" }, nameOf(line))),
+          ),
+        ),
+        el(
+          "tbody",
+          {},
+          ...rows.map((at) =>
+            el(
+              "tr",
+              {},
+              el("th", { scope: "row" }, positionText(props.x[at], props.axis)),
+              ...lines.map((line) => el("td", {}, line.last[at] == null ? "" : rangeText(line, at))),
+            ),
+          ),
+        ),
+      ),
+    );
   }
 
   return {

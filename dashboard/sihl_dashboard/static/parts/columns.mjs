@@ -10,14 +10,28 @@ export function columnsDialog({ onColumns }) {
   let all = {};
   let chosen = [];
   const id = uniqueId("columns");
-  const search = el("input", { type: "search", "aria-label": "Search columns", placeholder: "Search", autocomplete: "off", oninput: render });
+  const search = el("input", {
+    type: "search",
+    "aria-label": "Search columns",
+    placeholder: "Search",
+    autocomplete: "off",
+    oninput: render,
+  });
   const list = el("ul", { class: "columns-list plain" });
   const note = el("p", { class: "faint small", role: "status" });
-  const dialog = el("dialog", { class: "columns", "aria-labelledby": id },
-    el("header", { class: "row" }, el("h2", { id }, "Columns"), search), note, list,
-    el("footer", {},
+  const dialog = el(
+    "dialog",
+    { class: "columns", "aria-labelledby": id },
+    el("header", { class: "row" }, el("h2", { id }, "Columns"), search),
+    note,
+    list,
+    el(
+      "footer",
+      {},
       el("button", { type: "button", onclick: () => finish(null) }, "As at first"),
-      el("button", { type: "button", class: "primary", onclick: () => dialog.close() }, "Done")));
+      el("button", { type: "button", class: "primary", onclick: () => dialog.close() }, "Done"),
+    ),
+  );
   document.body.append(dialog);
 
   function finish(columns) {
@@ -39,9 +53,28 @@ export function columnsDialog({ onColumns }) {
       .sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
     const rest = found.length - MOST_SHOWN;
     note.textContent = rest > 0 ? `and ${rest} more: search for them` : `${found.length} columns`;
-    replace(list, found.slice(0, MOST_SHOWN).map((path) => el("li", {}, el("label", { class: "check" },
-      el("input", { type: "checkbox", checked: chosen.includes(path), onchange: (event) => toggle(path, event.target.checked) }),
-      el("span", { class: "mono" }, path), all[path] ? el("span", { class: "tag" }, "differs") : null))));
+    replace(
+      list,
+      found
+        .slice(0, MOST_SHOWN)
+        .map((path) =>
+          el(
+            "li",
+            {},
+            el(
+              "label",
+              { class: "check" },
+              el("input", {
+                type: "checkbox",
+                checked: chosen.includes(path),
+                onchange: (event) => toggle(path, event.target.checked),
+              }),
+              el("span", { class: "mono" }, path),
+              all[path] ? el("span", { class: "tag" }, "differs") : null,
+            ),
+          ),
+        ),
+    );
   }
 
   return {

@@ -60,7 +60,7 @@ function isGoingOn(attempt, next, phase) {
 function endOf(attempt, next, job, phase, now) {
   if (isGoingOn(attempt, next, phase)) return now;
   const told = clock(attempt.endedAt);
-  if (told !== null) return told;
+  if (told !== null) return Math.max(told, clock(attempt.startedAt)); // clocks jump
   const last = ["stoppingAt", "trainedAt", "fetchedAt", "startedAt"].map((name) => clock(attempt[name]))
     .find((time) => time !== null);
   const updated = clock(job.summary?.updatedAt);

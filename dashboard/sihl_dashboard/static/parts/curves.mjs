@@ -1,6 +1,7 @@
 /** All curves of some jobs: one chart a metric, drawn only while it is in view. */
 import { get, pathOf } from "../api.mjs";
 import { el, replace, stylesheet } from "../dom.mjs";
+import { addKeys } from "../keys.mjs";
 import { curvesBar } from "./curvesbar.mjs";
 import { curvesCell } from "./curvescell.mjs";
 import { curvesParams, curvesViewOf, isWanted } from "./curvesview.mjs";
@@ -11,6 +12,7 @@ const HINTS = { higher: "higher is better", lower: "lower is better" };
 /** A job writes each few seconds; more often than this nobody wants new points. */
 const LIVE_MS = 2000;
 const FOCUS_MS = 60;
+const RETRY_MS = 3000;
 
 /**
  * Draw the curves.
@@ -23,6 +25,7 @@ const FOCUS_MS = 60;
  * @param {(changes: object) => void} given.onView takes changes of them
  * @param {(point: {job: string, step: number|null, clock: number|null}) => void} [given.onPoint]
  * @param {import("../stream.mjs").Stream|null} [given.live] the tab's stream
+ * @param {() => void} [given.onDrawn] called once something is to be seen, or nothing is to come
  * @returns {{update(props: object): void, destroy(): void}}
  */
 export function curves(root, given) {
@@ -44,6 +47,7 @@ export function curves(root, given) {
   let focused = null;
   let focusTimer = 0;
   let liveTimer = 0;
+  let retry = 0;
   let asking = null;
   let watched = [];
   let watchedKey = "";
@@ -52,9 +56,12 @@ export function curves(root, given) {
   const bar = curvesBar(barRoot, { view: props.view, onView: change, bounds: null });
   const jobs = legend(legendRoot, { ...props, focused, onHide: hide, onFocus: focus });
 
-  const sight = new IntersectionObserver((entries) => {
-    for (const entry of entries) cellOf(entry.target)?.setInView(entry.isIntersecting);
-  }, { rootMargin: "150px 0px" });
+  const sight = new IntersectionObserver(
+    (entries) => {
+      for (const entry of entries) cellOf(entry.target)?.setInView(entry.isIntersecting);
+    },
+    { rootMargin: "150px 0px" },
+  );
 
   const cellOf = (element) => [...cells.values()].find((cell) => cell.element === element);
 
@@ -68,10 +75,11 @@ export function curves(root, given) {
     focused = job;
     jobs.update({ focused });
     clearTimeout(focusTimer);
-    focusTimer = setTimeout(() => cells.forEach((cell) => cell.update({ focused })), FOCUS_MS);
+    focusTimer = setTimeout(() => cells.forEach((cell) => cell.focus(focused)), FOCUS_MS);
   }
 
   async function learn() {
+    clearTimeout(retry);
     asking?.abort();
     const mine = (asking = new AbortController());
     if (!props.jobs.length) {
@@ -80,30 +88,43 @@ export function curves(root, given) {
       return;
     }
     try {
-      const found = await get(`${pathOf(props.namespace, props.project)}/metrics`,
-        { jobs: props.jobs.join(",") }, { signal: mine.signal });
+      const found = await get(
+        `${pathOf(props.namespace, props.project)}/metrics`,
+        { jobs: props.jobs.join(",") },
+        { signal: mine.signal },
+      );
       await styled;
       if (mine.signal.aborted) return;
       names = found;
       render();
     } catch (error) {
-      if (!mine.signal.aborted) note.textContent = `${error.message} ${error.remedy ?? ""}`;
+      if (mine.signal.aborted) return;
+      note.textContent = `${error.message} ${error.remedy ?? ""}`;
+      if (error.passes) retry = setTimeout(learn, RETRY_MS * (1 + Math.random()));
     }
   }
 
   function wanted() {
-    return Object.keys(KINDS).flatMap((kind) => names[kind]
-      .map((name) => (name.startsWith(`${kind}/`) ? name : `${kind}/${name}`))
-      .filter((name) => isWanted(name, props.view.metrics)));
+    return Object.keys(KINDS).flatMap((kind) =>
+      names[kind]
+        .map((name) => (name.startsWith(`${kind}/`) ? name : `${kind}/${name}`))
+        .filter((name) => isWanted(name, props.view.metrics)),
+    );
   }
 
   function cellProps(metric) {
     const better = names.better[metric] ?? names.better[metric.slice(metric.indexOf("/") + 1)];
     return {
-      ...props, metric, focused, hint: HINTS[better] ?? "",
+      ...props,
+      metric,
+      focused,
+      hint: HINTS[better] ?? "",
       onZoom: (range) => change(range ?? { first: null, last: null }),
       onFocus: focus,
-      onBounds: (bounds) => bar.update({ bounds }),
+      onBounds: (bounds) => {
+        bar.update({ bounds });
+        props.onDrawn?.();
+      },
     };
   }
 
@@ -112,6 +133,7 @@ export function curves(root, given) {
     if (!names) return;
     const metrics = wanted();
     note.textContent = noteText(metrics);
+    if (note.textContent) props.onDrawn?.();
     const isSame = metrics.length === cells.size && metrics.every((metric) => cells.has(metric));
     if (!isSame) lay(metrics);
     for (const [metric, cell] of cells) cell.update(cellProps(metric));
@@ -152,7 +174,8 @@ export function curves(root, given) {
     watchedKey = key;
     watched.forEach((end) => end());
     watched = props.jobs.map((job) =>
-      props.live.watch(`job:${props.namespace}/${props.project}/${job}`, changed));
+      props.live.watch(`job:${props.namespace}/${props.project}/${job}`, changed),
+    );
   }
 
   function changed() {
@@ -163,6 +186,13 @@ export function curves(root, given) {
     }, LIVE_MS);
   }
 
+  // Told here, heard by the chart that has the focus.
+  const forget = addKeys("Charts", [
+    { keys: "← →", label: "Along the curve; Page up and down by twenty, Home and End" },
+    { keys: "↑ ↓", label: "To another curve" },
+    { keys: "+ - 0", label: "Closer, wider, all of it; Shift and ← → move along" },
+    { keys: "Enter", label: "To the log of that moment" },
+  ]);
   learn();
   watch();
 
@@ -179,9 +209,11 @@ export function curves(root, given) {
     destroy() {
       clearTimeout(focusTimer);
       clearTimeout(liveTimer);
+      clearTimeout(retry);
       asking?.abort();
       sight.disconnect();
       watched.forEach((end) => end());
+      forget();
       cells.forEach((cell) => cell.destroy());
       bar.destroy();
       whole.remove();

@@ -23,14 +23,20 @@ export function curvesBar(root, props) {
     waiting = setTimeout(() => change(changes), PATIENCE_MS);
   };
 
-  const axis = el("select", { onchange: () => change({ axis: axis.value, first: null, last: null, smoothing: 0 }) },
-    ...Object.entries(AXES).map(([value, text]) => el("option", { value }, text)));
+  const axis = el(
+    "select",
+    { onchange: () => change({ axis: axis.value, first: null, last: null, smoothing: 0 }) },
+    ...Object.entries(AXES).map(([value, text]) => el("option", { value }, text)),
+  );
   const smoothing = el("input", { type: "range", min: "0", max: String(STEPS), step: "1", oninput: slid });
   const smoothed = el("output", { class: "curves-smoothed" });
   const log = el("input", { type: "checkbox", onchange: () => change({ isLog: log.checked }) });
   const ghosts = el("input", { type: "checkbox", onchange: () => change({ ghosts: ghosts.checked }) });
   const metrics = el("input", {
-    type: "search", placeholder: "all", autocomplete: "off", oninput: () => soon({ metrics: metrics.value.trim() }),
+    type: "search",
+    placeholder: "all",
+    autocomplete: "off",
+    oninput: () => soon({ metrics: metrics.value.trim() }),
   });
   const zooms = {
     "Zoom in": ["+", () => zoomed((sight) => scaled(sight, middle(sight), 0.5, props.bounds))],
@@ -40,15 +46,21 @@ export function curvesBar(root, props) {
     "All of the axis": ["All", () => change({ first: null, last: null })],
   };
   const buttons = Object.entries(zooms).map(([label, [sign, onclick]]) =>
-    el("button", { type: "button", "aria-label": label, title: label, onclick }, sign));
+    el("button", { type: "button", "aria-label": label, title: label, onclick }, sign),
+  );
 
-  root.append(el("form", { class: "curves-bar", "aria-label": "Curves", onsubmit: (event) => event.preventDefault() },
-    field("Over", axis),
-    el("div", { class: "field" }, el("label", {}, "Smoothing ", smoothing), smoothed),
-    el("label", { class: "check" }, log, " Log scale"),
-    el("label", { class: "check" }, ghosts, " Superseded attempts"),
-    field("Metrics", metrics),
-    el("div", { class: "curves-zoom", role: "group", "aria-label": "Stretch of the axis" }, ...buttons)));
+  root.append(
+    el(
+      "form",
+      { class: "curves-bar", "aria-label": "Curves", onsubmit: (event) => event.preventDefault() },
+      field("Over", axis),
+      el("div", { class: "field" }, el("label", {}, "Smoothing ", smoothing), smoothed),
+      el("label", { class: "check" }, log, " Log scale"),
+      el("label", { class: "check" }, ghosts, " Superseded attempts"),
+      field("Metrics", metrics),
+      el("div", { class: "curves-zoom", role: "group", "aria-label": "Stretch of the axis" }, ...buttons),
+    ),
+  );
 
   function slid() {
     const constant = constantOf(Number(smoothing.value), full());

@@ -22,16 +22,20 @@ const MOST_AT_ONCE = 3;
  * @returns {Promise<Drawn>}
  */
 export async function askCurves(place, metric, view, range, signal) {
-  const answer = await get(`${pathOf(place.namespace, place.project)}/curves`, {
-    jobs: place.jobs.join(","),
-    metrics: metric,
-    axis: view.axis,
-    buckets: BUCKETS,
-    smoothing: view.smoothing || null,
-    ghosts: view.ghosts ? 1 : 0,
-    first: range?.first,
-    last: range?.last,
-  }, { signal });
+  const answer = await get(
+    `${pathOf(place.namespace, place.project)}/curves`,
+    {
+      jobs: place.jobs.join(","),
+      metrics: metric,
+      axis: view.axis,
+      buckets: BUCKETS,
+      smoothing: view.smoothing || null,
+      ghosts: view.ghosts ? 1 : 0,
+      first: range?.first,
+      last: range?.last,
+    },
+    { signal },
+  );
   const { grid } = answer;
   return {
     x: grid.x,

@@ -59,7 +59,11 @@ export function curvesParams(view) {
  */
 export function isWanted(name, wanted) {
   const lower = name.toLowerCase();
-  return wanted.toLowerCase().split(/\s+/).filter(Boolean).every((word) => lower.includes(word));
+  return wanted
+    .toLowerCase()
+    .split(/\s+/)
+    .filter(Boolean)
+    .every((word) => lower.includes(word));
 }
 
 function finite(text) {

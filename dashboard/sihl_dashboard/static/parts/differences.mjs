@@ -8,6 +8,7 @@ import { problem, troubles } from "./problem.mjs";
 
 /** Texts beyond this, such as hashes, are cut: that they differ is what they tell. */
 const LONG = 28;
+const MOST_NAMED = 6;
 
 /**
  * @typedef {object} DifferencesProps
@@ -27,10 +28,16 @@ const LONG = 28;
  * @returns {{update(props: Partial<DifferencesProps>): void, destroy(): void}}
  */
 export function differences(root, props) {
-  const body = el("div", { class: "differences" });
+  const label = "What differs between the jobs chosen";
   const trouble = troubles();
+  const note = el("div", {});
+  const sheet = el("table", { class: "differences-table" });
+  const box = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, sheet);
+  const seeds = el("section", { class: "spreads" });
+  const body = el("div", { class: "differences" }, note, box, seeds);
   root.append(trouble.node, body);
   let asked = "";
+  let shown = "";
   let current = null;
 
   async function ask() {
@@ -40,55 +47,133 @@ export function differences(root, props) {
     current?.abort();
     const mine = (current = new AbortController());
     if (props.jobs.length < 1) {
-      replace(body, el("p", { class: "empty" }, "Choose jobs in the table to compare them."));
+      say(el("p", { class: "empty" }, "Choose jobs in the table to compare them."));
       return;
     }
     try {
-      const found = await get(`${pathOf(props.namespace, props.project)}/differences`, {
-        jobs: props.jobs.join(","),
-        baseline: props.jobs.includes(props.baseline) ? props.baseline : null,
-        which: props.which,
-      }, { signal: mine.signal });
+      const found = await get(
+        `${pathOf(props.namespace, props.project)}/differences`,
+        {
+          jobs: props.jobs.join(","),
+          baseline: props.jobs.includes(props.baseline) ? props.baseline : null,
+          which: props.which,
+        },
+        { signal: mine.signal },
+      );
       if (!mine.signal.aborted) show(found);
     } catch (error) {
       if (!mine.signal.aborted) {
         asked = "";
-        replace(body, problem(error));
+        say(problem(error));
       }
     }
   }
 
+  /** The baseline stands before what is compared with it. */
+  const ordered = () => [...props.jobs].sort((a, b) => (b === props.baseline) - (a === props.baseline));
+
+  /** Something else than differences. */
+  function say(node) {
+    shown = "";
+    replace(note, node);
+    box.hidden = seeds.hidden = true;
+  }
+
+  /** Only what is new is made anew: whoever reads on keeps their place. */
   function show(found) {
+    const key = JSON.stringify([found, props.jobs, props.baseline]);
+    if (key === shown) return;
+    shown = key;
     const focused = document.activeElement?.closest?.("[data-again]")?.dataset.again;
     const labels = labelsOf(props.jobs);
-    const label = "What differs between the jobs chosen";
+    const isAlone = props.jobs.length < 2;
     trouble.update(found.troubles);
-    replace(body,
-      el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label },
-        el("table", { class: "differences-table" }, el("caption", { class: "unseen" }, label), heading(found, labels),
-          part("Outcome", scoreRows(found)),
-          part("Settings", factRows(found.settings, (job) => job), props.jobs.length > 1 && !found.settings.length ? "No setting differs." : ""),
-          part("Dataset", factRows(found.dataset, (job) => !found.unknownData.includes(job)), dataNote(found)))),
-      spreads(found.spreads, labels));
+    replace(note);
+    box.hidden = seeds.hidden = false;
+    replace(
+      sheet,
+      el("caption", { class: "unseen" }, label),
+      heading(found, labels),
+      part("Outcome", scoreRows(found)),
+      part(
+        "Settings",
+        factRows(found.settings, () => true),
+        isAlone || found.settings.length ? "" : "No setting differs.",
+      ),
+      part(
+        "Dataset",
+        factRows(found.dataset, (job) => !found.unknownData.includes(job)),
+        dataNote(found),
+      ),
+    );
+    replace(seeds, spreads(found.spreads, labels));
     if (focused) body.querySelector(`[data-again="${CSS.escape(focused)}"]`)?.focus();
   }
 
   function heading(found, labels) {
-    return el("thead", {}, el("tr", {}, el("td", {}), props.jobs.map((job) => {
-      const isBase = job === props.baseline;
-      return el("th", { scope: "col" }, el("div", { class: "differences-job" }, swatch(job), el("span", { title: job }, labels.get(job))),
-        el("div", { class: "differences-acts" },
-          el("button", { type: "button", class: "quiet", "aria-pressed": String(isBase), "aria-label": `Baseline: ${labels.get(job)}`,
-            data: { again: `base ${job}` }, onclick: () => props.onBaseline(isBase ? null : job) }, isBase ? "★ baseline" : "☆"),
-          el("button", { type: "button", class: "quiet", "aria-label": `Next job from ${labels.get(job)}`,
-            data: { again: `next ${job}` }, onclick: () => props.onNextJob(job, found.settings) }, "Next job …")));
-    })));
+    return el(
+      "thead",
+      {},
+      el(
+        "tr",
+        {},
+        el("td", {}),
+        ordered().map((job) => {
+          const isBase = job === props.baseline;
+          return el(
+            "th",
+            { scope: "col" },
+            el("div", { class: "differences-job" }, swatch(job), el("span", { title: job }, labels.get(job))),
+            el(
+              "div",
+              { class: "differences-acts" },
+              el(
+                "button",
+                {
+                  type: "button",
+                  class: "quiet",
+                  "aria-pressed": String(isBase),
+                  "aria-label": `Baseline: ${labels.get(job)}`,
+                  data: { again: `base ${job}` },
+                  onclick: () => props.onBaseline(isBase ? null : job),
+                },
+                isBase ? "★ baseline" : "☆",
+              ),
+              el(
+                "button",
+                {
+                  type: "button",
+                  class: "quiet",
+                  "aria-label": `Next job from ${labels.get(job)}`,
+                  data: { again: `next ${job}` },
+                  onclick: () => props.onNextJob(job, found.settings),
+                },
+                "Next job …",
+              ),
+            ),
+          );
+        }),
+      ),
+    );
   }
 
   function part(title, rows, note = "") {
     if (!rows.length && !note) return null;
-    return el("tbody", {}, el("tr", { class: "differences-part" },
-      el("th", { scope: "rowgroup", colspan: String(props.jobs.length + 1) }, title, note ? el("span", { class: "faint" }, ` ${note}`) : null)), rows);
+    return el(
+      "tbody",
+      {},
+      el(
+        "tr",
+        { class: "differences-part" },
+        el(
+          "th",
+          { scope: "rowgroup", colspan: String(props.jobs.length + 1) },
+          title,
+          note ? el("span", { class: "faint" }, ` ${note}`) : null,
+        ),
+      ),
+      rows,
+    );
   }
 
   function dataNote({ dataset, unknownData }) {
@@ -100,23 +185,38 @@ export function differences(root, props) {
   function factRows(facts, isKnown) {
     return facts.map(({ path, values }) => {
       const base = values[props.baseline];
-      return el("tr", {}, el("th", { scope: "row", title: path }, shortened(path)), props.jobs.map((job) => {
-        const value = values[job];
-        const isSame = props.baseline && job !== props.baseline && JSON.stringify(value) === JSON.stringify(base);
-        const text = !isKnown(job) ? "unknown" : job in values ? textOf(value) : "not set";
-        return el("td", { class: isSame ? "is-same" : "", title: text.length > LONG ? text : null },
-          isSame ? "same" : text.length > LONG ? `${text.slice(0, LONG - 1)}…` : text);
-      }));
+      return el(
+        "tr",
+        {},
+        el("th", { scope: "row", title: path }, shortened(path)),
+        ordered().map((job) => {
+          const value = values[job];
+          const isSame =
+            props.baseline && job !== props.baseline && JSON.stringify(value) === JSON.stringify(base);
+          const text = !isKnown(job) ? "unknown" : job in values ? textOf(value) : "not set";
+          return el(
+            "td",
+            { class: isSame ? "is-same" : "", title: text.length > LONG ? text : null },
+            isSame ? "same" : text.length > LONG ? `${text.slice(0, LONG - 1)}…` : text,
+          );
+        }),
+      );
     });
   }
 
   function scoreRows(found) {
     const metrics = [...new Set(found.scores.map((score) => score.metric))];
     return metrics.map((metric) => {
-      const scores = new Map(found.scores.filter((score) => score.metric === metric).map((score) => [score.job, score]));
+      const scores = new Map(
+        found.scores.filter((score) => score.metric === metric).map((score) => [score.job, score]),
+      );
       const noise = found.spreads.find((spread) => spread.metric === metric);
-      return el("tr", {}, el("th", { scope: "row", title: metric }, metric),
-        props.jobs.map((job) => el("td", {}, scoreCell(scores.get(job), noise))));
+      return el(
+        "tr",
+        {},
+        el("th", { scope: "row", title: metric }, metric),
+        ordered().map((job) => el("td", {}, scoreCell(scores.get(job), noise))),
+      );
     });
   }
 
@@ -125,18 +225,38 @@ export function differences(root, props) {
     const step = el("span", { class: "faint small" }, ` at ${integer(score.step)}`);
     const value = [number(score.value), score.step === null ? null : step];
     if (score.delta === null) return value;
-    const word = score.delta === 0 ? "equal" : score.isBetter === null ? "" : score.isBetter ? "better" : "worse";
+    const word =
+      score.delta === 0 ? "equal" : score.isBetter === null ? "" : score.isBetter ? "better" : "worse";
     const isNoise = noise && Math.abs(score.delta) <= 2 * noise.deviation;
-    return [value, el("div", { class: `delta is-${word || "same"}` }, `${signed(score.delta, 3)} ${word}`,
-      isNoise ? el("span", { class: "faint", title: "At most twice the deviation of jobs that differ by their seed only" }, " · like another seed") : null)];
+    return [
+      value,
+      el(
+        "div",
+        { class: `delta is-${word || "same"}` },
+        `${signed(score.delta, 3)} ${word}`,
+        isNoise
+          ? el(
+              "span",
+              { class: "faint", title: "At most twice the deviation of jobs that differ by their seed only" },
+              " · like another seed",
+            )
+          : null,
+      ),
+    ];
   }
 
   function spreads(all, labels) {
     if (!all.length) return null;
-    return el("section", { class: "spreads" }, el("h3", {}, "Spread of jobs that differ by their seed only"),
-      el("ul", { class: "plain" }, all.map((spread) => el("li", {}, el("b", {}, spread.metric),
-        ` ${number(spread.mean)} ± ${number(spread.deviation, 2)} (${number(spread.min)} to ${number(spread.max)}), `,
-        el("span", { class: "faint" }, spread.jobs.map((job) => labels.get(job) ?? job).join(", "))))));
+    return [
+      el("h3", {}, "Spread of jobs that differ by their seed only"),
+      el(
+        "ul",
+        { class: "plain" },
+        all.map((spread) =>
+          el("li", {}, el("b", {}, spread.metric), ` ${spreadText(spread)} `, whose(spread, labels)),
+        ),
+      ),
+    ];
   }
 
   ask();
@@ -159,6 +279,24 @@ function textOf(value) {
 
 /** What comes before a setting's own name is the less telling part. */
 function shortened(path) {
-  const at = path.lastIndexOf(".") + 1;
-  return [el("span", { class: "faint" }, path.slice(0, at).replace(/^spec\./, "")), path.slice(at)];
+  const words = path.replace(/^spec\./, "").split(/(?<=\.)/);
+  const last = words.pop();
+  return [
+    el(
+      "span",
+      { class: "faint" },
+      words.map((word) => [word, el("wbr")]),
+    ),
+    last,
+  ];
+}
+
+function spreadText({ mean, deviation, min, max }) {
+  return `${number(mean)} ± ${number(deviation, 2)} (${number(min)} to ${number(max)})`;
+}
+
+function whose({ jobs }, labels) {
+  const names = jobs.slice(0, MOST_NAMED).map((job) => labels.get(job) ?? job);
+  const rest = jobs.length - names.length;
+  return el("span", { class: "faint" }, names.join(", "), rest ? ` and ${rest} more` : "");
 }

@@ -8,6 +8,8 @@ import { phase, setPhase } from "./phase.mjs";
 import { left, progress } from "./progress.mjs";
 import { whyOf } from "./queue.mjs";
 
+const MOST_SCORES = 12;
+
 /**
  * @param {{namespace: string, project: string, job: string}} where
  * @param {{me: Object, acted: function()}} options
@@ -19,9 +21,10 @@ export function jobHead(where, { me, acted }) {
   const rest = el("span", { class: "num" });
   const why = el("p", { class: "why" });
   const facts = el("dl", { class: "facts" });
+  const results = el("dl", { class: "facts results", "aria-label": "Best of each validation metric" });
   const tools = actions(where, { me, acted });
   const node = el("header", { class: "job-head" },
-    el("div", { class: "row" }, name, mark, far.node, rest, tools.node), why, facts);
+    el("div", { class: "row" }, name, mark, far.node, rest, tools.node), why, facts, results);
   let shown = null;
 
   function update(data) {
@@ -36,6 +39,9 @@ export function jobHead(where, { me, acted }) {
     why.hidden = !why.textContent;
     replace(facts, pairs(data).map(([title, value, hint]) => el("div", {},
       el("dt", { text: title }), el("dd", { class: "num", text: value, title: hint ?? null }))));
+    replace(results, scores(data).map(([title, value, step]) => el("div", {},
+      el("dt", { text: title }), el("dd", { class: "num" }, el("strong", { text: number(value) }),
+        el("span", { class: "faint small", text: ` at ${integer(step)}` })))));
     tools.update(live);
   }
 
@@ -71,4 +77,10 @@ function pairs(data) {
     document?.uid && ["UID", String(document.uid).slice(0, 8), document.uid],
     image && ["Image", image.split("/").at(-1), image],
   ].filter(Boolean);
+}
+
+/** Of each validation metric its best value, or its last where none is better. */
+function scores({ summary }) {
+  return Object.entries(summary?.validation ?? {}).map(([name, told]) => [name, told.best ?? told.last])
+    .filter(([, point]) => point).slice(0, MOST_SCORES).map(([name, { value, step }]) => [name, value, step]);
 }

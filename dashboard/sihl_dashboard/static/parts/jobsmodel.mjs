@@ -15,15 +15,27 @@ const DULL = /^spec\.(?:priority|suspend|output|project|queue|training\.pictures
 const OF_DATA = /^data\.[^.]+\.images$/;
 
 export const OPERATORS = {
-  eq: "is", ne: "is not", lt: "<", le: "≤", gt: ">", ge: "≥", contains: "contains", exists: "is there (true/false)",
+  eq: "is",
+  ne: "is not",
+  lt: "<",
+  le: "≤",
+  gt: ">",
+  ge: "≥",
+  contains: "contains",
+  exists: "exists",
 };
+
+/** Words that say nothing without the one before them. */
+const GENERIC = new Set(["name", "type", "kind", "value", "enabled", "count"]);
 
 /** Whether a path is a metric's value. */
 export const isMetric = (path) => METRIC.test(path);
 
 /** Metrics of validation among the columns, without their parts. */
 export function metricsOf(columns) {
-  return Object.keys(columns).filter((path) => path.startsWith("validation/") && !METRIC_PART.test(path)).sort();
+  return Object.keys(columns)
+    .filter((path) => path.startsWith("validation/") && !METRIC_PART.test(path))
+    .sort();
 }
 
 /**
@@ -32,12 +44,17 @@ export function metricsOf(columns) {
  * @returns {string[]}
  */
 export function firstColumns(columns) {
-  const settings = Object.keys(columns).filter((path) =>
-    columns[path] && (path.startsWith("spec.") ? !DULL.test(path) : OF_DATA.test(path)));
+  const settings = Object.keys(columns).filter(
+    (path) => columns[path] && (path.startsWith("spec.") ? !DULL.test(path) : OF_DATA.test(path)),
+  );
   const metrics = metricsOf(columns);
   const telling = metrics.filter((path) => !path.endsWith("loss"));
-  return ["job.state", ...(telling.length ? telling : metrics).slice(0, 3),
-    ...settings.sort(byTelling).slice(0, SHOWN_AT_FIRST - 2), "job.createdAt"];
+  return [
+    "job.state",
+    ...(telling.length ? telling : metrics).slice(0, 3),
+    ...settings.sort(byTelling).slice(0, SHOWN_AT_FIRST - 2),
+    "job.createdAt",
+  ];
 }
 
 function byTelling(a, b) {
@@ -50,13 +67,15 @@ export function askedPath(path, which) {
   return which === "last" && isMetric(path) && !METRIC_PART.test(path) ? `${path}:last` : path;
 }
 
-/** A path's last words, as many as tell it apart from those beside it. */
+/** A path's last words, as many as say what it is and tell it apart from those beside it. */
 export function labelOf(path, paths) {
-  const words = path.split(/(?<=[./])/);
+  const words = path.replace(/^(job\..*)At$/, "$1").split(/(?<=[./])/);
   for (let count = 1; count < words.length; count++) {
     const label = words.slice(-count).join("");
-    const isClear = paths.every((each) => each === path || !(each.endsWith(`.${label}`) || each.endsWith(`/${label}`)));
-    if (isClear && (count > 1 || label.length > 2)) return label;
+    const isClear = paths.every(
+      (each) => each === path || !(each.endsWith(`.${label}`) || each.endsWith(`/${label}`)),
+    );
+    if (isClear && (count > 1 || !GENERIC.has(label))) return label;
   }
   return path;
 }
@@ -70,7 +89,9 @@ export function cellText(path, value) {
   if (value === undefined || value === null) return NONE;
   if (/At$/.test(path) && typeof value === "string") return shortTime(value);
   // A setting is shown as it was given, a measure to the digits that tell jobs apart.
-  return typeof value === "number" && (isMetric(path) || path.startsWith("job.")) ? number(value) : String(value);
+  return typeof value === "number" && (isMetric(path) || path.startsWith("job."))
+    ? number(value)
+    : String(value);
 }
 
 /** A condition in words. */
@@ -90,14 +111,19 @@ export function conditionText(text) {
 /**
  * Rows whose job is called like that, in the order that the server does not know.
  * @param {Row[]} rows
+ * @param {{text: string, sort: string, chosenFirst: boolean, jobs: string[]|null}} view
  */
-export function arranged(rows, { text, sort }) {
+export function arranged(rows, { text, sort, chosenFirst, jobs }) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const found = rows.filter(({ job }) => words.every((word) => job.toLowerCase().includes(word)));
-  if (sort.replace(/^-/, "") !== "name") return found;
-  const order = new Intl.Collator("en", { numeric: true });
-  const sign = sort.startsWith("-") ? -1 : 1;
-  return [...found].sort((a, b) => sign * order.compare(a.job, b.job));
+  if (sort.replace(/^-/, "") === "name") {
+    const order = new Intl.Collator("en", { numeric: true });
+    const sign = sort.startsWith("-") ? -1 : 1;
+    found.sort((a, b) => sign * order.compare(a.job, b.job));
+  }
+  if (!chosenFirst || !jobs) return found;
+  const chosen = new Set(jobs);
+  return [...found.filter(({ job }) => chosen.has(job)), ...found.filter(({ job }) => !chosen.has(job))];
 }
 
 /**
@@ -117,7 +143,8 @@ export function grouped(rows, path, folded) {
     groups.get(key).rows.push(row);
   }
   return [...groups.values()].flatMap((group) => [
-    group, ...(folded.has(group.key) ? [] : group.rows.map((row) => ({ kind: "job", row }))),
+    group,
+    ...(folded.has(group.key) ? [] : group.rows.map((row) => ({ kind: "job", row }))),
   ]);
 }
 
@@ -134,7 +161,7 @@ export function meanOf(rows, path) {
  */
 export function verdict(delta, better) {
   if (!better || delta === 0) return null;
-  return (delta > 0) === (better === "higher") ? "better" : "worse";
+  return delta > 0 === (better === "higher") ? "better" : "worse";
 }
 
 /** A job's name, for people. */

@@ -58,7 +58,8 @@ function row(namespace, project) {
   const far = progress("Progress");
   const age = el("span", { class: "age num faint" });
   const why = el("span", { class: "why faint" });
-  const node = el("li", { class: "job" }, el("span", {}), name, state, far.node, el("span", { class: "rest" }), age, why);
+  const node = el("li", { class: "job" }, el("span", {}), name, state, far.node,
+    el("span", { class: "rest" }), age, why);
   return {
     node,
     update({ job, values }) {

@@ -1,4 +1,4 @@
-/** A section of a page, whose part is loaded by itself: one that is missing or broken takes nothing with it. */
+/** A section of a page, whose part is loaded by itself: one that cannot be had, or breaks, takes nothing with it. */
 
 import { el, replace } from "../dom.mjs";
 import { problem } from "./problem.mjs";
@@ -25,7 +25,8 @@ export function lazy({ id, title, module, props, keys, reads = null, whenSeen = 
     try {
       made = await import(`./${module}.mjs`);
     } catch {
-      node.hidden = true;
+      const message = "This part of the page could not be loaded.";
+      replace(body, problem({ message, remedy: "Load the page anew." }));
       return;
     }
     if (isGone) return;

@@ -1,6 +1,7 @@
 /** A job's log: it follows, is searched, jumps to errors, and each line has an address. */
 
 import { announce, append, el, replace, stylesheet, uniqueId } from "../dom.mjs";
+import { bytes } from "../format.mjs";
 import { addKeys } from "../keys.mjs";
 import { bare, folded } from "./ansi.mjs";
 import { logBar } from "./logbar.mjs";
@@ -87,7 +88,7 @@ function one(root, props) {
   function fill(node, number) {
     const line = lines.line(number);
     const begins = line && number ? begun(line, lines.line(number - 1)) : null;
-    const key = JSON.stringify([line?.spot, line?.text, line?.cut, begins, number === current, bar.needle]);
+    const key = JSON.stringify([line?.spot, line?.text, line?.size, begins, number === current, bar.needle]);
     if (node.key === key) return;
     node.key = key;
     node.id = `${id}-${number}`;
@@ -106,7 +107,7 @@ function one(root, props) {
     return el("span", { role: "gridcell", class: "log-text" },
       begins === null ? null : el("span", { class: "tag", text: `attempt ${begins}` }),
       // Before the text: behind a long one nobody would see it.
-      isLonger ? button("The line is longer: show it", line.number) : null,
+      isLonger ? button(`${bytes(line.size)}: show all`, line.number) : null,
       turns ? button(`${turns} folded`, line.number) : null,
       bar.marked(spans(cut)));
   }

@@ -7,7 +7,8 @@ const KEPT = 80;
 const AT_ONCE = 3;
 
 /**
- * @typedef {{spot: string, number: number, text: string, cut: boolean}} Line
+ * @typedef {{spot: string, number: number, text: string, cut: boolean, size: number}} Line
+ *   `size` in bytes, of all of it; `cut`: the text is its beginning
  * @param {{namespace: string, project: string, job: string, attempt: ?number}} which
  * @param {{onLines: function(), onError: function(?Error)}} heard lines came, or could not be had; null:
  *   now they can be had again

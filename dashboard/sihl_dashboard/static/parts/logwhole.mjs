@@ -2,6 +2,7 @@
 
 import { get, pathOf } from "../api.mjs";
 import { el, replace } from "../dom.mjs";
+import { bytes } from "../format.mjs";
 import { pieces } from "./ansi.mjs";
 import { problem } from "./problem.mjs";
 
@@ -35,7 +36,7 @@ export function showWhole({ namespace, project, job, attempt }, line) {
       text.append(...found.text.split("\r").flatMap((part, turn) => [turn ? "\n" : "", ...spans(part)]));
       more.hidden = !found.cut;
       state.textContent = found.cut
-        ? `${shown * PIECE / 1024} KiB of it are shown.` : "All of it is shown.";
+        ? `${bytes(shown * PIECE)} of ${bytes(line.size)} are shown.` : `All ${bytes(line.size)} are shown.`;
     } catch (error) {
       replace(state, problem(error));
     }

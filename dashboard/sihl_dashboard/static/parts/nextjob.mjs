@@ -18,21 +18,63 @@ const PATIENCE_MS = 250;
  */
 export function nextJob({ namespace, project, job, differing, paths, canAct }) {
   const id = uniqueId("next");
-  const known = el("datalist", { id: `${id}-paths` }, paths.map((path) => el("option", { value: bare(path) })));
+  const known = el(
+    "datalist",
+    { id: `${id}-paths` },
+    paths.map((path) => el("option", { value: bare(path) })),
+  );
+  const name = el("input", {
+    placeholder: "the next of its series",
+    "aria-label": "Name of the next job",
+    autocomplete: "off",
+    oninput: soon,
+  });
   const rows = el("tbody", {});
   const yaml = el("pre", { tabindex: "0", role: "region", "aria-label": "YAML of the next job" });
   const wrong = el("p", { class: "wrong", role: "alert" });
   const copy = el("button", { type: "button", onclick: copied }, "Copy");
   const download = el("a", { class: "button", download: `${jobName(job)}-next.yaml` }, "Download");
   const submit = el("button", { type: "button", class: "primary", onclick: submitted }, "Submit");
-  const dialog = el("dialog", { class: "next-job", "aria-labelledby": id, onclose: destroy },
+  const dialog = el(
+    "dialog",
+    { class: "next-job", "aria-labelledby": id, onclose: destroy },
     el("header", { class: "row" }, el("h2", { id }, `Next job, from ${jobName(job)}`)),
-    el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {},
-      ["Setting", "Was", "Is to be"].map((text) => el("th", { scope: "col" }, text)))), rows)),
-    known, el("button", { type: "button", onclick: () => add().path.focus() }, "Another setting"),
-    wrong, yaml,
-    el("footer", {}, copy, download, canAct ? submit : null,
-      el("button", { type: "button", onclick: () => dialog.close() }, "Close")));
+    el(
+      "div",
+      { class: "scroll" },
+      el(
+        "table",
+        {},
+        el(
+          "thead",
+          {},
+          el(
+            "tr",
+            {},
+            ["Setting", "Was", "Is to be"].map((text) => el("th", { scope: "col" }, text)),
+          ),
+        ),
+        rows,
+      ),
+    ),
+    known,
+    el(
+      "div",
+      { class: "row" },
+      el("button", { type: "button", onclick: () => add().path.focus() }, "Another setting"),
+      el("label", { class: "check" }, "Name ", name),
+    ),
+    wrong,
+    yaml,
+    el(
+      "footer",
+      {},
+      copy,
+      download,
+      canAct ? submit : null,
+      el("button", { type: "button", onclick: () => dialog.close() }, "Close"),
+    ),
+  );
   document.body.append(dialog);
 
   const fields = [];
@@ -43,14 +85,36 @@ export function nextJob({ namespace, project, job, differing, paths, canAct }) {
   function setting({ path, values }) {
     const was = values[job];
     const others = [...new Set(Object.values(values).map(String))].filter((each) => each !== String(was));
-    const list = el("datalist", { id: uniqueId("values") }, others.map((value) => el("option", { value })));
-    const value = el("input", { list: list.id, placeholder: "unchanged", "aria-label": `New value of ${bare(path)}`, autocomplete: "off", oninput: soon });
+    const list = el(
+      "datalist",
+      { id: uniqueId("values") },
+      others.map((value) => el("option", { value })),
+    );
+    const value = el("input", {
+      list: list.id,
+      placeholder: "unchanged",
+      "aria-label": `New value of ${bare(path)}`,
+      autocomplete: "off",
+      oninput: soon,
+    });
     fields.push({ path: { value: bare(path) }, value });
-    return el("tr", {}, el("th", { scope: "row" }, bare(path)), el("td", {}, job in values ? String(was) : "not set"), el("td", {}, value, list));
+    return el(
+      "tr",
+      {},
+      el("th", { scope: "row" }, bare(path)),
+      el("td", {}, job in values ? String(was) : "not set"),
+      el("td", {}, value, list),
+    );
   }
 
   function add() {
-    const path = el("input", { list: known.id, placeholder: "training.maxSteps", "aria-label": "Setting", autocomplete: "off", oninput: soon });
+    const path = el("input", {
+      list: known.id,
+      placeholder: "training.maxSteps",
+      "aria-label": "Setting",
+      autocomplete: "off",
+      oninput: soon,
+    });
     const value = el("input", { "aria-label": "Its new value", autocomplete: "off", oninput: soon });
     const field = { path, value };
     fields.push(field);
@@ -63,22 +127,25 @@ export function nextJob({ namespace, project, job, differing, paths, canAct }) {
     waiting = setTimeout(ask, PATIENCE_MS);
   }
 
-  const changes = () => fields
-    .map(({ path, value }) => [path.value.trim(), value.value.trim()])
-    .filter(([path, value]) => path && value)
-    .map(([path, value]) => `${path}=${value}`);
+  const changes = () =>
+    fields
+      .map(({ path, value }) => [path.value.trim(), value.value.trim()])
+      .filter(([path, value]) => path && value)
+      .map(([path, value]) => `${path}=${value}`);
+
+  const wanted = () => ({ set: changes(), name: name.value.trim() });
 
   async function ask() {
     current?.abort();
     const mine = (current = new AbortController());
     const path = `${pathOf(namespace, project, job)}/manifest.yaml`;
     try {
-      const found = await getText(path, { set: changes() }, { signal: mine.signal });
+      const found = await getText(path, wanted(), { signal: mine.signal });
       if (mine.signal.aborted) return;
       text = found;
       yaml.textContent = text;
       wrong.textContent = "";
-      download.setAttribute("href", address(path, { set: changes() }));
+      download.setAttribute("href", address(path, wanted()));
       ready(true);
     } catch (error) {
       if (mine.signal.aborted) return;

@@ -30,8 +30,15 @@ export function axisOf(path, values, choice = {}) {
     const high = Math.max(...known);
     if (low === high) return null;
     const canLog = low > 0;
-    return { path, kind: "number", low, high, isFlipped, categories: [],
-      isLog: canLog && (choice.isLog ?? high / low >= LOG_RATIO) };
+    return {
+      path,
+      kind: "number",
+      low,
+      high,
+      isFlipped,
+      categories: [],
+      isLog: canLog && (choice.isLog ?? high / low >= LOG_RATIO),
+    };
   }
   const categories = [...new Set(known.map(String))].sort(new Intl.Collator("en", { numeric: true }).compare);
   if (categories.length < 2 || categories.length > MOST_CATEGORIES) return null;

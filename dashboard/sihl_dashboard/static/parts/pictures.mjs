@@ -5,13 +5,14 @@
 
 import { get, pathOf } from "../api.mjs";
 import { announce, el, keyed, replace, stylesheet, write } from "../dom.mjs";
-import { integer, percent } from "../format.mjs";
+import { integer, number } from "../format.mjs";
 import { addKeys } from "../keys.mjs";
 import { loader } from "../loader.mjs";
 import { picture } from "./picture.mjs";
 import { problem } from "./problem.mjs";
 
 const AT_FIRST = 12; // images; a click shows more
+const MOST_JOBS = 8; // side by side; of more nobody sees what differs, and each picture costs
 const PATIENCE = 150; // milliseconds that the slider rests before jobs are compared at its step
 
 /**
@@ -41,8 +42,9 @@ export function pictures(root, props) {
 }
 
 function several(root, props) {
-  const { namespace, project, jobs } = props;
-  let byJob = {}; // folder -> its pictures that are images, by step
+  const { namespace, project } = props;
+  const jobs = props.jobs.slice(0, MOST_JOBS);
+  let byJob = {}; // folder -> its pictures, by step
   let order = null; // of the images, as the server compares them: [{head, file, disagreement}]
   let steps = [];
   let step = props.step ?? null;
@@ -68,23 +70,32 @@ function several(root, props) {
   const bar = el("div", { class: "row pictures-bar", hidden: true },
     button("◀", "The step before (,)", () => by(-1)), slider,
     button("▶", "The next step (.)", () => by(1)), told, heads);
-  replace(root, bar, trouble, empty, list, more);
+  const fewer = props.jobs.length > jobs.length
+    ? el("p", { class: "faint", text: `Of the first ${jobs.length} of ${props.jobs.length} jobs:` }) : null;
+  replace(root, fewer, bar, trouble, empty, list, more);
 
   function button(text, label, onclick) {
     return el("button", { type: "button", title: label, "aria-label": label, onclick }, text);
   }
 
+  const due = new Set(jobs); // whose pictures are not known, or may be old
   const lister = loader(async (signal) => {
-    const answers = await Promise.all(jobs.map((job) =>
-      get(`${pathOf(namespace, project, job)}/pictures`, {}, { signal })));
-    return Object.fromEntries(jobs.map((job, index) =>
-      [job, answers[index].pictures]));
+    // One after the other: a browser has six connections, and curves are wanted before pictures.
+    for (const job of [...due]) {
+      due.delete(job);
+      try {
+        const answer = await get(`${pathOf(namespace, project, job)}/pictures`, {}, { signal });
+        byJob = { ...byJob, [job]: answer.pictures.filter((each) => each.isImage) };
+      } catch (error) {
+        due.add(job);
+        throw error;
+      }
+    }
   }, { onData: listed, onError: (error) => replace(trouble, problem(error)), every: 1000 });
 
-  function listed(found) {
+  function listed() {
     replace(trouble);
-    byJob = found;
-    const all = Object.values(byJob).flat().filter((each) => each.isImage);
+    const all = Object.values(byJob).flat();
     steps = [...new Set(all.map((each) => each.step))].sort((a, b) => a - b);
     const names = [...new Set(all.map((each) => each.head))].sort();
     heads.hidden = names.length < 2;
@@ -149,7 +160,7 @@ function several(root, props) {
     const found = new Map(); // head and file -> {head, file, pictures: {job: picture}}
     for (const job of jobs) {
       for (const each of byJob[job] ?? []) {
-        if (!each.isImage || each.step > at || (head && each.head !== head)) continue;
+        if (each.step > at || (head && each.head !== head)) continue;
         const key = `${each.head}/${each.file}`;
         if (!found.has(key)) found.set(key, { key, head: each.head, file: each.file, pictures: {} });
         const kept = found.get(key).pictures[job];
@@ -186,8 +197,7 @@ function several(root, props) {
       node: el("li", { class: "pictures-image" }, el("header", { class: "row" }, title, differs), cells),
       update(next) {
         write(title, nameOf(next.file));
-        write(differs, [heads.hidden ? "" : next.head, next.disagreement === null ? ""
-          : `differs by ${percent(next.disagreement)}`].filter(Boolean).join(" · "));
+        write(differs, [heads.hidden ? "" : next.head, toldOf(next.disagreement)].filter(Boolean).join(" · "));
         const shown = jobs.filter((job) => next.pictures[job]).map((job) =>
           ({ job, picture: next.pictures[job], isOne: jobs.length === 1 }));
         keyed(cells, shown, (each) => each.job, (each) => picture(namespace, project, each));
@@ -201,6 +211,7 @@ function several(root, props) {
       // A validation that draws writes the summary, too; most of what a job tells draws nothing.
       if (event && summaries.get(job) === event.summary) return;
       summaries.set(job, event?.summary);
+      due.add(job);
       lister.refresh();
     }));
   const unkeys = addKeys("Pictures", [
@@ -224,6 +235,11 @@ function several(root, props) {
       for (const end of unwatch) end?.();
     },
   };
+}
+
+function toldOf(disagreement) {
+  if (disagreement === null) return "";
+  return disagreement === 0 ? "all alike" : `differ by ${number(100 * disagreement, 2)}\u202f%`;
 }
 
 /** The image's own name: a picture's has `.png` behind it. */

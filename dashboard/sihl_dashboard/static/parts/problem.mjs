@@ -4,7 +4,7 @@ import { el, keyed, write } from "../dom.mjs";
 import { count } from "../format.mjs";
 
 /**
- * @param {Error} error an ApiError, or any other
+ * @param {{message: string, remedy?: string}} error an ApiError, or any other
  * @param {{title?: string, again?: function()}} [options]
  * @returns {HTMLElement}
  */

@@ -24,9 +24,12 @@ export function queue(namespace) {
         replace(name, isProject ? link(href(namespace, told.name), {}, told.name) : told.name);
       }
       const active = told.jobs.filter((job) => isActive(job.phase)).length;
-      const waiting = told.jobs.filter((job) => job.phase === "Queued" && !job.suspend).length;
-      write(tally, `${active ? "held" : "free"}, ${count(waiting, "waits", "wait")}`);
-      keyed(list, told.jobs, (job) => job.uid || job.name, () => row(namespace, told.name));
+      const waiting = told.jobs.filter((job) => job.phase === "Queued" && !job.suspend);
+      write(tally, `${active ? "held" : "free"}, ${count(waiting.length, "waits", "wait")}`);
+      // The operator tells the position of the first ten; the order is the server's.
+      const jobs = told.jobs.map((job) => waiting.includes(job)
+        ? { ...job, position: job.position ?? waiting.indexOf(job) + 1 } : job);
+      keyed(list, jobs, (job) => job.uid || job.name, () => row(namespace, told.name));
     },
   };
 }

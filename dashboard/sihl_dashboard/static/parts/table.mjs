@@ -34,9 +34,17 @@ const AHEAD = 8;
 export function table(root, props) {
   const head = el("tr", { "aria-rowindex": "1" });
   const body = el("tbody", {});
-  const grid = el("table", { class: "jobs-table" },
-    el("caption", { class: "unseen" }, "Jobs of the project. Arrow keys move, Space chooses a job, B makes it the baseline, Enter opens it."),
-    el("thead", {}, head), body);
+  const grid = el(
+    "table",
+    { class: "jobs-table" },
+    el(
+      "caption",
+      { class: "unseen" },
+      "Jobs of the project. Arrow keys move, Space chooses a job, B makes it the baseline, Enter opens it.",
+    ),
+    el("thead", {}, head),
+    body,
+  );
   const box = el("div", { class: "jobs-scroll", tabindex: "-1", onscroll: () => soon() }, grid);
   root.append(box);
 
@@ -44,6 +52,9 @@ export function table(root, props) {
   let active = 0;
   let frame = 0;
   let headKey = "";
+  /** Grows when rows that stay in sight may have to say something else. */
+  let version = 0;
+  let base = null;
   const folded = new Set();
 
   const keyOf = (item) => (item.kind === "group" ? `group ${item.key}` : item.row.job);
@@ -55,7 +66,9 @@ export function table(root, props) {
   };
 
   function arrange() {
+    version++;
     const path = props.group && askedPath(props.group, props.which);
+    base = props.rows.find((row) => row.job === props.baseline) ?? null;
     items = grouped(props.rows, path, folded);
     active = Math.max(0, Math.min(active, items.length - 1));
     grid.setAttribute("aria-rowcount", String(items.length + 1));
@@ -64,12 +77,19 @@ export function table(root, props) {
   }
 
   function title() {
-    const numeric = props.columns.map((path) => props.rows.some((row) => typeof row.values[askedPath(path, props.which)] === "number"));
+    const numeric = props.columns.map((path) =>
+      props.rows.some((row) => typeof row.values[askedPath(path, props.which)] === "number"),
+    );
     const key = JSON.stringify([props.columns, props.sort, props.which, numeric]);
     if (key === headKey) return;
     headKey = key;
-    replace(head, el("td", { class: "jobs-tick" }), heading("name", "Job", false), el("th", { scope: "col" }, "Baseline"),
-      props.columns.map((path, index) => heading(path, labelOf(path, props.columns), numeric[index])));
+    replace(
+      head,
+      el("td", { class: "jobs-tick" }),
+      heading("name", "Job", false),
+      el("th", { scope: "col" }, "Baseline"),
+      props.columns.map((path, index) => heading(path, labelOf(path, props.columns), numeric[index])),
+    );
   }
 
   function heading(path, label, isNumeric) {
@@ -78,9 +98,20 @@ export function table(root, props) {
     const isDown = props.sort.startsWith("-");
     const next = isSorted ? (isDown ? path : `-${path}`) : path === "name" ? path : `-${path}`;
     const tell = isMetric(path) && !path.includes(":") ? `${path} (${props.which})` : path;
-    return el("th", { scope: "col", class: isNumeric ? "jobs-head num" : "jobs-head", "aria-sort": isSorted ? (isDown ? "descending" : "ascending") : null },
-      el("button", { type: "button", class: "quiet", title: `Sort by ${tell}`, onclick: () => props.onSort(next) },
-        el("span", {}, label), el("span", { "aria-hidden": "true" }, isSorted ? (isDown ? "↓" : "↑") : "")));
+    return el(
+      "th",
+      {
+        scope: "col",
+        class: isNumeric ? "jobs-head num" : "jobs-head",
+        "aria-sort": isSorted ? (isDown ? "descending" : "ascending") : null,
+      },
+      el(
+        "button",
+        { type: "button", class: "quiet", title: `Sort by ${tell}`, onclick: () => props.onSort(next) },
+        el("span", {}, label),
+        el("span", { "aria-hidden": "true" }, isSorted ? (isDown ? "↓" : "↑") : ""),
+      ),
+    );
   }
 
   /** The rows in sight, between two that stand for all others. */
@@ -89,8 +120,12 @@ export function table(root, props) {
     const until = Math.min(items.length, Math.ceil((box.scrollTop + box.clientHeight) / ROW) + AHEAD);
     const shown = items.slice(from, until).map((item, index) => ({ item, at: from + index }));
     const gap = (name, rows) => ({ gap: name, height: rows * ROW });
-    keyed(body, [gap("above", from), ...shown, gap("below", items.length - until)],
-      (each) => each.gap ?? `${keyOf(each.item)} ${props.columns.length}`, create);
+    keyed(
+      body,
+      [gap("above", from), ...shown, gap("below", items.length - until)],
+      (each) => each.gap ?? `${keyOf(each.item)} ${props.columns.length}`,
+      create,
+    );
   }
 
   function create(each) {
@@ -99,10 +134,14 @@ export function table(root, props) {
   }
 
   function groupRow({ key }) {
-    const fold = el("button", { type: "button", class: "quiet", onclick: () => {
-      if (!folded.delete(key)) folded.add(key);
-      arrange();
-    } });
+    const fold = el("button", {
+      type: "button",
+      class: "quiet",
+      onclick: () => {
+        if (!folded.delete(key)) folded.add(key);
+        arrange();
+      },
+    });
     const node = el("tr", { class: "jobs-group" });
     return {
       node,
@@ -110,38 +149,66 @@ export function table(root, props) {
         node.setAttribute("aria-rowindex", String(at + 2));
         const isOpen = !folded.has(key);
         fold.setAttribute("aria-expanded", String(isOpen));
-        write(fold, `${isOpen ? "▾" : "▸"} ${labelOf(props.group, [])}: ${cellText(props.group, item.value)} · ${item.rows.length}`);
-        replace(node, el("td", {}), el("th", { scope: "rowgroup", colspan: "2" }, fold), props.columns.map((path) => {
-          const mean = isMetric(path) ? meanOf(item.rows, askedPath(path, props.which)) : null;
-          return el("td", { class: "num" }, mean === null ? "" : `mean ${cellText(path, mean)}`);
-        }));
+        write(
+          fold,
+          `${isOpen ? "▾" : "▸"} ${labelOf(props.group, [])}: ${cellText(props.group, item.value)} · ${item.rows.length}`,
+        );
+        replace(
+          node,
+          el("td", {}),
+          el("th", { scope: "rowgroup", colspan: "2" }, fold),
+          props.columns.map((path) => {
+            const mean = isMetric(path) ? meanOf(item.rows, askedPath(path, props.which)) : null;
+            return el("td", { class: "num" }, mean === null ? "" : `mean ${cellText(path, mean)}`);
+          }),
+        );
       },
     };
   }
 
   function jobRow(job) {
-    const tick = el("input", { type: "checkbox", "aria-label": `Choose ${jobName(job)}`,
-      onchange: () => props.onChoose(job, tick.checked) });
-    const base = el("button", { type: "button", class: "quiet", onclick: () =>
-      props.onBaseline(props.baseline === job ? null : job) });
-    const name = link(href(props.namespace, props.project, job), { class: "jobs-name", title: job }, jobName(job));
+    const tick = el("input", {
+      type: "checkbox",
+      "aria-label": `Choose ${jobName(job)}`,
+      onchange: () => props.onChoose(job, tick.checked),
+    });
+    const star = el("button", {
+      type: "button",
+      class: "quiet",
+      onclick: () => props.onBaseline(props.baseline === job ? null : job),
+    });
+    const name = link(
+      href(props.namespace, props.project, job),
+      { class: "jobs-name", title: job },
+      jobName(job),
+    );
     const mark = el("span", { class: "jobs-mark" });
     const cells = props.columns.map(() => el("td", {}));
-    const node = el("tr", { data: { job } }, el("td", { class: "jobs-tick" }, tick),
-      el("th", { scope: "row" }, mark, name), el("td", {}, base), cells);
+    let stamp = "";
+    const node = el(
+      "tr",
+      { data: { job } },
+      el("td", { class: "jobs-tick" }, tick),
+      el("th", { scope: "row" }, mark, name),
+      el("td", {}, star),
+      cells,
+    );
     return {
       node,
       update({ item, at }) {
+        const next = `${version} ${at} ${at === active}`;
+        if (next === stamp) return;
+        stamp = next;
         const isChosen = props.chosen.includes(job);
         const isBase = props.baseline === job;
         node.setAttribute("aria-rowindex", String(at + 2));
         node.classList.toggle("is-chosen", isChosen);
-        for (const control of [tick, base, name]) control.tabIndex = at === active ? 0 : -1;
+        for (const control of [tick, star, name]) control.tabIndex = at === active ? 0 : -1;
         tick.checked = isChosen;
         if (isChosen !== mark.hasChildNodes()) replace(mark, isChosen ? swatch(job) : null);
-        base.setAttribute("aria-pressed", String(isBase));
-        base.setAttribute("aria-label", `Baseline: ${jobName(job)}`);
-        write(base, isBase ? "★ baseline" : "☆");
+        star.setAttribute("aria-pressed", String(isBase));
+        star.setAttribute("aria-label", `Baseline: ${jobName(job)}`);
+        write(star, isBase ? "★ baseline" : "☆");
         props.columns.forEach((path, index) => fill(cells[index], path, item.row));
       },
     };
@@ -158,14 +225,18 @@ export function table(root, props) {
       return;
     }
     const word = verdict(delta, props.better[path]);
-    replace(cell, text, " ", el("span", { class: `delta is-${word ?? "same"}` }, `${signed(delta, 3)}${word ? ` ${word}` : ""}`));
+    replace(
+      cell,
+      text,
+      " ",
+      el("span", { class: `delta is-${word ?? "same"}` }, `${signed(delta, 3)}${word ? ` ${word}` : ""}`),
+    );
   }
 
   function deltaOf(row, path, asked) {
-    if (!isMetric(path) || !props.baseline || row.job === props.baseline || /:step$/.test(path)) return null;
-    const base = props.rows.find((each) => each.job === props.baseline)?.values[asked];
-    const value = row.values[asked];
-    return typeof base === "number" && typeof value === "number" ? value - base : null;
+    if (!isMetric(path) || !base || row.job === base.job || path.endsWith(":step")) return null;
+    const [value, other] = [row.values[asked], base.values[asked]];
+    return typeof other === "number" && typeof value === "number" ? value - other : null;
   }
 
   function move(to) {
@@ -182,8 +253,14 @@ export function table(root, props) {
   function pressed(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const page = Math.max(1, Math.floor(box.clientHeight / ROW) - 2);
-    const moves = { ArrowDown: active + 1, ArrowUp: active - 1, PageDown: active + page, PageUp: active - page,
-      Home: 0, End: items.length - 1 };
+    const moves = {
+      ArrowDown: active + 1,
+      ArrowUp: active - 1,
+      PageDown: active + page,
+      PageUp: active - page,
+      Home: 0,
+      End: items.length - 1,
+    };
     const job = items[active]?.row?.job;
     if (event.key in moves) move(moves[event.key]);
     else if (event.key.toLowerCase() === "b" && job) props.onBaseline(props.baseline === job ? null : job);

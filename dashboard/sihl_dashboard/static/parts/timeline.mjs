@@ -8,6 +8,7 @@ import { KINDS, stretches, ticks, totals } from "./course.mjs";
 const HEIGHT = 58;
 const TOP = 16;
 const BAND = 22;
+const HOLDS = { True: "yes", False: "no" };
 const LEAST = 3; // pixels: what was short is seen all the same
 
 /**
@@ -68,6 +69,7 @@ function band(all, job, width) {
   return svg("svg", { width, height: HEIGHT, role: "img", "aria-label": told(all) },
     all.map((each) => stretch(each, x, width)),
     starts(all, job, x, width),
+    marks(job.conditions ?? [], from, to, x),
     ticks(from, to, most).map((time) => [
       svg("line", { x1: x(time), x2: x(time), y1: TOP + BAND, y2: TOP + BAND + 5, class: "tick" }),
       svg("text", { x: Math.min(Math.max(x(time), 20), width - 20), y: HEIGHT - 3, class: "tick" },
@@ -126,6 +128,15 @@ function starts(all, job, x, width) {
     }
   }
   return found;
+}
+
+/** On the band's edge: since when each condition is as it is. */
+function marks(conditions, from, to, x) {
+  return conditions.map((each) => [each, clock(each.lastTransitionTime)])
+    .filter(([, time]) => time !== null && time >= from && time <= to)
+    .map(([{ type, status, reason }, time]) => svg("path", { class: "mark",
+      d: `M${x(time)} ${TOP + BAND - 5}l5 5l-5 5l-5-5z` },
+    svg("title", {}, `${type} ${HOLDS[status] ?? "unknown"}: ${reason}, since ${dateTime(time)}`)));
 }
 
 function told(all) {
@@ -188,7 +199,7 @@ function conditionsTable(conditions) {
       el("tbody", {}, inTime.map((each) => el("tr", {},
         el("td", { class: "time", text: dateTime(each.lastTransitionTime) }),
         el("th", { scope: "row", text: each.type }),
-        el("td", { text: { True: "yes", False: "no" }[each.status] ?? "unknown" }),
+        el("td", { text: HOLDS[each.status] ?? "unknown" }),
         el("td", { text: each.reason }),
         el("td", { class: "message", text: each.message ?? "" })))))));
 }

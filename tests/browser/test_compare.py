@@ -1,0 +1,131 @@
+"""Jobs compared: which there are, what differs between them, what came of it, what is next."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser import shown
+from tests.browser.conftest import Opened
+
+ALL = ",".join((shown.NIGHT, shown.DAY, shown.DUSK))
+
+
+@pytest.fixture
+def page(opened: Opened) -> Page:
+    """The project, with its three jobs chosen."""
+    page = opened(f"/team-a/cells?jobs={ALL}")
+    expect(page.locator(".jobs-table tbody th")).to_have_text(["day", "dusk", "night"])
+    return page
+
+
+def row(page: Page, job: str) -> Locator:
+    """A job's, in the table."""
+    return page.locator(f".jobs-table tr[data-job='{job}']")
+
+
+def test_jobs_are_sorted_filtered_and_grouped_and_the_address_keeps_it(page: Page) -> None:
+    names = page.locator(".jobs-table tbody tr[data-job] th")
+    rate = page.locator(".jobs-table thead").get_by_role("button", name="learningRate")
+    rate.click()
+    expect(names.first).to_have_text("day")
+    rate.click()
+    expect(names.last).to_have_text("day")
+    page.get_by_label("Filter: field").fill("spec.training.seed")
+    page.get_by_label("Filter: value").fill("0")
+    page.get_by_label("Filter: value").press("Enter")
+    expect(names).to_have_count(2)
+    page.get_by_label("Group by").select_option(label="learningRate")
+    expect(page.locator(".jobs-group")).to_have_count(2)
+    page.reload()
+    expect(page.locator(".jobs-group")).to_have_count(2)
+    expect(names).to_have_count(2)
+    page.get_by_role("searchbox", name="Filter jobs by name").fill("nig")
+    expect(names).to_have_text(["night"])
+
+
+def test_the_table_is_worked_by_keys_alone(page: Page) -> None:
+    first = row(page, shown.DAY).get_by_role("checkbox")
+    first.focus()
+    page.keyboard.press("Space")
+    expect(first).not_to_be_checked()
+    expect(page).to_have_url(re.compile(f"jobs={shown.NIGHT}%2C{shown.DUSK}$"))
+    page.keyboard.press("ArrowDown")
+    expect(row(page, shown.DUSK).get_by_role("checkbox")).to_be_focused()
+    page.keyboard.press("b")
+    expect(row(page, shown.DUSK)).to_contain_text("★ baseline")
+    expect(row(page, shown.NIGHT)).to_contain_text("+0.0200 better")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("dusk")
+
+
+def test_of_settings_and_data_that_is_shown_which_differs(page: Page) -> None:
+    differences = page.locator("#differences")
+    expect(differences).to_contain_text("training.optimizer.learningRate")
+    expect(differences).to_contain_text("training.seed")
+    expect(differences).to_contain_text("train.images")
+    expect(differences).not_to_contain_text("maxSteps")
+    score = differences.get_by_role("row", name="validation/boxes/map")
+    expect(score).to_contain_text("0.895")
+    expect(score).to_contain_text("worse")
+
+
+def test_how_curves_are_looked_at_is_kept_in_the_address(page: Page) -> None:
+    curves = page.locator("#curves")
+    expect(curves).to_contain_text("points in")
+    curves.get_by_label("Over").select_option(label="Images seen")
+    curves.get_by_label("Log scale").check()
+    curves.get_by_role("searchbox", name="Metrics").fill("loss")
+    expect(curves.get_by_role("figure")).to_have_count(1)
+    curves.get_by_role("button", name="Zoom in").click()
+    curves.get_by_role("button", name="dusk").click()
+    page.reload()
+    expect(curves.get_by_label("Over")).to_have_value("images")
+    expect(curves.get_by_label("Log scale")).to_be_checked()
+    expect(curves.get_by_role("figure")).to_have_count(1)
+    expect(curves.get_by_role("button", name="dusk")).to_have_attribute("aria-pressed", "false")
+    assert "zoom=" in page.url
+
+
+def test_a_curve_is_read_by_keys_and_its_point_leads_to_the_log_of_that_moment(
+    page: Page,
+) -> None:
+    chart = page.get_by_role("application", name="train/loss")
+    page.locator("#curves").get_by_text("train/loss", exact=True).scroll_into_view_if_needed()
+    expect(chart.locator("canvas").first).to_be_visible()  # it is drawn
+    chart.focus()
+    page.keyboard.press("ArrowRight")
+    told = page.locator("figure", has=chart).locator(".chart-readout")
+    expect(told).to_contain_text("step")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("night|day|dusk"))
+    expect(page.locator(".log-row[aria-selected]")).to_contain_text(re.compile(r"step \d+"))
+    assert "at=" in page.url
+
+
+def test_the_next_job_is_one_of_these_with_fields_changed(page: Page) -> None:
+    page.get_by_role("button", name="Next job from day").click()
+    dialog = page.get_by_role("dialog", name="Next job, from day")
+    dialog.get_by_label("New value of training.optimizer.learningRate").fill("0.003")
+    expect(dialog.locator("pre")).to_contain_text("learningRate: 0.003")
+    with page.expect_download() as download:
+        dialog.get_by_role("link", name="Download").click()
+    job = yaml.safe_load(Path(download.value.path()).read_text())
+    assert job["kind"] == "TrainingJob"
+    assert job["spec"]["training"]["optimizer"]["learningRate"] == 0.003
+    page.keyboard.press("Escape")
+    expect(dialog).not_to_be_visible()
+
+
+def test_what_the_table_shows_can_be_had_for_a_spreadsheet(page: Page) -> None:
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    lines = list(csv.DictReader(Path(download.value.path()).read_text().splitlines()))
+    assert {line["job"] for line in lines} == {shown.NIGHT, shown.DAY, shown.DUSK}
+    assert {line["spec.training.seed"] for line in lines} == {"0", "7"}

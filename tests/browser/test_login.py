@@ -1,0 +1,40 @@
+"""Who is not known to a cluster's dashboard logs in."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.browser.axe import faults
+from tests.browser.conftest import Opened
+
+REFUSED = {"code": "unknown", "message": "nobody is logged in", "remedy": "log in"}
+
+
+@pytest.fixture
+def page(opened: Opened, expected: set[str]) -> Page:
+    """The form. That one logs in by a token is the cluster's answer, here given in its place."""
+    expected.add("401")
+
+    def refuse(route: Route) -> None:
+        route.fulfill(
+            status=401, content_type="application/json", body=json.dumps({"error": REFUSED})
+        )
+
+    def before(page: Page) -> None:
+        page.route("**/api/v1/me", refuse)
+
+    return opened("/team-a/cells?jobs=night", before, color_scheme="dark")
+
+
+def test_who_is_not_known_logs_in_and_comes_back_to_where_they_wanted(page: Page) -> None:
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    assert "next=%2Fteam-a%2Fcells%3Fjobs%3Dnight" in page.url
+    token = page.get_by_label("Token")
+    expect(token).to_be_focused()
+    expect(token).to_have_attribute("type", "password")
+    assert not faults(page)
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert not faults(page)
