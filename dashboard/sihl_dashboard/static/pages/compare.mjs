@@ -35,14 +35,13 @@ export function compare(root, context) {
     tableRoot,
   );
   const parts = comparesections(place, stream, { drawn, change, choose, mark, filter, next });
-  parts.pictures.node.hidden = true;
   replace(
     root,
     el("h1", { class: "compare-title" }, project),
     failed,
     trouble.node,
     jobsPanel,
-    el("div", { class: "compare-beside" }, parts.curves.node, parts.differences.node),
+    el("div", { class: "compare-beside" }, parts.differences.node, parts.curves.node),
     parts.parallel.node,
     parts.pictures.node,
   );
@@ -58,6 +57,7 @@ export function compare(root, context) {
   let bar = null;
   let jobs = null;
   let dialog = null;
+  reveal(false); // Of jobs that are not known yet nothing can be said, not even that none is chosen.
 
   /** Which columns tell most is known only once the server has said which there are. */
   async function ask(signal) {

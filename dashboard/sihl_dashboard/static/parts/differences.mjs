@@ -5,6 +5,7 @@ import { NONE, integer, number, signed } from "../format.mjs";
 import { swatch } from "./colours.mjs";
 import { labelsOf } from "./curvesdata.mjs";
 import { problem, troubles } from "./problem.mjs";
+import { verdicts } from "./verdict.mjs";
 
 /** Texts beyond this, such as hashes, are cut: that they differ is what they tell. */
 const LONG = 28;
@@ -72,6 +73,7 @@ export function differences(root, props) {
     trouble.update(found.troubles);
     replace(
       body,
+      verdicts(found, ordered(), props.baseline, labels),
       el(
         "div",
         { class: "scroll", tabindex: "0", role: "region", "aria-label": label },
