@@ -6,7 +6,7 @@ import { cursorKeys } from "./chartkeys.mjs";
 import { layer } from "./chartlayer.mjs";
 import { extent } from "./chartlines.mjs";
 import { tip } from "./charttip.mjs";
-import { tickValues, timeSteps, valueTicks } from "./charttext.mjs";
+import { tickValues, timeSteps, valueTicks, wholeSteps } from "./charttext.mjs";
 import { valuesTable } from "./chartvalues.mjs";
 import { COLOURS, lookOf } from "./colours.mjs";
 
@@ -144,7 +144,6 @@ export function chart(root, props) {
     const grid = { stroke: styles.getPropertyValue("--chart-grid").trim() || "#8883", width: 1 };
     const font = `12px ${styles.fontFamily || "sans-serif"}`;
     const line = { stroke: ink, grid, ticks: grid, font };
-    const isTime = props.axis === "time";
     return {
       width,
       height: box.clientHeight || 240,
@@ -168,7 +167,7 @@ export function chart(root, props) {
           ...line,
           size: 34,
           values: (_u, ticks) => tickValues(ticks, props.axis),
-          ...(isTime && { incrs: timeSteps }),
+          incrs: props.axis === "time" ? timeSteps : wholeSteps,
         },
         { ...line, size: 58, values: (_u, ticks) => valueTicks(ticks) },
       ],

@@ -9,6 +9,9 @@ export const timeSteps = [
   864000, 2592000,
 ];
 
+/** Steps and images between ticks: there is nothing between two of them. */
+export const wholeSteps = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((each) => each * 10 ** power)).flat();
+
 /**
  * A place on the axis, as "step 1 200".
  * @param {number} x
