@@ -40,11 +40,12 @@ test-fast: lint ## what needs no cluster, in less than 90 seconds
 soak: ## the simulation for an hour or a million seeds, on all cores; what it finds is shrunk and told
 	@$(DEV) python -m tests.simulation
 
-bench: ## what fetching, checkpoints, records and 15,000 jobs cost (some 50 minutes), what each task learns (six hours)
+bench: ## what fetching, checkpoints, records, the dashboard and 15,000 jobs cost (an hour), what each task learns (six hours)
 	$(DEV) python -m tests.bench.fetch
 	$(DEV) python -m tests.bench.checkpoint
 	$(DEV) python -m tests.bench.records
 	$(DEV) python -m tests.bench.watchers
+	$(DEV) python -m tests.bench.dashboard
 	$(DEV) python -m tests.bench.scale
 	$(DEV) python -m tests.bench.tasks --again --json $(SIHL_CACHE)/bench/tasks.jsonl
 

@@ -100,6 +100,10 @@ def _attempt(job: Recorded, number: int, steps: Iterable[int], shift: int) -> No
             lines.append(validation(step, _score(step, shift), time))
             log.append(f"{time} WARNING \x1b[33mslow store\x1b[0m at step {step}\n")
         log.append(f"{time} INFO step {step} loss {1 / step:.4f}\n")
+    # All that a terminal can be asked for, to be read in each colour on each ground.
+    inks = "".join(f"\x1b[{code}m{code} " for code in range(30, 38))
+    grounds = "".join(f"\x1b[0;{code}m{code} " for code in (2, 7, *range(40, 48)))
+    log.append(f"{inks}{grounds}\x1b[0m\n")
     log.append("fetched 10 %\rfetched 60 %\rfetched 100 %\n")
     if number == 1:
         log.append(

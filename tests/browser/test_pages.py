@@ -19,7 +19,7 @@ PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "overview": ("/", lambda page: expect(page.locator("main")).to_contain_text("cells")),
     "compare": (
         f"/team-a/cells?jobs={shown.NIGHT},{shown.DAY}",
-        lambda page: expect(page.locator("main")).to_contain_text("night"),
+        lambda page: expect(page.locator("#differences")).to_contain_text("learningRate"),
     ),
     "job": (
         f"/team-a/cells/{shown.NIGHT}",
@@ -68,12 +68,15 @@ def test_all_that_can_be_used_is_reached_by_the_keyboard_and_shows_that_it_is(
     opened: Opened, name: str
 ) -> None:
     page = arrive(opened, name)
-    page.locator("body").focus()
-    for _ in range(3 * page.evaluate(f"() => ({STOPS})().length") + 20):
-        page.keyboard.press("Tab")
-        seen = page.evaluate(ARRIVED)
-        assert seen in ("", "seen"), f"nothing shows that this has the focus: {seen}"
-        if not seen:
+    for _ in range(3):  # what comes meanwhile is reached the next time
+        page.locator("body").focus()
+        for _ in range(3 * page.evaluate(f"() => ({STOPS})().length") + 20):
+            page.keyboard.press("Tab")
+            seen = page.evaluate(ARRIVED)
+            assert seen in ("", "seen"), f"nothing shows that this has the focus: {seen}"
+            if not seen:
+                break
+        if not page.evaluate(MISSED):
             break
     assert page.evaluate(MISSED) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,11 @@ def test_without_any_cluster_the_same_jobs_train_here_in_queue_order(
     models = (machine / "sihl-record" / "digits").glob("*/*/model/model.safetensors")
     assert {path.parts[-3].split(".")[0] for path in models} == {"first", "later"}
     assert demo.recall() == []
+    (log,) = (machine / "sihl-record" / "digits").glob("*/first.*/attempts/1/log-*.txt")
+    told = log.read_text()
+    for words in ("training images", "step 1: validation", "Succeeded"):
+        # A moment of a curve is found in the log by the times of its lines.
+        assert re.search(rf"^\d{{4}}-\d\d-\d\dT[\d:]{{8}}Z INFO .*{words}", told, re.M), told
 
 
 def test_a_job_that_does_not_succeed_ends_the_demo_and_is_named(

@@ -102,9 +102,7 @@ def test_going_back_shows_what_going_forward_shows(
         records.close()
 
 
-def test_a_line_that_a_kill_tore_is_counted_as_it_is_shown(
-    records: Records, job: Recorded
-) -> None:
+def test_a_line_that_a_kill_tore_is_counted_as_it_is_shown(records: Records, job: Recorded) -> None:
     job.log(1, 0, "one\nto")
     job.log(2, 0, "three\nfo")
     log = records.log(job.ref)

@@ -20,7 +20,8 @@ from sihl_dashboard.records.refs import JobRef
 from sihl_dashboard.records.shelf import Kept, Shelf
 from sihl_dashboard.records.stream import Stream
 
-_READ_BYTES = 8 << 20
+_READ_BYTES = 2 << 20
+"""At a time: as objects of Python's they take some ten times as much."""
 
 
 class Courses:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Any
 
@@ -19,6 +19,9 @@ class Cluster:
 
     Args:
         accelerator: The name of the resource that is a GPU.
+
+    Attributes:
+        on_job: Told each job that has changed.
     """
 
     def __init__(self, accelerator: str = "nvidia.com/gpu") -> None:
@@ -30,6 +33,7 @@ class Cluster:
         self._pods: dict[str, tuple[str, int]] = {}
         self._changes = 0
         self._key = secrets.token_bytes(16)
+        self.on_job: Callable[[Live], None] = lambda _: None
         self._troubles: dict[str, str] = {}
         self.listed: set[str] = set()
 
@@ -106,6 +110,7 @@ class Cluster:
         self._jobs[uid] = live
         self._folders[live.namespace, live.project, live.folder] = uid
         self._by_namespace.setdefault(live.namespace, set()).add(uid)
+        self.on_job(live)
 
     def _forget(self, uid: str) -> None:
         known = self._jobs.pop(uid, None)

@@ -69,6 +69,17 @@ class _Watched:
     listeners: set[Listener] = field(default_factory=set)
     idle_since: float = 0.0
     task: asyncio.Task[None] | None = None
+    nudged: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def rest(self, least: float, linger: float) -> None:
+        """Until it is to be asked about again; a nudge ends it, but not before `least` seconds."""
+        await asyncio.sleep(least)
+        left = self.interval - least
+        with suppress(TimeoutError):
+            await asyncio.wait_for(
+                self.nudged.wait(), left if self.listeners else min(left, linger)
+            )
+        self.nudged.clear()
 
 
 class Listener:
@@ -138,6 +149,13 @@ class Hub:
             if watched := self._topics.get(topic):
                 watched.listeners.discard(listener)
                 watched.idle_since = time.monotonic()
+                if not watched.listeners:
+                    watched.nudged.set()  # else it would be kept for as long as it may rest
+
+    def nudge(self, topic: Topic) -> None:
+        """Something may be new: do not wait until it is time to ask."""
+        if watched := self._topics.get(topic):
+            watched.nudged.set()
 
     @property
     def topics(self) -> int:
@@ -215,6 +233,6 @@ class Hub:
                     listener.wake(topic)
             unchanged = watched.asked - watched.changed
             watched.interval = max(self.fastest, min(_REST * unchanged, rest))
-            await asyncio.sleep(watched.interval)
+            await watched.rest(self.fastest, self._linger)
         if self._topics.get(topic) is watched:
             del self._topics[topic]

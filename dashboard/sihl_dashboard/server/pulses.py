@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
-_OVERVIEW, _FOLDERS, _PROJECT, _PHASES, _JOB = 2.0, 10.0, 10.0, 5.0, 10.0
+_OVERVIEW, _FOLDERS, _PROJECT, _JOB = 2.0, 10.0, 10.0, 10.0
 """Seconds for which what does not change is left alone."""
-_FINAL = 600.0
+_RESTS: dict[object, float] = {"Succeeded": 600.0, "Failed": 30.0, "Stopped": 30.0}
+"""Of jobs that have ended; the cluster tells when one goes on."""
 _PATIENCE = 2.0
 _SUMMARY_AGE = 30.0
 
@@ -33,13 +34,13 @@ async def ask(state: State, topic: Topic, known: Document) -> tuple[Document, fl
             live = state.project_of(topic.namespace, topic.project)
             phases = sorted((folder, each.document["phase"]) for folder, each in live.items())
             digest = blake2b(repr(phases).encode(), digest_size=4).hexdigest()
-            return {"version": f"{found}-{digest}"}, _PHASES if live else _PROJECT
+            return {"version": f"{found}-{digest}"}, _PROJECT
     before = Pulse(known.get("metrics", ""), known.get("log", ""), known.get("summary", ""))
-    told, is_final = await state.read(topic.namespace, lambda r: _job(r, topic, before))
+    told, became = await state.read(topic.namespace, lambda r: _job(r, topic, before))
     job = state.live_of(topic.ref)
     document = {"metrics": told.metrics, "log": told.log, "summary": told.summary,
                 "live": job.version if job else None}  # fmt: skip
-    return document, _FINAL if is_final and job is None else _JOB
+    return document, _RESTS.get(became, _JOB)
 
 
 def _folders(state: State) -> list[tuple[str, list[str]]]:
@@ -60,10 +61,10 @@ def _project(records: Records, topic: Topic) -> str:
     return f"{version}-{blake2b(told.encode(), digest_size=4).hexdigest()}"
 
 
-def _job(records: Records, topic: Topic, known: Pulse) -> tuple[Pulse, bool]:
+def _job(records: Records, topic: Topic, known: Pulse) -> tuple[Pulse, object]:
+    """How far it has come, and what became of it."""
     told = records.pulse(topic.ref, known)
     try:
-        is_final = records.job(topic.ref, max_age=_SUMMARY_AGE).is_final
+        return told, records.job(topic.ref, max_age=_SUMMARY_AGE).facts.get("job.state")
     except MissingError:
-        is_final = False
-    return told, is_final
+        return told, None

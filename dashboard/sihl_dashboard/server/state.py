@@ -25,7 +25,7 @@ from sihl_dashboard.server import pulses
 from sihl_dashboard.server.access import Access
 from sihl_dashboard.server.answers import Answer, Answers, Key, answer_of, encoded
 from sihl_dashboard.server.cluster import Cluster
-from sihl_dashboard.server.hub import Hub
+from sihl_dashboard.server.hub import Hub, Topic
 from sihl_dashboard.server.kept import Kept
 from sihl_dashboard.server.live import Live
 from sihl_dashboard.server.meters import Meters
@@ -73,6 +73,13 @@ class State:
 
     def __post_init__(self) -> None:
         self.hub = Hub(lambda topic, known: pulses.ask(self, topic, known))
+        if self.cluster is not None:
+            self.cluster.on_job = self._nudge
+
+    def _nudge(self, live: Live) -> None:
+        names = (live.namespace, live.project)
+        self.hub.nudge(Topic("project", *names))
+        self.hub.nudge(Topic("job", *names, live.folder))
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do something that takes long in a thread."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from sihl_trainer.loglines import formatter
 from sihl_trainer.supervisor.output import Redactor
 
 
@@ -18,9 +18,7 @@ class RecordHandler(logging.Handler):
         super().__init__(logging.INFO)
         self._redactor = redactor
         self._sink = sink
-        formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-        formatter.converter = time.gmtime
-        self.setFormatter(formatter)
+        self.setFormatter(formatter())
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hand on a record's lines."""

@@ -23,6 +23,7 @@ from sihl_api.runtime import Env, ExitCode, JobReference, Message
 from sihl_api.trainingjob import InitializationFrom, TrainingJobSpec
 from sihl_trainer.cpus import available_cpus
 from sihl_trainer.errors import OutOfMemory, TrainerError
+from sihl_trainer.loglines import formatter
 from sihl_trainer.signals import leave
 from sihl_trainer.training.channel import Channel, Done, Failed, ProgressMessage
 
@@ -51,7 +52,9 @@ def main() -> int:
     """The exit code; what ends it otherwise than well was told to the supervisor."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # a stop comes over the channel
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    console = logging.StreamHandler(sys.stdout)
+    console.setFormatter(formatter())
+    logging.basicConfig(level=logging.INFO, handlers=[console])
     # Rank 0 speaks for all; another rank only has something to say when it fails.
     first = os.environ.get("RANK", "0") == "0"
     channel = Channel.from_environment() if first else None

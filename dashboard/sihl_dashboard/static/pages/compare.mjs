@@ -5,6 +5,7 @@ import { addKeys } from "../keys.mjs";
 import { loader } from "../loader.mjs";
 import { askable, comparison, foldersOf, questionOf, withJob } from "../parts/comparemodel.mjs";
 import { comparesections } from "../parts/comparesections.mjs";
+import { giveLooks } from "../parts/colours.mjs";
 import { NONE, compareParams, compareViewOf } from "../parts/compareview.mjs";
 import { metricsOf } from "../parts/jobsmodel.mjs";
 import { nextJob } from "../parts/nextjob.mjs";
@@ -35,6 +36,8 @@ export function compare(root, context) {
     tableRoot,
   );
   const parts = comparesections(place, stream, { drawn, change, choose, mark, filter, next });
+  // Of jobs that are not known yet it would say that nothing differs.
+  parts.parallel.node.hidden = parts.pictures.node.hidden = true;
   replace(
     root,
     el("h1", { class: "compare-title" }, project),
@@ -47,6 +50,7 @@ export function compare(root, context) {
   );
 
   let state = compareViewOf(view());
+  giveLooks(state.jobs ?? []);
   let found = { rows: [], columns: {}, total: 0 };
   let shown = comparison(found, state);
   // Pictures are many requests: what everybody looks at first comes first.
@@ -57,7 +61,6 @@ export function compare(root, context) {
   let bar = null;
   let jobs = null;
   let dialog = null;
-  reveal(false); // Of jobs that are not known yet nothing can be said, not even that none is chosen.
 
   /** Which columns tell most is known only once the server has said which there are. */
   async function ask(signal) {
@@ -124,7 +127,7 @@ export function compare(root, context) {
   function drawn() {
     if (isDrawn) return;
     isDrawn = true;
-    reveal(!jobsPanel.hidden);
+    if (version) reveal(!jobsPanel.hidden);
   }
 
   function reveal(isShown) {
@@ -136,6 +139,7 @@ export function compare(root, context) {
 
   function render() {
     shown = comparison(found, state);
+    giveLooks(shown.chosen);
     reveal(true);
     renderTable();
     renderParts();
@@ -203,7 +207,6 @@ export function compare(root, context) {
       { keys: "Space", label: "In the table: choose the job" },
       { keys: "b", label: "In the table: make it the baseline" },
       { keys: "Enter", label: "In the table: open the job" },
-      { keys: "← →", label: "In a chart: along the curve; ↑ ↓ to another, + − 0 zoom, Enter to the log" },
       ...Object.values(parts).map((part) => ({
         keys: part.keys,
         label: `Go to ${part.title.toLowerCase()}`,

@@ -1,12 +1,12 @@
 /** One metric of some jobs over steps, images or time: drawn by uPlot, read by mouse or keys. */
 import uPlot from "/assets/uplot/uPlot.esm.js";
 import { el } from "../dom.mjs";
+import { axesOf } from "./chartaxes.mjs";
 import { pointer } from "./chartpointer.mjs";
 import { cursorKeys } from "./chartkeys.mjs";
 import { layer } from "./chartlayer.mjs";
 import { extent } from "./chartlines.mjs";
 import { tip } from "./charttip.mjs";
-import { tickValues, timeSteps, valueTicks, wholeSteps } from "./charttext.mjs";
 import { valuesTable } from "./chartvalues.mjs";
 import { COLOURS, lookOf } from "./colours.mjs";
 
@@ -15,7 +15,7 @@ const MOST_BANDS = 10;
 /** With more than this many, their picture is moved during a gesture, and painted now and then. */
 const MOST_PAINTED = 12;
 const REPAINT_MS = 400;
-const SETTLE_MS = 250;
+const SETTLE_MS = 300;
 const NEAR_PX = 30;
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
@@ -43,7 +43,7 @@ const dark = window.matchMedia("(prefers-color-scheme: dark)");
  * @param {HTMLElement} root
  * @param {ChartProps} props
  * @returns {{update(props: Partial<ChartProps>): void, focus(job: string|null): void,
- *   destroy(): void}} `focus` is much cheaper than an update
+ *   rest(): void, destroy(): void}} `focus` is much cheaper than an update
  */
 export function chart(root, props) {
   const title = el("h4", { class: "chart-title" });
@@ -66,6 +66,7 @@ export function chart(root, props) {
 
   let plot = null;
   let shape = "";
+  let isResting = false;
   /** The range that a gesture under way has reached; the address and the server follow later. */
   let moving = null;
   let settle = 0;
@@ -140,10 +141,6 @@ export function chart(root, props) {
   }
 
   function options(width, styles) {
-    const ink = styles.getPropertyValue("--chart-ink").trim() || "#555";
-    const grid = { stroke: styles.getPropertyValue("--chart-grid").trim() || "#8883", width: 1 };
-    const font = `12px ${styles.fontFamily || "sans-serif"}`;
-    const line = { stroke: ink, grid, ticks: grid, font };
     return {
       width,
       height: box.clientHeight || 240,
@@ -162,19 +159,11 @@ export function chart(root, props) {
         x: { time: false, range: () => [padded(sight()).min, padded(sight()).max] },
         y: { distr: props.isLog ? 3 : 1, range: upright },
       },
-      axes: [
-        {
-          ...line,
-          size: 34,
-          values: (_u, ticks) => tickValues(ticks, props.axis),
-          incrs: props.axis === "time" ? timeSteps : wholeSteps,
-        },
-        { ...line, size: 58, values: (_u, ticks) => valueTicks(ticks) },
-      ],
+      axes: axesOf(styles, props.axis),
       series: [{}, ...props.lines.map((each, index) => seriesOf(each, index))],
       hooks: {
         draw: [(u) => plot === u && paint(u)],
-        setCursor: [(u) => bubble.show(u, props, isShown)],
+        setCursor: [(u) => bubble.show(u, props, moving ? () => false : isShown)],
         setSeries: [(_u, index) => props.onFocus(index ? props.lines[index - 1].job : null)],
         setSelect: [selected],
       },
@@ -219,6 +208,7 @@ export function chart(root, props) {
 
   function draw() {
     frame = 0;
+    if (isResting || !props.x.length) return;
     if (shapeOf() !== shape) {
       shape = shapeOf();
       build();
@@ -242,6 +232,10 @@ export function chart(root, props) {
     title.textContent = props.metric;
     hint.textContent = props.hint;
     told.textContent = props.told;
+    told.title =
+      props.lines.length > MOST_BANDS
+        ? "Of the curve in focus the band shows what each bucket holds, from least to greatest."
+        : "The bands show what each bucket holds, from least to greatest.";
     const jobs = new Set(props.lines.map((line) => line.job)).size;
     box.setAttribute(
       "aria-label",
@@ -264,12 +258,22 @@ export function chart(root, props) {
   return {
     update(next) {
       props = { ...props, ...next };
+      isResting = false;
       tell();
       table.update(props);
       keys.refresh();
       later();
     },
     focus,
+    /** Until the next update there is no picture: it is out of sight. */
+    rest() {
+      cancelAnimationFrame(frame);
+      frame = 0;
+      plot?.destroy();
+      plot = null;
+      shape = "";
+      isResting = true;
+    },
     destroy() {
       clearTimeout(settle);
       cancelAnimationFrame(frame);

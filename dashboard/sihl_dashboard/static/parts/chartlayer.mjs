@@ -127,14 +127,21 @@ function dots(pen, points, radius) {
   pen.fill();
 }
 
+/** From least to greatest, a piece at a time: nothing is known of what lies in a gap. */
 function fillBand(pen, line, x, from, until, to) {
   const upper = pointsOf(x, line.max, from, until, to);
   const lower = pointsOf(x, line.min, from, until, to);
   // On a log scale some least values have no place: such a band would cross itself.
   if (upper.length !== lower.length) return;
   pen.beginPath();
-  for (let at = 0; at < upper.length; at += 2) pen.lineTo(upper[at], upper[at + 1]);
-  for (let at = lower.length - 2; at >= 0; at -= 2) pen.lineTo(lower[at], lower[at + 1]);
+  for (let start = 0; start < upper.length; ) {
+    let end = start;
+    while (end < upper.length && !Number.isNaN(upper[end])) end += 2;
+    if (end > start) pen.moveTo(upper[start], upper[start + 1]);
+    for (let at = start; at < end; at += 2) pen.lineTo(upper[at], upper[at + 1]);
+    for (let at = end - 2; at >= start; at -= 2) pen.lineTo(lower[at], lower[at + 1]);
+    start = end + 2;
+  }
   pen.fill();
 }
 

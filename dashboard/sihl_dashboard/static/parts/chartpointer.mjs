@@ -1,8 +1,9 @@
 /** Mouse and wheel on a chart: drag zooms, shift and drag pans, a click picks a point. */
-import { nearestValue } from "./chartlines.mjs";
-
 const CLICK_PX = 4;
+const NEAR_PX = 30;
 const WHEEL = 0.0022;
+/** A second click within it makes a double click, which is another wish. */
+const DOUBLE_MS = 260;
 
 /**
  * @param {object} context the chart's: its plot, props, and what it can do
@@ -11,6 +12,7 @@ export function pointer(context) {
   let pressed = null;
   let pan = null;
   let over = null;
+  let waiting = 0;
 
   function down(event, handler) {
     if (event.button !== 0) return;
@@ -19,7 +21,6 @@ export function pointer(context) {
       handler(event);
       return;
     }
-    event.preventDefault();
     pan = { x: event.clientX, ...context.sight() };
     document.addEventListener("mousemove", drag);
     document.addEventListener("mouseup", drop, { once: true });
@@ -36,19 +37,18 @@ export function pointer(context) {
   }
 
   function click(event) {
+    clearTimeout(waiting);
     const isStill = pressed && Math.hypot(event.clientX - pressed.x, event.clientY - pressed.y) <= CLICK_PX;
-    if (!isStill || !context.props.onPoint) return;
-    const { plot, props } = context;
+    if (!isStill || event.detail > 1 || !context.props.onPoint) return;
     const near = nearestLine(event.clientY - over.getBoundingClientRect().top);
-    if (near !== null) {
-      const at = plot.cursor.idxs?.[near + 1] ?? nearestValue(props.lines[near].last, plot.cursor.idx ?? 0);
-      if (at !== null) context.point(near, at);
-    }
+    if (near === null) return;
+    const at = context.plot.cursor.idxs[near + 1];
+    waiting = setTimeout(() => context.point(near, at), DOUBLE_MS);
   }
 
   function nearestLine(top) {
     const { plot, props } = context;
-    let [best, least] = [null, Infinity];
+    let [best, least] = [null, NEAR_PX];
     props.lines.forEach((line, index) => {
       const at = plot.cursor.idxs?.[index + 1];
       if (at == null || line.last[at] == null || !context.isShown(index)) return;
@@ -84,7 +84,10 @@ export function pointer(context) {
       over.addEventListener("click", click);
       over.addEventListener("wheel", wheel, { passive: false });
     },
-    destroy: drop,
+    destroy() {
+      clearTimeout(waiting);
+      drop();
+    },
   };
 }
 

@@ -40,6 +40,14 @@ export function lookOf(folder) {
   return look;
 }
 
+/**
+ * Gives looks in this order, whoever asks for them first: the same address shows the same colours.
+ * @param {string[]} folders
+ */
+export function giveLooks(folders) {
+  folders.forEach(lookOf);
+}
+
 function pick(wish) {
   const fewest = Math.min(...takers);
   for (let offset = 0; ; offset++) {

@@ -1,6 +1,7 @@
 /** All curves of some jobs: one chart a metric, drawn only while it is in view. */
 import { get, pathOf } from "../api.mjs";
 import { el, replace, stylesheet } from "../dom.mjs";
+import { addKeys } from "../keys.mjs";
 import { curvesBar } from "./curvesbar.mjs";
 import { curvesCell } from "./curvescell.mjs";
 import { curvesParams, curvesViewOf, isWanted } from "./curvesview.mjs";
@@ -11,6 +12,7 @@ const HINTS = { higher: "higher is better", lower: "lower is better" };
 /** A job writes each few seconds; more often than this nobody wants new points. */
 const LIVE_MS = 2000;
 const FOCUS_MS = 60;
+const RETRY_MS = 3000;
 
 /**
  * Draw the curves.
@@ -45,6 +47,7 @@ export function curves(root, given) {
   let focused = null;
   let focusTimer = 0;
   let liveTimer = 0;
+  let retry = 0;
   let asking = null;
   let watched = [];
   let watchedKey = "";
@@ -76,6 +79,7 @@ export function curves(root, given) {
   }
 
   async function learn() {
+    clearTimeout(retry);
     asking?.abort();
     const mine = (asking = new AbortController());
     if (!props.jobs.length) {
@@ -94,7 +98,9 @@ export function curves(root, given) {
       names = found;
       render();
     } catch (error) {
-      if (!mine.signal.aborted) note.textContent = `${error.message} ${error.remedy ?? ""}`;
+      if (mine.signal.aborted) return;
+      note.textContent = `${error.message} ${error.remedy ?? ""}`;
+      if (error.passes) retry = setTimeout(learn, RETRY_MS * (1 + Math.random()));
     }
   }
 
@@ -180,6 +186,13 @@ export function curves(root, given) {
     }, LIVE_MS);
   }
 
+  // Told here, heard by the chart that has the focus.
+  const forget = addKeys("Charts", [
+    { keys: "← →", label: "Along the curve; Page up and down by twenty, Home and End" },
+    { keys: "↑ ↓", label: "To another curve" },
+    { keys: "+ - 0", label: "Closer, wider, all of it; Shift and ← → move along" },
+    { keys: "Enter", label: "To the log of that moment" },
+  ]);
   learn();
   watch();
 
@@ -196,9 +209,11 @@ export function curves(root, given) {
     destroy() {
       clearTimeout(focusTimer);
       clearTimeout(liveTimer);
+      clearTimeout(retry);
       asking?.abort();
       sight.disconnect();
       watched.forEach((end) => end());
+      forget();
       cells.forEach((cell) => cell.destroy());
       bar.destroy();
       whole.remove();

@@ -13,8 +13,8 @@ const RETRY_MS = 4000;
  *   element: HTMLElement, destroy(): void}}
  */
 export function curvesCell(root, props) {
-  const note = el("p", { class: "chart-note" }, props.metric);
-  const element = el("div", { class: "curves-cell" }, note);
+  const note = el("p", { class: "chart-note", hidden: true });
+  const element = el("div", { class: "curves-cell" });
   root.append(element);
 
   let isInView = false;
@@ -24,7 +24,8 @@ export function curvesCell(root, props) {
   let coarse = null;
   let coarseKey = "";
   let drawn = null;
-  let picture = null;
+  /** What `drawn` answers: of another axis, say, it shows nothing that is wanted. */
+  let drawnKey = "";
   let shown = null;
   let shownKey = "";
 
@@ -46,6 +47,7 @@ export function curvesCell(root, props) {
       const found = await inTurn(() => answer(key, range, isAnew, mine.signal));
       if (mine.signal.aborted) return;
       drawn = found;
+      drawnKey = key;
       props.onBounds({ first: drawn.first, last: drawn.last });
       show();
     } catch (error) {
@@ -69,13 +71,11 @@ export function curvesCell(root, props) {
 
   function complain(error) {
     note.hidden = false;
-    note.textContent = `${props.metric}: ${error.message} ${error.remedy ?? ""}`;
+    note.textContent = `${error.message} ${error.remedy ?? ""}`;
   }
 
-  function chartProps() {
-    const bounds = { first: drawn.first, last: drawn.last };
-    const labels = labelsOf(props.jobs);
-    const troubles = drawn.troubles.map((trouble) => `${trouble.where} ${trouble.what}`);
+  /** What of a chart is there before its curves are: the keyboard finds it, and it has its place. */
+  function frameProps() {
     return {
       metric: props.metric,
       hint: props.hint,
@@ -83,39 +83,54 @@ export function curvesCell(root, props) {
       isLog: props.view.isLog,
       hidden: new Set(props.view.hidden),
       focused: props.focused,
-      x: drawn.x,
-      lines: drawn.lines.map((line) => ({ ...line, label: labels.get(line.job) ?? line.label })),
-      bounds,
-      sight: rangeOf(props) ?? bounds,
-      told: [countsText(drawn), ...troubles].join(". "),
+      x: [],
+      lines: [],
+      bounds: { first: 0, last: 0 },
+      sight: { first: 0, last: 0 },
+      told: "",
       onZoom: props.onZoom,
       onPoint: props.onPoint,
       onFocus: props.onFocus,
     };
   }
 
+  function chartProps() {
+    const bounds = { first: drawn.first, last: drawn.last };
+    const labels = labelsOf(props.jobs);
+    const troubles = drawn.troubles.map((trouble) => `${trouble.where} ${trouble.what}`);
+    return {
+      ...frameProps(),
+      x: drawn.x,
+      lines: drawn.lines.map((line) => ({ ...line, label: labels.get(line.job) ?? line.label })),
+      bounds,
+      sight: rangeOf(props) ?? bounds,
+      told: [countsText(drawn), ...troubles].join(". "),
+    };
+  }
+
   function show() {
-    if (!drawn || !isInView) return;
+    if (!drawn || !isInView || drawnKey !== keyOf(props)) return;
     note.hidden = true;
     const key = JSON.stringify([props.view, props.jobs, props.hint]);
-    if (picture && drawn === shown && key === shownKey) return;
+    if (drawn === shown && key === shownKey) return;
     [shown, shownKey] = [drawn, key];
-    if (picture) picture.update(chartProps());
-    else picture = chart(element, chartProps());
+    picture.update(chartProps());
   }
+
+  const picture = chart(element, frameProps());
+  element.append(note);
 
   return {
     element,
     update(next) {
       props = { ...props, ...next };
-      const isSame = drawn && keyOf(props) === coarseKey;
-      if (isSame) show();
+      show();
       ask(false);
     },
     /** @param {string|null} job that the mouse or the keys are at */
     focus(job) {
       props = { ...props, focused: job };
-      picture?.focus(job);
+      picture.focus(job);
     },
     /** Its jobs have new points. */
     stale() {
@@ -129,17 +144,15 @@ export function curvesCell(root, props) {
       if (isInView) {
         show();
         ask(false);
-      } else if (picture && !element.contains(document.activeElement)) {
-        element.style.setProperty("min-height", `${element.offsetHeight}px`);
-        picture.destroy();
-        picture = null;
-        note.hidden = false;
+      } else {
+        shown = null;
+        picture.rest();
       }
     },
     destroy() {
       clearTimeout(retry);
       current?.abort();
-      picture?.destroy();
+      picture.destroy();
       element.remove();
     },
   };

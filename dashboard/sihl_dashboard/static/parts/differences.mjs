@@ -9,6 +9,7 @@ import { verdicts } from "./verdict.mjs";
 
 /** Texts beyond this, such as hashes, are cut: that they differ is what they tell. */
 const LONG = 28;
+const MOST_NAMED = 6;
 
 /**
  * @typedef {object} DifferencesProps
@@ -28,10 +29,17 @@ const LONG = 28;
  * @returns {{update(props: Partial<DifferencesProps>): void, destroy(): void}}
  */
 export function differences(root, props) {
-  const body = el("div", { class: "differences" });
+  const label = "What differs between the jobs chosen";
   const trouble = troubles();
+  const note = el("div", {});
+  const said = el("div", {});
+  const sheet = el("table", { class: "differences-table" });
+  const box = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, sheet);
+  const seeds = el("section", { class: "spreads" });
+  const body = el("div", { class: "differences" }, note, said, box, seeds);
   root.append(trouble.node, body);
   let asked = "";
+  let shown = "";
   let current = null;
 
   async function ask() {
@@ -41,7 +49,7 @@ export function differences(root, props) {
     current?.abort();
     const mine = (current = new AbortController());
     if (props.jobs.length < 1) {
-      replace(body, el("p", { class: "empty" }, "Choose jobs in the table to compare them."));
+      if (props.version) say(el("p", { class: "empty" }, "Choose jobs in the table to compare them."));
       return;
     }
     try {
@@ -58,7 +66,7 @@ export function differences(root, props) {
     } catch (error) {
       if (!mine.signal.aborted) {
         asked = "";
-        replace(body, problem(error));
+        say(problem(error));
       }
     }
   }
@@ -66,37 +74,42 @@ export function differences(root, props) {
   /** The baseline stands before what is compared with it. */
   const ordered = () => [...props.jobs].sort((a, b) => (b === props.baseline) - (a === props.baseline));
 
+  /** Something else than differences. */
+  function say(node) {
+    shown = "";
+    replace(note, node);
+    said.hidden = box.hidden = seeds.hidden = true;
+  }
+
+  /** Only what is new is made anew: whoever reads on keeps their place. */
   function show(found) {
+    const key = JSON.stringify([found, props.jobs, props.baseline]);
+    if (key === shown) return;
+    shown = key;
     const focused = document.activeElement?.closest?.("[data-again]")?.dataset.again;
     const labels = labelsOf(props.jobs);
-    const label = "What differs between the jobs chosen";
+    const isAlone = props.jobs.length < 2;
     trouble.update(found.troubles);
+    replace(note);
+    said.hidden = box.hidden = seeds.hidden = false;
+    replace(said, verdicts(found, ordered(), props.baseline, labels));
     replace(
-      body,
-      verdicts(found, ordered(), props.baseline, labels),
-      el(
-        "div",
-        { class: "scroll", tabindex: "0", role: "region", "aria-label": label },
-        el(
-          "table",
-          { class: "differences-table" },
-          el("caption", { class: "unseen" }, label),
-          heading(found, labels),
-          part("Outcome", scoreRows(found)),
-          part(
-            "Settings",
-            factRows(found.settings, (job) => job),
-            props.jobs.length > 1 && !found.settings.length ? "No setting differs." : "",
-          ),
-          part(
-            "Dataset",
-            factRows(found.dataset, (job) => !found.unknownData.includes(job)),
-            dataNote(found),
-          ),
-        ),
+      sheet,
+      el("caption", { class: "unseen" }, label),
+      heading(found, labels),
+      part("Outcome", scoreRows(found)),
+      part(
+        "Settings",
+        factRows(found.settings, () => true),
+        isAlone || found.settings.length ? "" : "No setting differs.",
       ),
-      spreads(found.spreads, labels),
+      part(
+        "Dataset",
+        factRows(found.dataset, (job) => !found.unknownData.includes(job)),
+        dataNote(found),
+      ),
     );
+    replace(seeds, spreads(found.spreads, labels));
     if (focused) body.querySelector(`[data-again="${CSS.escape(focused)}"]`)?.focus();
   }
 
@@ -237,24 +250,16 @@ export function differences(root, props) {
 
   function spreads(all, labels) {
     if (!all.length) return null;
-    return el(
-      "section",
-      { class: "spreads" },
+    return [
       el("h3", {}, "Spread of jobs that differ by their seed only"),
       el(
         "ul",
         { class: "plain" },
         all.map((spread) =>
-          el(
-            "li",
-            {},
-            el("b", {}, spread.metric),
-            ` ${number(spread.mean)} ± ${number(spread.deviation, 2)} (${number(spread.min)} to ${number(spread.max)}), `,
-            el("span", { class: "faint" }, spread.jobs.map((job) => labels.get(job) ?? job).join(", ")),
-          ),
+          el("li", {}, el("b", {}, spread.metric), ` ${spreadText(spread)} `, whose(spread, labels)),
         ),
       ),
-    );
+    ];
   }
 
   ask();
@@ -287,4 +292,14 @@ function shortened(path) {
     ),
     last,
   ];
+}
+
+function spreadText({ mean, deviation, min, max }) {
+  return `${number(mean)} ± ${number(deviation, 2)} (${number(min)} to ${number(max)})`;
+}
+
+function whose({ jobs }, labels) {
+  const names = jobs.slice(0, MOST_NAMED).map((job) => labels.get(job) ?? job);
+  const rest = jobs.length - names.length;
+  return el("span", { class: "faint" }, names.join(", "), rest ? ` and ${rest} more` : "");
 }

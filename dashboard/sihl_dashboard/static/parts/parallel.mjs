@@ -55,6 +55,7 @@ export function parallel(root, props) {
   );
   root.append(whole);
   let shown = "";
+  let offered = "";
 
   const pathAsked = (path) => askedPath(path, props.which);
 
@@ -85,12 +86,9 @@ export function parallel(root, props) {
     ]);
     if (key === shown) return;
     shown = key;
-    replace(
-      metric,
-      props.metrics.map((path) => el("option", { value: path, selected: path === props.metric }, path)),
-    );
+    offer();
     const isEmpty = found.length < 2;
-    heads.hidden = picture.hidden = isEmpty;
+    heads.hidden = isEmpty;
     picture.classList.toggle("is-empty", isEmpty);
     note.textContent = isEmpty
       ? "There is not enough that differs among these jobs."
@@ -99,10 +97,12 @@ export function parallel(root, props) {
     const gap = (width - 2 * SIDE) / (found.length - 1);
     const at = (index) => SIDE + index * gap;
     heads.style.setProperty("width", `${width}px`);
+    const focused = document.activeElement?.closest?.("[data-axis]")?.dataset.axis;
     replace(
       heads,
       found.map((axis, index) => head(axis, found, at(index), gap)),
     );
+    if (focused) heads.querySelector(`[data-axis="${CSS.escape(focused)}"]`)?.focus();
     picture.setAttribute("width", String(width));
     picture.setAttribute("height", String(HEIGHT + 40));
     picture.setAttribute(
@@ -116,10 +116,21 @@ export function parallel(root, props) {
     );
   }
 
+  function offer() {
+    const names = props.metrics.join("\n");
+    if (names !== offered) {
+      offered = names;
+      replace(
+        metric,
+        props.metrics.map((path) => el("option", { value: path }, path)),
+      );
+    }
+    metric.value = props.metric ?? "";
+  }
+
   function head(axis, all, x, gap) {
     const choose = (choice) => () => {
       props.onChoices({ ...props.choices, [axis.key]: { ...props.choices[axis.key], ...choice } });
-      heads.querySelector(`[data-axis="${CSS.escape(`${axis.key} ${Object.keys(choice)[0]}`)}"]`)?.focus();
     };
     const node = el(
       "div",
