@@ -101,11 +101,14 @@ def test_how_curves_are_looked_at_is_kept_in_the_address(page: Page) -> None:
 def test_a_curve_is_read_by_keys_and_its_point_leads_to_the_log_of_that_moment(
     page: Page,
 ) -> None:
-    chart = page.locator("#curves").get_by_role("application", name="train/loss")
+    chart = page.get_by_role("application", name="train/loss")
     page.locator("#curves").get_by_text("train/loss", exact=True).scroll_into_view_if_needed()
+    expect(chart.locator("canvas").first).to_be_visible()  # it is drawn
     chart.focus()
-    for _ in range(5):
-        page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    told = page.locator("figure", has=chart).locator(".chart-readout")
+    expect(told).to_contain_text("step")
+    page.keyboard.press("ArrowLeft")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("night|day|dusk"))
     expect(page.locator(".log-row[aria-selected]")).to_contain_text(re.compile(r"step \d+"))
