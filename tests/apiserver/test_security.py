@@ -134,7 +134,12 @@ def account_of_the_chart(
 ) -> Iterator[client.ApiClient]:
     """A client with the operator's own token, and all that the chart grants it."""
     kinds = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
-    made = [each for each in render(values, namespace=SYSTEM) if each["kind"] in kinds]
+    made = [
+        each
+        for each in render(values, namespace=SYSTEM)
+        if each["kind"] in kinds
+        and each["metadata"]["labels"]["app.kubernetes.io/name"] == "sihl-operator"
+    ]
     # Another name, for those that a cluster has once, where two accounts are there at once.
     made = json.loads(json.dumps(made).replace('"sihl-operator', f'"{name}'))
     for each in made:

@@ -8,7 +8,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
 
 from local_cluster.process import run
 from local_cluster.report import say
@@ -20,6 +24,18 @@ def program() -> Path | None:
     """Where it lies; None: it is not installed."""
     found = shutil.which("chromium")
     return Path(found) if found else None
+
+
+@contextmanager
+def launched() -> Iterator[Browser]:
+    """It, without a window, until the context ends."""
+    found = program()
+    assert found, "no chromium: python -m tests.browser.chromium"
+    with sync_playwright() as playwright:
+        # Its sandbox cannot be had as root, and it sees the tests' own pages alone.
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 def install() -> str | None:

@@ -14,12 +14,11 @@ from playwright.sync_api import (
     Page,
     StorageState,
     expect,
-    sync_playwright,
 )
 
 from tests.browser import shown
-from tests.browser.chromium import program
-from tests.browser.site import Site, serve
+from tests.browser.chromium import launched
+from tests.browser.site import Site, let_in, serve
 from tests.browser.watched import Watch
 
 PATIENCE = 60_000
@@ -30,13 +29,8 @@ expect.set_options(timeout=PATIENCE)
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """One for all tests: each page has a context of its own."""
-    found = program()
-    assert found, "no chromium: python -m tests.browser.chromium"
-    with sync_playwright() as playwright:
-        # Its sandbox cannot be had as root, and it sees this server's pages alone.
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -57,11 +51,7 @@ def site(folder: Path) -> Iterator[Site]:
 @pytest.fixture(scope="session")
 def inside(browser: Browser, site: Site) -> StorageState:
     """The cookie of the one browser that the address lets in."""
-    context = browser.new_context()
-    context.new_page().goto(site.opening)
-    state = context.storage_state()
-    context.close()
-    return state
+    return let_in(browser, site)
 
 
 Opened = Callable[..., Page]

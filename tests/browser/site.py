@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from playwright.sync_api import Browser, StorageState
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -60,6 +62,15 @@ def serve(folder: Path) -> Iterator[Site]:
         process.wait()
         reader.join()
     assert "Traceback" not in "".join(said), "".join(said)
+
+
+def let_in(browser: Browser, site: Site) -> StorageState:
+    """The cookie of the one browser that the address lets in."""
+    context = browser.new_context()
+    context.new_page().goto(site.opening)
+    state = context.storage_state()
+    context.close()
+    return state
 
 
 def _packages() -> list[str]:

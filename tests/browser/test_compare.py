@@ -15,6 +15,12 @@ from tests.browser.conftest import Opened
 
 ALL = ",".join((shown.NIGHT, shown.DAY, shown.DUSK))
 
+VERDICT = """async found => {
+  const { verdicts } = await import("/static/parts/verdict.mjs");
+  const labels = new Map([["a.1", "a"], ["b.1", "b"]]);
+  return verdicts(found, ["a.1", "b.1"], "a.1", labels).textContent;
+}"""
+
 
 @pytest.fixture
 def page(opened: Opened) -> Page:
@@ -107,6 +113,31 @@ def test_a_curve_is_read_by_keys_and_its_point_leads_to_the_log_of_that_moment(
     expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("night|day|dusk"))
     expect(page.locator(".log-row[aria-selected]")).to_contain_text(re.compile(r"step \d+"))
     assert "at=" in page.url
+
+
+def test_what_an_experiment_changed_and_whether_it_helped_is_said_in_a_sentence(page: Page) -> None:
+    said = page.locator(".verdicts li")
+    expect(said.filter(has_text=re.compile("^day"))).to_contain_text(
+        "worse than night: boxes/map 0.8050, −0.0900"
+    )
+    expect(said.filter(has_text=re.compile("^day"))).to_contain_text("learningRate 0.01 instead of")
+    expect(said.filter(has_text=re.compile("^dusk"))).to_contain_text(
+        "It has seed 7 instead of 0 and other data."
+    )
+
+
+def test_what_another_seed_may_do_as_well_is_said_to_be_that(page: Page) -> None:
+    score = {"metric": "validation/map", "job": "b.1", "value": 0.52, "step": 9}
+    found = {
+        "scores": [{**score, "delta": 0.02, "isBetter": True}],
+        "spreads": [{"metric": "validation/map", "deviation": 0.01}],
+        "settings": [],
+        "dataset": [],
+    }
+    assert page.evaluate(VERDICT, found) == (
+        "b is better than a: map 0.5200, +0.0200, which another seed may do as well."
+        " Nothing that the records tell was changed."
+    )
 
 
 def test_the_next_job_is_one_of_these_with_fields_changed(page: Page) -> None:

@@ -173,8 +173,8 @@ def test_a_crowd_is_not_held_against_all_points_at_once(
     task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     points = sum((SIDE >> level) ** 2 for level in range(LEVELS[0], LEVELS[1] + 1))
-    limit = 100_000
-    assert 300 * points > 4 * limit
+    limit = 160_000  # what learns by samples has as much for its few, however many there are
+    assert 300 * points > 2 * limit
     monkeypatch.setattr(assignment, "_PAIRS", limit // 4)
     head = dense_head(task)
     with Largest() as largest:

@@ -19,11 +19,13 @@ from sihl_trainer.data.letterbox import letterboxing
 from sihl_trainer.dataset.feeds import check_suited, open_split
 from sihl_trainer.errors import BadConfig, BadData
 from sihl_trainer.tasks.dense.assignment import assign
+from sihl_trainer.tasks.dense.points import grid
 from sihl_trainer.tasks.keypoint_detection.annotations import FORMAT, KeypointInfo
 from sihl_trainer.tasks.keypoint_detection.geometry import areas, boxes, distances
 from sihl_trainer.tasks.keypoint_detection.head import Instances, KeypointDetection
 from sihl_trainer.tasks.keypoint_detection.metric import KeypointsPrediction
 from sihl_trainer.tasks.keypoint_detection.picture import KeypointsPainter
+from sihl_trainer.tasks.keypoint_detection.refinement import Refinement, neighbourhood
 from sihl_trainer.tasks.keypoint_detection.target import KeypointsTarget
 from sihl_trainer.tasks.measures.geometry import keypoint_similarity
 from tests.support.datasets import job, jpeg, write
@@ -335,6 +337,29 @@ def test_eight_images_are_learnt_by_heart(tmp_path: Path) -> None:
     assert found["map50"] > 0.95
     assert found["map"] > 0.7
     assert found["pck"] > 0.9
+
+
+# --- a second look ---------------------------------------------------------------------------
+
+
+def test_a_second_look_sees_what_lies_around_the_expected_place() -> None:
+    # Features that tell where they are: a cell's x and y, in pixels.
+    side, stride = 8, 4
+    x, y = grid(torch.Size((side, side)), stride, torch.device("cpu")).T
+    where = torch.stack((x, y)).view(1, 2, side, side)
+    place = torch.tensor([[[[13.0, 9.5], [20.5, 17.0]]]])  # [1, 1, 2, 2]
+    seen = neighbourhood(where, stride, place).view(1, 1, 2, 9, 2)
+    torch.testing.assert_close(seen[..., 4, :], place)
+    torch.testing.assert_close(seen[..., 0, :], place - stride)
+
+
+def test_a_second_look_begins_with_hardly_a_shift_and_at_nobody() -> None:
+    refine = Refinement(16, 3)
+    expected = torch.rand(2, 5, 3, 2) * 32
+    found = refine(torch.randn(2, 16, 8, 8), 4, torch.randn(2, 5, 16), expected)
+    assert (found - expected).abs().max() < 1
+    nobody = refine(torch.randn(2, 16, 8, 8), 4, torch.randn(2, 0, 16), expected[:, :0])
+    assert nobody.shape == (2, 0, 3, 2)
 
 
 # --- pictures --------------------------------------------------------------------------------

@@ -13,13 +13,13 @@ from torch.nn import functional as F
 
 from sihl_trainer.errors import BadData
 from sihl_trainer.tasks.dense.assignment import TOP_K, Assignment
+from sihl_trainer.tasks.dense.sampling import MAX_SAMPLES, choose, sample
 from sihl_trainer.tasks.instance_segmentation.target import InstancesTarget, instances
 from sihl_trainer.tasks.masks.coverage import FULL, coverage
 from sihl_trainer.tasks.masks.crops import cropped
 from sihl_trainer.tasks.masks.drawing import border, drawn
 from sihl_trainer.tasks.masks.dynamic import CHANNELS, REACH, WEIGHTS, dice, masks
 from sihl_trainer.tasks.masks.pages import grey, is_grey, pages, written
-from sihl_trainer.tasks.masks.sampling import MAX_SAMPLES, choose, sample
 from sihl_trainer.tasks.masks.segments import extents, objects_of
 from tests.support.masks import full_masks, some_objects
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from typing import Any
 
@@ -160,8 +161,16 @@ def test_what_is_blended_in_is_marked_where_it_shows_and_nowhere_else() -> None:
     assert 0.5 < touched < 0.95  # some images stay as they are
 
 
-def test_blending_like_with_like_changes_nothing() -> None:
+def test_blending_like_with_like_changes_nothing_but_where_a_patch_has_a_colour_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     image = torch.full((8, 3, 32, 32), 77, dtype=torch.uint8)
+    found, changed = shown(Pass.BLENDED, image, keys(*range(8)))
+    assert changed is not None
+    assert changed.flatten(1).any(1).float().mean() < 1
+    assert changed.any()
+    blending = importlib.import_module("sihl_trainer.tasks.passes.blended")
+    monkeypatch.setattr(blending, "FLAT_SHARE", 0.0)
     found, changed = shown(Pass.BLENDED, image, keys(*range(8)))
     assert changed is not None
     assert not changed.any()

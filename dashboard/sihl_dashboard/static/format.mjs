@@ -75,6 +75,7 @@ const DATE_TIME = new Intl.DateTimeFormat("en-GB", {
   year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit",
 });
 const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const SECOND_TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const DAY_TIME = new Intl.DateTimeFormat("en-GB", {
   month: "short", day: "numeric", hour: "2-digit", minute: "2-digit",
 });
@@ -90,6 +91,11 @@ export function shortTime(time, now = Date.now() / 1000) {
   const seconds = typeof time === "number" ? time : clock(time);
   if (seconds === null || Number.isNaN(seconds)) return NONE;
   return (Math.abs(now - seconds) < DAY / 2 ? TIME : DAY_TIME).format(seconds * 1000);
+}
+
+/** 01:31:45 in the viewer's time; from seconds since 1970. */
+export function exactTime(seconds) {
+  return SECOND_TIME.format(seconds * 1000);
 }
 
 /** How long ago, in one unit: 40 s, 12 min, 5 h, 3 d. */

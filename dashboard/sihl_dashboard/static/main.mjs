@@ -94,7 +94,8 @@ function top(at, who) {
       local ? null : liveness(stream),
       el("button", { type: "button", class: "quiet help", onclick: showKeys, title: "Keyboard shortcuts (?)",
         "aria-label": "Keyboard shortcuts" }, "?"),
-      who?.user ? el("span", { class: "who faint", text: who.user, title: "You" }) : null,
+      who?.user ? el("span", { class: "who faint", text: who.user.replace(/^system:serviceaccount:/, ""),
+        title: `You: ${who.user}` }) : null,
       who?.mode === "token"
         ? el("button", { type: "button", class: "quiet", onclick: logout }, "Log out") : null),
   );

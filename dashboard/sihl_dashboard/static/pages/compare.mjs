@@ -36,14 +36,15 @@ export function compare(root, context) {
     tableRoot,
   );
   const parts = comparesections(place, stream, { drawn, change, choose, mark, filter, next });
-  parts.pictures.node.hidden = true;
+  // Of jobs that are not known yet it would say that nothing differs.
+  parts.parallel.node.hidden = parts.pictures.node.hidden = true;
   replace(
     root,
     el("h1", { class: "compare-title" }, project),
     failed,
     trouble.node,
     jobsPanel,
-    el("div", { class: "compare-beside" }, parts.curves.node, parts.differences.node),
+    el("div", { class: "compare-beside" }, parts.differences.node, parts.curves.node),
     parts.parallel.node,
     parts.pictures.node,
   );
@@ -126,7 +127,7 @@ export function compare(root, context) {
   function drawn() {
     if (isDrawn) return;
     isDrawn = true;
-    reveal(!jobsPanel.hidden);
+    if (version) reveal(!jobsPanel.hidden);
   }
 
   function reveal(isShown) {

@@ -9,6 +9,9 @@ const timeSteps = [
   864000, 2592000,
 ];
 
+/** Steps and images between ticks: there is nothing between two of them. */
+const wholeSteps = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((each) => each * 10 ** power)).flat();
+
 /**
  * Both axes as uPlot wants them.
  * @param {CSSStyleDeclaration} styles of what the chart lies in
@@ -23,7 +26,7 @@ export function axesOf(styles, axis) {
       ...look,
       size: 34,
       values: (_plot, ticks) => tickValues(ticks, axis),
-      ...(axis === "time" && { incrs: timeSteps }),
+      incrs: axis === "time" ? timeSteps : wholeSteps,
     },
     { ...look, size: 58, values: (_plot, ticks) => valueTicks(ticks) },
   ];

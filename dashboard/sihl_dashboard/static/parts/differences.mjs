@@ -5,6 +5,7 @@ import { NONE, integer, number, signed } from "../format.mjs";
 import { swatch } from "./colours.mjs";
 import { labelsOf } from "./curvesdata.mjs";
 import { problem, troubles } from "./problem.mjs";
+import { verdicts } from "./verdict.mjs";
 
 /** Texts beyond this, such as hashes, are cut: that they differ is what they tell. */
 const LONG = 28;
@@ -31,10 +32,11 @@ export function differences(root, props) {
   const label = "What differs between the jobs chosen";
   const trouble = troubles();
   const note = el("div", {});
+  const said = el("div", {});
   const sheet = el("table", { class: "differences-table" });
   const box = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, sheet);
   const seeds = el("section", { class: "spreads" });
-  const body = el("div", { class: "differences" }, note, box, seeds);
+  const body = el("div", { class: "differences" }, note, said, box, seeds);
   root.append(trouble.node, body);
   let asked = "";
   let shown = "";
@@ -47,7 +49,7 @@ export function differences(root, props) {
     current?.abort();
     const mine = (current = new AbortController());
     if (props.jobs.length < 1) {
-      say(el("p", { class: "empty" }, "Choose jobs in the table to compare them."));
+      if (props.version) say(el("p", { class: "empty" }, "Choose jobs in the table to compare them."));
       return;
     }
     try {
@@ -76,7 +78,7 @@ export function differences(root, props) {
   function say(node) {
     shown = "";
     replace(note, node);
-    box.hidden = seeds.hidden = true;
+    said.hidden = box.hidden = seeds.hidden = true;
   }
 
   /** Only what is new is made anew: whoever reads on keeps their place. */
@@ -89,7 +91,8 @@ export function differences(root, props) {
     const isAlone = props.jobs.length < 2;
     trouble.update(found.troubles);
     replace(note);
-    box.hidden = seeds.hidden = false;
+    said.hidden = box.hidden = seeds.hidden = false;
+    replace(said, verdicts(found, ordered(), props.baseline, labels));
     replace(
       sheet,
       el("caption", { class: "unseen" }, label),

@@ -1,7 +1,7 @@
 /** When a job did what, and why: attempts on the axis of time, and the same as tables. */
 
 import { el, replace, svg, uniqueId } from "../dom.mjs";
-import { clock, count, dateTime, duration, integer, NONE, shortTime } from "../format.mjs";
+import { clock, count, dateTime, duration, exactTime, integer, NONE, shortTime } from "../format.mjs";
 import { setView } from "../view.mjs";
 import { KINDS, stretches, ticks, totals } from "./course.mjs";
 
@@ -65,15 +65,16 @@ function band(all, job, width) {
   const from = Math.min(...all.map((each) => each.from));
   const to = Math.max(...all.map((each) => each.to), from + 1);
   const x = (time) => ((time - from) / (to - from)) * (width - 2) + 1;
-  const most = Math.max(2, Math.floor(width / 110));
+  const times = ticks(from, to, Math.max(2, Math.floor(width / 110)));
+  const spelled = times.length > 1 && times[1] - times[0] < 60 ? exactTime : (time) => shortTime(time);
   return svg("svg", { width, height: HEIGHT, role: "img", "aria-label": told(all) },
     all.map((each) => stretch(each, x, width)),
     starts(all, job, x, width),
     marks(job.conditions ?? [], from, to, x),
-    ticks(from, to, most).map((time) => [
+    times.map((time) => [
       svg("line", { x1: x(time), x2: x(time), y1: TOP + BAND, y2: TOP + BAND + 5, class: "tick" }),
-      svg("text", { x: Math.min(Math.max(x(time), 20), width - 20), y: HEIGHT - 3, class: "tick" },
-        shortTime(time)),
+      svg("text", { x: Math.min(Math.max(x(time), 28), width - 28), y: HEIGHT - 3, class: "tick" },
+        spelled(time)),
     ]));
 }
 

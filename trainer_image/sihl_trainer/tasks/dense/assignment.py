@@ -47,6 +47,16 @@ class Assignment:
         rows = torch.arange(len(self.owner), device=self.owner.device)[:, None]
         return values[rows, self.owner]
 
+    def at(self, point: Tensor) -> Assignment:
+        """What points [B, S] learn, of the P."""
+        wide = point[..., None]
+        return Assignment(
+            self.scores.gather(1, wide.expand(-1, -1, self.scores.shape[2])),
+            self.boxes.gather(1, wide.expand(-1, -1, 4)),
+            self.weight.gather(1, point),
+            self.owner.gather(1, point),
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Objects:

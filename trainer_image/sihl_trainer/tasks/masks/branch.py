@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +10,14 @@ from torch.utils.checkpoint import checkpoint
 
 from sihl_api.record import HeadConfig
 from sihl_trainer.tasks.dense.assignment import Assignment
+from sihl_trainer.tasks.dense.points import at_points
+from sihl_trainer.tasks.dense.sampling import choose, places_of, sample
 from sihl_trainer.tasks.dense.suppression import suppressed
 from sihl_trainer.tasks.head import Loss
 from sihl_trainer.tasks.instance_segmentation.target import InstancesTarget
 from sihl_trainer.tasks.masks.coverage import FULL, coverage
 from sihl_trainer.tasks.masks.crops import MAX_MASKS, InstancesPrediction, cropped
 from sihl_trainer.tasks.masks.dynamic import FINER, DynamicMasks, dice, masks
-from sihl_trainer.tasks.masks.sampling import choose, sample
 from sihl_trainer.tasks.object_detection.head import NMS_IOU, Dense, ObjectDetection
 from sihl_trainer.tasks.object_detection.target import BoxesTarget
 from sihl_trainer.tasks.passes import Features
@@ -57,7 +57,9 @@ class InstanceBranch(nn.Module):
         rows = [row for row, target in enumerate(targets) if target is not None]
         known = [target for target in targets if target is not None]
         if found is None or not any(len(target.boxes) for target in known):
-            filters = self.masks.filters(_at(dense.regions, rows, _no_points(seen, len(rows))))
+            filters = self.masks.filters(
+                at_points(dense.regions, rows, _no_points(seen, len(rows)))
+            )
             unused = seen.sum() * 0 + filters.sum() + sum(r.sum() * 0 for r in dense.regions)
             return losses | {"mask": Loss(unused, seen.new_zeros(()))}
         mask = self._mask_loss(dense, found, rows, known, (seen[rows], 2**level // FINER))
@@ -74,9 +76,9 @@ class InstanceBranch(nn.Module):
         """Of annotated images: `image` is their mask features and the stride of these."""
         seen, stride = image
         chosen = [choose(len(target.boxes)) for target in targets]
-        places = _places(chosen, [len(target.boxes) for target in targets]).to(seen.device)
+        places = places_of(chosen, [len(target.boxes) for target in targets]).to(seen.device)
         taken = sample(found, places, max(map(len, chosen)))
-        filters = self.masks.filters(_at(dense.regions, rows, taken.point))
+        filters = self.masks.filters(at_points(dense.regions, rows, taken.point))
         points, strides = dense.points[taken.point], self._strides(dense)[taken.point]
         size = (seen.shape[3], seen.shape[2])
         total = seen.sum() * 0
@@ -106,7 +108,7 @@ class InstanceBranch(nn.Module):
         for row in range(len(seen)):
             chosen = suppressed(scores[row], boxes[row], NMS_IOU)
             point, category, score = (each[:MAX_MASKS] for each in chosen)
-            filters = self.masks.filters(_at(dense.regions, [row], point[None]))[0]
+            filters = self.masks.filters(at_points(dense.regions, [row], point[None]))[0]
             parts = [
                 masks(
                     filters[part], dense.points[point[part]], strides[point[part]], seen[row],
@@ -135,24 +137,6 @@ class InstanceBranch(nn.Module):
         )
 
 
-def _at(regions: Sequence[Tensor], rows: list[int], point: Tensor) -> Tensor:
-    """[B, S, width]: what points [B, S] see, of the levels' maps of some images.
-
-    Level by level: to lay all maps one after the other would copy them.
-    """
-    sizes = [region.shape[-2:].numel() for region in regions]
-    ends = [sum(sizes[:i]) for i in range(len(sizes) + 1)]
-    found: Tensor | None = None
-    for region, (start, end) in zip(regions, pairwise(ends), strict=True):
-        flat = (region if len(rows) == len(region) else region[rows]).flatten(2)
-        inside = (point >= start) & (point < end)
-        index = (point - start).clamp(0, end - start - 1)[:, None].expand(-1, flat.shape[1], -1)
-        part = torch.where(inside[:, None], flat.gather(2, index), 0.0)
-        found = part if found is None else found + part
-    assert found is not None
-    return found.transpose(1, 2)
-
-
 def _mask_losses(
     filters: Tensor, points: Tensor, strides: Tensor, seen: Tensor, stride: int, truth: Tensor
 ) -> Tensor:
@@ -162,11 +146,3 @@ def _mask_losses(
 
 def _no_points(seen: Tensor, images: int) -> Tensor:
     return torch.zeros((images, 0), dtype=torch.int64, device=seen.device)
-
-
-def _places(chosen: Sequence[Sequence[int]], counts: Sequence[int]) -> Tensor:
-    """int64 [B, M]: of each object its place among those that are chosen, -1 where it is not."""
-    places = torch.full((len(counts), max(counts)), -1)
-    for row, own in zip(places, chosen, strict=True):
-        row[torch.tensor(own, dtype=torch.int64)] = torch.arange(len(own))
-    return places

@@ -2,8 +2,11 @@
 
 Schlüter et al., "Natural Synthetic Anomalies for Self-Supervised Anomaly Detection and
 Localization", ECCV 2022. Instead of solving Poisson's equation for each patch, which no GPU does in
-a batch, edges are feathered and half of the patches take on the mean colour of what they cover.
-Patches are also turned, as the scars of Li et al., "CutPaste", CVPR 2021.
+a batch, edges are feathered and some patches take on the mean colour of what they cover. Patches
+are also turned, as the scars of Li et al., "CutPaste", CVPR 2021, and many are of one colour, as
+what that paper compares with (DeVries and Taylor, "Cutout", 2017): of one from the image itself,
+so that things are interrupted, or of any, so that something lies on them. What spoils things is
+seldom rectangular: half of the patches are ellipses.
 """
 
 from __future__ import annotations
@@ -20,21 +23,27 @@ from sihl_trainer.tasks.passes.sampling import axes, between, columns, evenly_in
 
 PATCHES = 4
 """At most, in an image: any number from none on is as likely. Many will not be seen."""
-SIDES = (0.04, 0.5)
+SIDES = (0.04, 0.4)
 """Of a patch, as a share of the image's shorter side: each of its sides by itself."""
+ROUND_SHARE = 0.5
 RESIZING = (0.7, 1.4)
-FEATHER = (0.05, 0.5)
+FEATHER = (0.02, 0.4)
 """Share of a patch, from its edge inwards, where it fades out."""
-OPACITY = (0.6, 1.0)
+OPACITY = (0.75, 1.0)
 OWN_SHARE = 0.4
 """Of patches that come from another place of the same image; all do where it is alone."""
-ADAPTED_SHARE = 0.5
+FLAT_SHARE = 0.5
+"""Of patches that have one colour: that of the place where they come from, or, if that is in
+another image, any."""
+ADAPTED_SHARE = 0.3
 CLEAR = 16.0
 """A pixel is changed where a channel, of 0 to 255, differs by so much or more around it.
 
 That is the mean of three by three pixels, so that noise upon noise is no change.
 """
-_DRAWS = 13
+FLAT_SHARE = 0.4
+ROUND_SHARE = 0.5
+_DRAWS = 18
 
 
 def blended(images: Tensor, keys: Keys) -> tuple[Tensor, Tensor]:
@@ -59,25 +68,29 @@ def blended(images: Tensor, keys: Keys) -> tuple[Tensor, Tensor]:
 
 def _with_patch(images: Tensor, plain: Tensor, draws: list[Tensor], there: Tensor) -> Tensor:
     """The images with one more patch of the plain ones where `there`, [B, 1, 1], is 1."""
-    (width, height, turn, left, top, from_left, from_top,
-     resizing, feather, opacity, adapted, own, other) = draws  # fmt: skip
+    (width, height, turn, rounded, left, top, feather, opacity,
+     from_left, from_top, resizing, own, other, adapted, flat, *color) = draws  # fmt: skip
     x, y = axes(images)
     rows, columns = images.shape[-2:]
     short = min(rows, columns)
     # Pixels from the patch's centre, along its own axes.
     angle = between(0, math.pi, turn)
     dx, dy = (x - left) * columns, (y - top) * rows
-    along = dx * angle.cos() + dy * angle.sin()
-    across = dy * angle.cos() - dx * angle.sin()
     half = [evenly_in_ratio(*SIDES, side) * short / 2 for side in (width, height)]
+    along = (dx * angle.cos() + dy * angle.sin()) / half[0]
+    across = (dy * angle.cos() - dx * angle.sin()) / half[1]
     fade = between(*FEATHER, feather)
-    inside = _feathered(along / half[0], fade) * _feathered(across / half[1], fade)
+    square = _feathered(along.abs(), fade) * _feathered(across.abs(), fade)
+    ellipse = _feathered(torch.hypot(along, across), fade)
+    inside = torch.where(rounded < ROUND_SHARE, ellipse, square)
     mask = (inside * there)[:, None]  # [B, 1, H, W]
 
-    factor = evenly_in_ratio(*RESIZING, resizing)
-    source_x = from_left + dx / (factor * columns)
-    source_y = from_top + dy / (factor * rows)
-    patch = sampled(plain[_sources(own, other)], source_x, source_y)
+    is_flat, is_own = flat < FLAT_SHARE, own < OWN_SHARE
+    step = torch.where(is_flat, 0.0, 1 / evenly_in_ratio(*RESIZING, resizing))
+    source_x = from_left + dx * step / columns
+    source_y = from_top + dy * step / rows
+    patch = sampled(plain[_sources(is_own, other)], source_x, source_y)
+    patch = torch.where((is_flat & ~is_own)[:, None], 255 * torch.stack(color, 1), patch)
     shift = _mean(images, mask) - _mean(patch, mask)
     patch = (patch + torch.where(adapted[..., None] < ADAPTED_SHARE, shift, 0.0)).clamp(0, 255)
     return torch.lerp(images, patch, mask * between(*OPACITY, opacity)[..., None])
@@ -85,15 +98,15 @@ def _with_patch(images: Tensor, plain: Tensor, draws: list[Tensor], there: Tenso
 
 def _feathered(distance: Tensor, fade: Tensor) -> Tensor:
     """1 within the patch, 0 from its edge on, of distances in its half sides."""
-    return ((1 - distance.abs()) / fade).clamp(0, 1)
+    return ((1 - distance) / fade).clamp(0, 1)
 
 
-def _sources(own: Tensor, other: Tensor) -> Tensor:
+def _sources(is_own: Tensor, other: Tensor) -> Tensor:
     """Of which image of the batch each one's patch is, int64 [B]."""
-    batch = len(own)
-    number = torch.arange(batch, device=own.device)
+    batch = len(is_own)
+    number = torch.arange(batch, device=is_own.device)
     steps = 1 + (other.flatten() * (batch - 1)).long().clamp(max=max(0, batch - 2))
-    return torch.where(own.flatten() < OWN_SHARE, number, (number + steps) % batch)
+    return torch.where(is_own.flatten(), number, (number + steps) % batch)
 
 
 def _mean(images: Tensor, mask: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which points learn masks: so many an image at most, and no object twice before all had a turn.
+"""Which points learn what costs much: so many an image, no object twice before all had a turn.
 
 Without such a cap an image of hundreds of objects takes all memory there is; where it is one for
 the batch, a crowded image takes the turns of all others.
@@ -6,6 +6,7 @@ the batch, a crowded image takes the turns of all others.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from sihl_trainer.tasks.dense.assignment import TOP_K, Assignment
 
 MAX_SAMPLES = 64
-"""Masks that an image teaches in a step."""
+"""Points of an image that learn in a step what is costly: a mask, a second look at keypoints."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,14 @@ def choose(count: int) -> list[int]:
     By chance, from torch's generator of the CPU, which a checkpoint keeps.
     """
     return torch.randperm(count)[:MAX_SAMPLES].tolist()
+
+
+def places_of(chosen: Sequence[Sequence[int]], counts: Sequence[int]) -> Tensor:
+    """int64 [B, M]: of each object its place among those that are chosen, -1 where it is not."""
+    places = torch.full((len(counts), max(counts)), -1)
+    for row, own in zip(places, chosen, strict=True):
+        row[torch.tensor(own, dtype=torch.int64)] = torch.arange(len(own))
+    return places
 
 
 def sample(found: Assignment, places: Tensor, count: int) -> Samples:
