@@ -34,16 +34,32 @@ _WATCH = """
   requestAnimationFrame(tick);
 }
 """
+_TURN = """
+([seconds, stroke]) => new Promise((done) => {
+  const over = document.querySelector(".chart-plot .u-over");
+  const { left, top, width, height } = over.getBoundingClientRect();
+  const middle = { clientX: left + width / 2, clientY: top + height / 2 };
+  const end = performance.now() + 1000 * seconds;
+  let at = 0;
+  requestAnimationFrame(function turn(now) {
+    const deltaY = Math.floor(at++ / stroke) % 2 ? 25 : -25;
+    over.dispatchEvent(new WheelEvent("wheel",
+      { ...middle, deltaY, ctrlKey: true, bubbles: true, cancelable: true }));
+    if (now < end) requestAnimationFrame(turn);
+    else done();
+  });
+})
+"""
 _END = "() => { window.motion.isOver = true; return window.motion; }"
 
 
 def zooming(page: Page) -> tuple[float, float]:
-    """Pictures a second with ctrl and the wheel, and the longest time without one in ms."""
+    """Pictures a second with ctrl and the wheel, and the longest time without one in ms.
+
+    The page turns the wheel itself, once a frame: as many turns do not come through from outside.
+    """
     _into_view(page)
-    page.keyboard.down("Control")
-    found = _measured(page, lambda at: page.mouse.wheel(0, -25 if _is_forth(at) else 25))
-    page.keyboard.up("Control")
-    return found
+    return _measured(page, lambda: page.evaluate(_TURN, [_SECONDS, _STROKE]))
 
 
 def panning(page: Page) -> tuple[float, float]:
@@ -55,18 +71,23 @@ def panning(page: Page) -> tuple[float, float]:
     page.keyboard.up("Control")
     page.keyboard.down("Shift")
     page.mouse.down()
-    found = _measured(page, lambda at: page.mouse.move(x + _swing(at), y))
+
+    def swing() -> None:
+        end, at = time.monotonic() + _SECONDS, 0
+        while time.monotonic() < end:
+            page.mouse.move(x + _swing(at), y)
+            at += 1
+
+    found = _measured(page, swing)
     page.mouse.up()
     page.keyboard.up("Shift")
     return found
 
 
-def _measured(page: Page, act: Callable[[int], None]) -> tuple[float, float]:
+def _measured(page: Page, act: Callable[[], None]) -> tuple[float, float]:
     page.evaluate(_WATCH)
-    began, at = time.monotonic(), 0
-    while time.monotonic() - began < _SECONDS:
-        act(at)
-        at += 1
+    began = time.monotonic()
+    act()
     found = page.evaluate(_END)
     return found["pictures"] / (time.monotonic() - began), found["longest"]
 
@@ -82,10 +103,6 @@ def _into_view(page: Page) -> tuple[float, float]:
     return x, y
 
 
-def _is_forth(at: int) -> bool:
-    return at // _STROKE % 2 == 0
-
-
 def _swing(at: int) -> float:
     way = at % _STROKE
-    return 4.0 * (way if _is_forth(at) else _STROKE - way)
+    return 4.0 * (_STROKE - way if at // _STROKE % 2 else way)

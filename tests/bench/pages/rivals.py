@@ -82,8 +82,8 @@ def tensorboard(folder: Path, port: int, runs: int) -> Iterator[str]:
 def mlflow(folder: Path, port: int) -> Iterator[str]:
     """The address of its experiment's charts, once it answers.
 
-    With a process a core: its four by default, and seven more that wait for jobs, starve each
-    other on two cores, until some are ended as dead and its page breaks.
+    With two processes: its four by default, and seven more that wait for jobs, starved each other
+    on two busy cores, until some were ended as dead and its page broke.
     """
     command = [str(environment() / "mlflow"), "server", "--workers", "2",
                "--host", "127.0.0.1", "--port", str(port),
