@@ -46,7 +46,6 @@ bench: ## what fetching, checkpoints, records, the dashboard and 15,000 jobs cos
 	$(DEV) python -m tests.bench.records
 	$(DEV) python -m tests.bench.watchers
 	$(DEV) python -m tests.bench.dashboard
-	$(DEV) python -m tests.bench.pages
 	$(DEV) python -m tests.bench.scale
 	$(DEV) python -m tests.bench.tasks --again --json $(SIHL_CACHE)/bench/tasks.jsonl
 

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.pages`: from opening a page to the first curve, beside others' pages.
+"""`python -m tests.bench.dashboard`: from opening a page to the first curve, beside others' pages.
 
 The same 50 runs of 10,000 points of each of four metrics, as records in a folder for this project's
 dashboard, as event files for TensorBoard, in a SQLite store for MLflow. The last two are installed
@@ -36,9 +36,9 @@ from typing import Any
 from playwright.sync_api import Browser, Page, StorageState
 
 from local_cluster.control_plane import free_port
-from tests.bench.pages import motion, rivals
-from tests.bench.pages.ours_written import NAMESPACE, PROJECT, write_project, write_runs
-from tests.bench.pages.seen import (
+from tests.bench.dashboard import motion, rivals
+from tests.bench.dashboard.ours_written import NAMESPACE, PROJECT, write_project, write_runs
+from tests.bench.dashboard.seen import (
     MLFLOW_CURVE,
     OUR_CURVE,
     OUR_JOBS,
@@ -182,7 +182,7 @@ def table(figures: dict[str, Any]) -> str:
 
 def main() -> int:
     """Print figures, and write them as JSON where asked."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.pages", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.dashboard", description=__doc__)
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--points", type=int, default=10_000, help="of each metric of a run")
     parser.add_argument("--jobs", type=int, default=1000, help="of the project with many")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.bench.pages.values import KIND, clock, name, rate, steps, values
+from tests.bench.dashboard.values import KIND, clock, name, rate, steps, values
 from tests.bench.records import project, spelled
 from tests.support.recorded import SPEC, changed, recorded
 

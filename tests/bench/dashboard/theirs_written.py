@@ -1,6 +1,6 @@
 """Writes the runs for TensorBoard and for MLflow: run by the environment that has both.
 
-    python -m tests.bench.pages.theirs_written FOLDER RUNS POINTS
+    python -m tests.bench.dashboard.theirs_written FOLDER RUNS POINTS
 
 FOLDER/events has an event file a run, a scalar an event, as PyTorch's SummaryWriter leaves it.
 FOLDER/mlflow.db is the SQLite store: runs, settings and last values by MLflow's own client, the
@@ -22,7 +22,7 @@ from tensorboard.summary.writer.record_writer import (  # type: ignore[import-no
     RecordWriter,
 )
 
-from tests.bench.pages.values import KIND, NAMES, clock, name, rate, steps, values
+from tests.bench.dashboard.values import KIND, NAMES, clock, name, rate, steps, values
 
 EXPERIMENT = "cells"
 Point = tuple[str, float, int, int]

@@ -58,7 +58,7 @@ def written(runs: int, points: int) -> Path:
     sources = [(Path(__file__).with_name(name)).read_text() for name in _SOURCES]
 
     def make(folder: Path) -> None:
-        command = [str(environment() / "python"), "-m", "tests.bench.pages.theirs_written"]
+        command = [str(environment() / "python"), "-m", "tests.bench.dashboard.theirs_written"]
         subprocess.run(
             [*command, str(folder), str(runs), str(points)], check=True, cwd=ROOT,
             env={**os.environ, **_QUIET, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL,
