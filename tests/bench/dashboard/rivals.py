@@ -125,7 +125,7 @@ def _answer(url: str) -> Any:
 
 
 def _cache() -> Path:
-    return cache_folder() / "bench" / "pages"
+    return cache_folder() / "bench" / "dashboard"
 
 
 def _digest(*parts: str) -> str:
