@@ -21,6 +21,14 @@ VERDICT = """async found => {
   return verdicts(found, ["a.1", "b.1"], "a.1", labels).textContent;
 }"""
 
+MADE, LATER = "2026-11-26T02:20:00Z", "2026-11-26T02:20:01Z"
+
+BASELINE = """async made => {
+  const { baselineOf } = await import("/static/parts/comparemodel.mjs");
+  const rows = Object.entries(made).map(([job, at]) => ({ job, values: { "job.createdAt": at } }));
+  return baselineOf(rows, null, Object.keys(made).reverse());
+}"""
+
 
 @pytest.fixture
 def page(opened: Opened) -> Page:
@@ -53,6 +61,15 @@ def test_jobs_are_sorted_filtered_and_grouped_and_the_address_keeps_it(page: Pag
     expect(names).to_have_count(2)
     page.get_by_role("searchbox", name="Filter jobs by name").fill("nig")
     expect(names).to_have_text(["night"])
+
+
+def test_the_oldest_job_is_the_baseline_and_of_one_second_the_first_by_name(page: Page) -> None:
+    for expected, made in (
+        ("b.1", {"a.2": LATER, "b.1": MADE}),
+        ("digits.9", {"digits.9": MADE, "digits-fast.1": MADE}),
+        ("a.1", {"a.1": MADE, "b.2": None}),
+    ):
+        assert page.evaluate(BASELINE, made) == expected
 
 
 def test_the_table_is_worked_by_keys_alone(page: Page) -> None:

@@ -46,13 +46,19 @@ export function comparison(found, view) {
   };
 }
 
-/** The oldest of the jobs chosen, until somebody chooses another, or none. */
-function baselineOf(rows, wanted, chosen) {
+/**
+ * The oldest of the jobs chosen, until somebody chooses another, or none. Of those that were submitted
+ * in one second, as a file of jobs is, the first by name.
+ */
+export function baselineOf(rows, wanted, chosen) {
   if (wanted) return wanted === NONE ? null : wanted;
   if (chosen.length < 2) return null;
   const madeAt = new Map(rows.map((row) => [row.job, row.values["job.createdAt"]]));
   const age = (job) => madeAt.get(job) ?? "~";
-  return chosen.reduce((oldest, job) => (age(job) < age(oldest) ? job : oldest));
+  const name = (job) => job.slice(0, job.lastIndexOf("."));
+  const isBefore = (one, other) =>
+    age(one) === age(other) ? name(one) < name(other) : age(one) < age(other);
+  return chosen.reduce((oldest, job) => (isBefore(job, oldest) ? job : oldest));
 }
 
 /**
