@@ -34,12 +34,6 @@ SEEN = """() => {
 }"""
 
 
-def text_of(page: Page, number: int) -> str:
-    """What a line says, by its number in the margin."""
-    row = page.locator(".log-row", has=page.locator(f"a[data-line='{number - 1}']"))
-    return row.locator(".log-text").inner_text()
-
-
 def current(page: Page) -> str:
     """The chosen line's number."""
     return page.locator(".log-row[aria-selected] .log-number").inner_text()

@@ -61,13 +61,6 @@ class ConflictError(RefusalError):
     code = "conflict"
 
 
-class TooLargeError(RefusalError):
-    """More was sent or asked than one request may."""
-
-    status = 413
-    code = "too-large"
-
-
 class InvalidError(RefusalError):
     """The API server does not take the job."""
 

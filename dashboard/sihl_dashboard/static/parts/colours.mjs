@@ -6,6 +6,7 @@
  * out of the comparison, changes no other's. The palette (chart.css) has eight colours that also
  * people without red, green or blue cones tell apart; from the ninth job on dashes tell more.
  */
+import { svg } from "../dom.mjs";
 
 export const COLOURS = 8;
 const DASHES = [[], [7, 4], [2, 3], [12, 3, 2, 3], [16, 6]];
@@ -68,8 +69,6 @@ function hash(text) {
   return (value ^ (value >>> 15)) >>> 0;
 }
 
-const SVG = "http://www.w3.org/2000/svg";
-
 /**
  * A short piece of the job's line, for legends and tables.
  * @param {string} folder of the job's record
@@ -77,15 +76,9 @@ const SVG = "http://www.w3.org/2000/svg";
  */
 export function swatch(folder) {
   const { colour, dash } = lookOf(folder);
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("class", `swatch curve-${colour}`);
-  svg.setAttribute("viewBox", "0 0 28 8");
-  svg.setAttribute("aria-hidden", "true");
-  const line = document.createElementNS(SVG, "line");
-  for (const [name, value] of Object.entries({ x1: 0, x2: 28, y1: 4, y2: 4 })) {
-    line.setAttribute(name, String(value));
-  }
-  line.setAttribute("stroke-dasharray", dash.join(" "));
-  svg.append(line);
-  return svg;
+  return svg(
+    "svg",
+    { class: `swatch curve-${colour}`, viewBox: "0 0 28 8", "aria-hidden": "true" },
+    svg("line", { x1: 0, x2: 28, y1: 4, y2: 4, "stroke-dasharray": dash.join(" ") }),
+  );
 }

@@ -18,8 +18,8 @@ def grid(size: torch.Size, stride: int, device: torch.device) -> Tensor:
     return (torch.stack((x, y), dim=-1).reshape(-1, 2) + 0.5) * stride
 
 
-def at_points(regions: Sequence[Tensor], rows: list[int], point: Tensor) -> Tensor:
-    """[B, S, width]: what points [B, S] see, of the levels' maps of some images.
+def at_points(regions: Sequence[Tensor], point: Tensor, rows: list[int] | None = None) -> Tensor:
+    """[B, S, width]: what points [B, S] see, of the levels' maps of some images, or of all.
 
     Level by level: to lay all maps one after the other would copy them.
     """
@@ -27,7 +27,8 @@ def at_points(regions: Sequence[Tensor], rows: list[int], point: Tensor) -> Tens
     ends = [sum(sizes[:i]) for i in range(len(sizes) + 1)]
     found: Tensor | None = None
     for region, (start, end) in zip(regions, pairwise(ends), strict=True):
-        flat = (region if len(rows) == len(region) else region[rows]).flatten(2)
+        whole = rows is None or len(rows) == len(region)
+        flat = (region if whole else region[rows]).flatten(2)
         inside = (point >= start) & (point < end)
         index = (point - start).clamp(0, end - start - 1)[:, None].expand(-1, flat.shape[1], -1)
         part = torch.where(inside[:, None], flat.gather(2, index), 0.0)

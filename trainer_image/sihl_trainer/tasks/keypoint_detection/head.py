@@ -149,7 +149,7 @@ class KeypointDetection(DenseHead):
         """float [B, S, K, 2]: what a second look makes of the keypoints of points [B, S]."""
         rows = torch.arange(len(points), device=points.device)[:, None]
         expected = said.keypoints[rows, points].detach()
-        instances = at_points(said.regions, list(range(len(points))), points)
+        instances = at_points(said.regions, points)
         finest, stride = said.regions[0], 2 ** self.levels[0]
         found: Tensor = self.refinement(finest, stride, instances, expected)
         return found

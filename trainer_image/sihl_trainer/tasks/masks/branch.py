@@ -58,7 +58,7 @@ class InstanceBranch(nn.Module):
         known = [target for target in targets if target is not None]
         if found is None or not any(len(target.boxes) for target in known):
             filters = self.masks.filters(
-                at_points(dense.regions, rows, _no_points(seen, len(rows)))
+                at_points(dense.regions, _no_points(seen, len(rows)), rows)
             )
             unused = seen.sum() * 0 + filters.sum() + sum(r.sum() * 0 for r in dense.regions)
             return losses | {"mask": Loss(unused, seen.new_zeros(()))}
@@ -78,7 +78,7 @@ class InstanceBranch(nn.Module):
         chosen = [choose(len(target.boxes)) for target in targets]
         places = places_of(chosen, [len(target.boxes) for target in targets]).to(seen.device)
         taken = sample(found, places, max(map(len, chosen)))
-        filters = self.masks.filters(at_points(dense.regions, rows, taken.point))
+        filters = self.masks.filters(at_points(dense.regions, taken.point, rows))
         points, strides = dense.points[taken.point], self._strides(dense)[taken.point]
         size = (seen.shape[3], seen.shape[2])
         total = seen.sum() * 0
@@ -108,7 +108,7 @@ class InstanceBranch(nn.Module):
         for row in range(len(seen)):
             chosen = suppressed(scores[row], boxes[row], NMS_IOU)
             point, category, score = (each[:MAX_MASKS] for each in chosen)
-            filters = self.masks.filters(at_points(dense.regions, [row], point[None]))[0]
+            filters = self.masks.filters(at_points(dense.regions, point[None], [row]))[0]
             parts = [
                 masks(
                     filters[part], dense.points[point[part]], strides[point[part]], seen[row],
