@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from sihl_api.runtime import HTTP_PORT, ProgressReport
+from sihl_trainer.recurring import Recurring
+
+_HEARING_SECONDS = 0.5
 
 
-class ProgressServer:
-    """Answers in threads of its own until closed; a context manager.
+class ProgressServer(Recurring):
+    """Answers in threads of its own while the context lasts.
 
     Args:
         report: Called for each GET of /progress, from another thread.
@@ -44,8 +44,8 @@ class ProgressServer:
                 return None
 
         self._server = ThreadingHTTPServer(("", port), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
+        self._server.timeout = _HEARING_SECONDS
+        super().__init__(self._server.handle_request, pause=0, name="http")
 
     @property
     def port(self) -> int:
@@ -54,20 +54,8 @@ class ProgressServer:
 
     def close(self) -> None:
         """Stop answering and free the port."""
-        self._server.shutdown()
+        super().close()
         self._server.server_close()
-        self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _Handler(BaseHTTPRequestHandler):

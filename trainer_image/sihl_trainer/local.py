@@ -9,6 +9,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from sihl_api.record import JobRecord, RecordPaths
@@ -66,7 +67,7 @@ def _run(
     _check_unchanged(store, paths, job.spec)
     attempts = [int(number) for number in store.folders(paths.attempts) if number.isdecimal()]
     print(f"Record: {store.uri(paths.root.rstrip('/'))}", file=sys.stderr)
-    with _temporary_folder() as folder, ProgressLine(sys.stderr) as line:
+    with _temporary_folder() as folder, closing(ProgressLine(sys.stderr)) as line:
         if complete_model(store, paths) is None:
             # Imports torch, which takes long; a mistake in the file is told before.
             from sihl_trainer.local_dataset import local_dataset

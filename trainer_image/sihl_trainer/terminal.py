@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-import threading
 import time
-from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import Self, TextIO
+from collections.abc import Callable
+from typing import TextIO
 
 from sihl_api.runtime import ProgressReport
 from sihl_api.units import human_bytes
+from sihl_trainer.recurring import Recurring
 
 _INTERVAL = 0.5
 _LOG_INTERVAL = 10.0
@@ -37,32 +35,12 @@ class ProgressLine:
             self._stage, self._shown_at = report.stage, now
         self._stream.flush()
 
-    @contextlib.contextmanager
-    def watching(self, report: Callable[[], ProgressReport]) -> Iterator[None]:
+    def watching(self, report: Callable[[], ProgressReport]) -> Recurring:
         """Show what this returns, again and again, while the context lasts."""
-        ended = threading.Event()
+        return Recurring(lambda: self.show(report()), _INTERVAL, name="terminal")
 
-        def watch() -> None:
-            while not ended.wait(_INTERVAL):
-                self.show(report())
-
-        thread = threading.Thread(target=watch, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Clear the line."""
         if self._terminal:
             self._stream.write("\r\x1b[K")
             self._stream.flush()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from types import TracebackType
-from typing import Self
 
 from prometheus_client import CollectorRegistry, Gauge
 
 from sihl_api.runtime import ProgressReport
 from sihl_api.trainingjob import Progress
 from sihl_api.units import human_bytes, human_seconds
+from sihl_trainer.recurring import Recurring
 
 log = logging.getLogger(__name__)
 
@@ -105,29 +104,17 @@ class FetchProgress:
         return human_seconds((self._total - self._done) / rate) if rate > 0 else None
 
 
-class ProgressLog:
+class ProgressLog(Recurring):
     """Logs a line every few seconds while the context lasts, and one at its end."""
 
     def __init__(self, progress: FetchProgress, interval: float = INTERVAL) -> None:
         self._progress = progress
-        self._interval = interval
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        super().__init__(self._tell, interval, name="progress")
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+    def close(self) -> None:
+        """Say how far it came."""
+        super().close()
+        self._tell()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
+    def _tell(self) -> None:
         log.info("%s", self._progress.line())
-
-    def _run(self) -> None:
-        while not self._ended.wait(self._interval):
-            log.info("%s", self._progress.line())

@@ -19,6 +19,7 @@ from sihl_trainer.record.retry import backoff
 from sihl_trainer.record.segments import Kind, lines_in, listed, merge, settled
 from sihl_trainer.record.spool import Spool
 from sihl_trainer.record.store import MissingObjectError, Store
+from sihl_trainer.recurring import Recurring
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +53,12 @@ class RecordWriter:
         self._first: dict[Kind, int] | None = None
         self._merging = threading.Lock()
         self._merge_failed = False
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="record", daemon=True)
+        self._failures = 0
+        self._shipping = Recurring(self._ship_again, self._pause, name="record")
 
     def start(self) -> None:
         """Begin to ship."""
-        self._thread.start()
+        self._shipping.start()
 
     def metrics(self, line: MetricLine) -> None:
         """Add a line of metrics."""
@@ -69,9 +70,11 @@ class RecordWriter:
 
     def close(self) -> None:
         """Ship what is left, and return once the store has it or has failed three times more."""
-        self._closing.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._shipping.close()
+        for _ in range(_LAST_TRIES):
+            # Twice: the first time a segment may be waiting from before, beside the open one.
+            if self._shipped(quiet=True) and self._shipped(quiet=True):
+                return
 
     def merge(self) -> None:
         """Merge what the record has of the attempt by now, beside what is being shipped.
@@ -92,14 +95,11 @@ class RecordWriter:
         """Write the attempt's end. Raises what the store raises."""
         self._store.put(self._paths.result(self._attempt), result.encode())
 
-    def _run(self) -> None:
-        failures = 0
-        while not self._closing.wait(backoff(failures) if failures else self._interval):
-            failures = 0 if self._shipped(quiet=failures > 0) else failures + 1
-        for _ in range(_LAST_TRIES):
-            # Twice: the first time a segment may be waiting from before, beside the open one.
-            if self._shipped(quiet=True) and self._shipped(quiet=True):
-                return
+    def _pause(self) -> float:
+        return backoff(self._failures) if self._failures else self._interval
+
+    def _ship_again(self) -> None:
+        self._failures = 0 if self._shipped(quiet=self._failures > 0) else self._failures + 1
 
     def _shipped(self, quiet: bool) -> bool:
         try:

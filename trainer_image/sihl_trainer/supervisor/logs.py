@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable, Iterator
 
 from sihl_trainer.loglines import formatter
 from sihl_trainer.supervisor.output import Redactor
 
 
-class RecordHandler(logging.Handler):
-    """Hands on each line of the root logger while its context lasts, free of secrets."""
+@contextlib.contextmanager
+def recorded(redactor: Redactor, sink: Callable[[bytes], None]) -> Iterator[None]:
+    """Hands on each line of the root logger while the context lasts, free of secrets."""
+    root, handler = logging.getLogger(), _LineHandler(redactor, sink)
+    root.addHandler(handler)
+    root.setLevel(min(root.level or logging.INFO, logging.INFO))
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
 
+
+class _LineHandler(logging.Handler):
     def __init__(self, redactor: Redactor, sink: Callable[[bytes], None]) -> None:
         super().__init__(logging.INFO)
         self._redactor = redactor
@@ -21,20 +30,5 @@ class RecordHandler(logging.Handler):
         self.setFormatter(formatter())
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hand on a record's lines."""
         for line in self.format(record).splitlines():
             self._sink(self._redactor.clean(line.encode()))
-
-    def __enter__(self) -> Self:
-        root = logging.getLogger()
-        root.addHandler(self)
-        root.setLevel(min(root.level or logging.INFO, logging.INFO))
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        logging.getLogger().removeHandler(self)

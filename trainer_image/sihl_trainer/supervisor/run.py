@@ -21,7 +21,7 @@ from sihl_trainer.record.folders import TornFolderError, upload_folder
 from sihl_trainer.record.models import model_status, upload_model
 from sihl_trainer.record.store import Store
 from sihl_trainer.supervisor import events
-from sihl_trainer.supervisor.logs import RecordHandler
+from sihl_trainer.supervisor.logs import recorded
 from sihl_trainer.supervisor.machine import (
     PARTING_SECONDS,
     Deadlines,
@@ -129,8 +129,7 @@ class Supervisor:
         Args:
             report: Is given the result before the record is closed, which may take a while.
         """
-        handler = RecordHandler(self._redactor, self._line)
-        with handler, closing(self._reserve):
+        with recorded(self._redactor, self._line), closing(self._reserve):
             self._record.writer.start()
             stop_server = StopServer(self._settings.scratch / SOCKET_NAME, self.request_stop)
             threading.Thread(target=self._prepare, name="prepare", daemon=True).start()
