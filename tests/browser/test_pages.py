@@ -19,7 +19,7 @@ HARSH = quote(shown.HARSH, safe="")
 
 
 def is_whole(page: Page, part: str, text: str) -> None:
-    """Waits for a part's text, and for the pictures: they are a page's last, asked for when near."""
+    """Waits for a part's text, and for the pictures: they are a page's last, and load late."""
     expect(page.locator(part)).to_contain_text(text)
     if not page.locator("#pictures").is_visible():
         return  # a phone shows one section of a comparison at a time
