@@ -1,4 +1,4 @@
-"""What can be decided about a job: values that `act` carries out."""
+"""What can be decided about a job: values that `acts` carries out."""
 
 from __future__ import annotations
 
@@ -46,6 +46,11 @@ class Decision:
     confirm_absent: str | None = None
     notice: Notice | None = None
     due: float | None = None
+
+    @property
+    def acts(self) -> bool:
+        """Whether there is something to do now."""
+        return self.status is not None or self.delete is not None or self.create
 
 
 NOTHING = Decision()

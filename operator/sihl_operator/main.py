@@ -14,12 +14,12 @@ import kopf
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from sihl_operator.controller import Controller
 from sihl_operator.kube import KINDS, ApiError, KubeApi
 from sihl_operator.leader import Leader
 from sihl_operator.metrics import Metrics
 from sihl_operator.progress import follow_progress
 from sihl_operator.reflector import Reflector
+from sihl_operator.rounds import Rounds
 from sihl_operator.settings import Settings, read_settings
 from sihl_operator.world import World
 
@@ -45,18 +45,18 @@ class Operator:
         """Connect, serve metrics, follow the cluster, compete for the lead."""
         self.api = await KubeApi(self.metrics.wrote, self.settings.watch_namespaces).__aenter__()
         self.leader = Leader(self.api, self.settings, time.monotonic)
-        self.controller = Controller(
+        self.rounds = Rounds(
             self.world, self.api, self.settings, self.metrics, time.time,
             lambda: self.leader.leading,
         )  # fmt: skip
-        self.reflector = Reflector(self.world, self.api, self.controller.wake)
+        self.reflector = Reflector(self.world, self.api, self.rounds.wake)
         self.metrics.leader.set_function(lambda: float(self.leader.leading))
         await self._serve()
         parts = {
             "relist": self._relist(),
-            "controller": self.controller.run(),
+            "rounds": self.rounds.run(),
             "leader": self.leader.run(self._take_lead),
-            "progress": follow_progress(self.world, self.controller, self.settings),
+            "progress": follow_progress(self.world, self.rounds, self.settings),
             **{
                 f"watch of {kind}s {namespace}".strip(): self.reflector.follow(kind, namespace)
                 for kind in KINDS
@@ -67,11 +67,11 @@ class Operator:
 
     async def _take_lead(self) -> None:
         await self.reflector.relist(unless_within=self.settings.lease_duration)
-        self.controller.lead()
+        self.rounds.lead()
 
     async def stop(self) -> None:
         """Let go of the lead, then end."""
-        self.controller.follow()
+        self.rounds.follow()
         await self.leader.release()
         for task in self._tasks:
             task.cancel()
@@ -84,7 +84,7 @@ class Operator:
         for task in self._tasks:
             if task.done():
                 return f"the task {task.get_name()} has ended"
-        silent = time.time() - self.controller.heartbeat
+        silent = time.time() - self.rounds.heartbeat
         if silent > _SILENT_SECONDS:
             return f"the loop has been silent for {silent:.0f} s"
         return None

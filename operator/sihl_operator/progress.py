@@ -8,7 +8,7 @@ import contextlib
 import aiohttp
 
 from sihl_api.runtime import HTTP_PORT, ProgressReport
-from sihl_operator.controller import Controller
+from sihl_operator.rounds import Rounds
 from sihl_operator.settings import Settings
 from sihl_operator.views import JobView, PodView
 from sihl_operator.world import World
@@ -18,7 +18,7 @@ _LIMIT = 1 << 18
 _TIMEOUT = aiohttp.ClientTimeout(total=3)
 
 
-async def follow_progress(world: World, controller: Controller, settings: Settings) -> None:
+async def follow_progress(world: World, rounds: Rounds, settings: Settings) -> None:
     """Ask every active job's pod each interval, for ever."""
     gate = asyncio.Semaphore(_AT_ONCE)
     async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
@@ -29,11 +29,11 @@ async def follow_progress(world: World, controller: Controller, settings: Settin
             newest = world.jobs.get(job.key)
             serves = newest is not None and newest.active and newest.attempt == pod.attempt
             if report is not None and newest is not None and serves:
-                await controller.tell_progress(newest, pod, report)
+                rounds.tell_progress(newest, pod, report)
 
         while True:
             await asyncio.sleep(settings.progress_interval)
-            if controller.leading:
+            if rounds.leading:
                 jobs = [world.jobs[key] for key in world.queues.active()]
                 active = [(job, pod) for job in jobs if (pod := _asked(world, job))]
                 await asyncio.gather(*(ask(job, pod) for job, pod in active))

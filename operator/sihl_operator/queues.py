@@ -1,4 +1,4 @@
-"""The queues: who waits in each, in order, and who has it."""
+"""The queues: who waits in each, in order, who has it, and why the others wait."""
 
 from __future__ import annotations
 
@@ -7,9 +7,26 @@ from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 
 from sihl_api.trainingjob import NAME_PATTERN, QUEUE_ANNOTATION, QUEUE_MAX_LENGTH, Phase
-from sihl_operator.views import JobView, Key
+from sihl_operator.views import JobView, Key, PodView
+
+Reason = tuple[str, str]
+"""Why a job waits: a condition's reason and message."""
+
+OCCUPIED = ("WaitingForQueue", "Another job of the queue is active.")
+BEHIND = ("WaitingForQueue", "Other jobs of the queue come first.")
+NEXT = ("WaitingForQueue", "The job is the next of its queue.")
+LEFT = ("WaitingForPod", "The pod of the queue's last job has not ended yet.")
+TAKEN = ("PodNameTaken", "A pod that is not this operator's has the queue's pod name: delete it.")
 
 _NAME = re.compile(NAME_PATTERN)
+
+
+def kept(pod: PodView) -> Reason:
+    """Why a pod that has ended, and was deleted, still has its name."""
+    return "WaitingForPod", (
+        f"The pod {pod.name} of the queue's last job has ended and was deleted, but is kept by its "
+        f"finalizers: {', '.join(pod.finalizers)}. Whoever set them has to remove them."
+    )
 
 
 def order(job: JobView) -> tuple[int, float, str]:

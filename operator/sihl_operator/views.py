@@ -266,6 +266,10 @@ class PodView:
         """Whether it serves a job."""
         return bool(self.job_uid)
 
+    def serves(self, job: JobView) -> bool:
+        """Whether it is the pod of the job's current attempt."""
+        return self.job_uid == job.uid and self.attempt == job.attempt
+
     @property
     def ended(self) -> bool:
         """Whether no container of it runs any more, or can again."""

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from sihl_operator.capacity import Demand
+from sihl_operator.capacity import Demand, Room
+from sihl_operator.pod import demand
 from sihl_operator.queues import Queues
+from sihl_operator.settings import Settings
 from sihl_operator.views import (
     JOB_UID_LABEL,
     JobView,
@@ -234,9 +236,26 @@ class World:
     def pod_of(self, job: JobView) -> PodView | None:
         """The pod that serves the job's current attempt."""
         pod = self.pods.get((job.namespace, job.stored_status.get("podName") or ""))
-        if pod is None or pod.job_uid != job.uid or pod.attempt != job.attempt:
-            return None
-        return pod
+        return pod if pod is not None and pod.serves(job) else None
+
+    def room(self, starting: Iterable[Key], settings: Settings) -> Room:
+        """What no pod takes, and nobody was promised.
+
+        Args:
+            starting: Jobs that are being admitted, whatever their status says yet.
+            settings: The operator's.
+        """
+        others = _NONE
+        if settings.autoscaler_max_gpus:
+            others = self.held_by_others(settings.gpu_resource)
+        room = Room(self.nodes, self.used(), others)
+        for key in sorted({*self.queues.active(), *starting}):
+            job = self.jobs.get(key)
+            if job and self.pod_of(job) is None:
+                room.promise(demand(job, settings))  # promised room is taken room
+        for key in sorted(self.unbound):
+            room.promise(self.unbound[key])
+        return room
 
     def used(self) -> dict[str, Resources]:
         """Requests by node, of all pods that are bound to one; the caller's to change."""

@@ -8,11 +8,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from sihl_api.runtime import ProgressReport
-from sihl_operator.controller import Controller
 from sihl_operator.kube import KINDS, ApiError
 from sihl_operator.leader import Leader
 from sihl_operator.metrics import Metrics
 from sihl_operator.reflector import Reflector
+from sihl_operator.rounds import Rounds
 from sihl_operator.settings import Settings
 from sihl_operator.world import World
 from tests.simulation.clock import Gate, VirtualLoop, context_of
@@ -43,14 +43,14 @@ class Replica:
         self._api = api = SimulatedApi(self._server, self.name)
         self._world = world = World()
         leader = Leader(api, self._settings, loop.time)  # type: ignore[arg-type]  # it has `lease`
-        self._controller = controller = Controller(
+        self._rounds = rounds = Rounds(
             world, api, self._settings, Metrics(world, self._clock(loop)), self._clock(loop),
             lambda: leader.leading,
         )  # fmt: skip
-        self._reflector = reflector = Reflector(world, api, controller.wake)
+        self._reflector = reflector = Reflector(world, api, rounds.wake)
         context = context_of(self._gate)
         acts: list[Coroutine[Any, Any, None]] = [
-            self._relist(), controller.run(), leader.run(self._take_lead), self._progress(),
+            self._relist(), rounds.run(), leader.run(self._take_lead), self._progress(),
             *(reflector.follow(kind) for kind in KINDS),
         ]  # fmt: skip
         self._tasks += [loop.create_task(act, context=context) for act in acts]
@@ -78,7 +78,7 @@ class Replica:
 
     async def _take_lead(self) -> None:
         await self._reflector.relist(unless_within=self._settings.lease_duration)
-        self._controller.lead()
+        self._rounds.lead()
 
     async def _relist(self) -> None:
         while True:
@@ -90,12 +90,12 @@ class Replica:
             await asyncio.sleep(self._settings.relist_interval)
 
     async def _progress(self) -> None:
-        controller, world = self._controller, self._world
+        rounds, world = self._rounds, self._world
         while True:
             await asyncio.sleep(self._settings.progress_interval)
-            if not controller.leading:
+            if not rounds.leading:
                 continue
             for job in [world.jobs[key] for key in world.queues.active()]:
                 pod = world.pod_of(job)
                 if pod is not None and (report := self._report(pod.uid)):
-                    await controller.tell_progress(job, pod, report)
+                    rounds.tell_progress(job, pod, report)

@@ -10,12 +10,12 @@ import signal
 import sys
 
 from sihl_operator import main
-from sihl_operator.controller import Controller
+from sihl_operator.rounds import Rounds
 
-_run = Controller.run
+_run = Rounds.run
 
 
-async def run(self: Controller) -> None:
+async def run(self: Rounds) -> None:
     """As the operator's own; then nothing more, for ever."""
     told = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, told.set)
@@ -26,6 +26,6 @@ async def run(self: Controller) -> None:
 
 
 if __name__ == "__main__":
-    Controller.run = run  # type: ignore[method-assign] # a task that hangs, and does not end
+    Rounds.run = run  # type: ignore[method-assign] # a task that hangs, and does not end
     main._SILENT_SECONDS = 3.0
     sys.exit(main.main())

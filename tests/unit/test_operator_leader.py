@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from sihl_operator.controller import Controller
 from sihl_operator.kube import ConflictError, NotFoundError, UnavailableError
 from sihl_operator.leader import Leader
 from sihl_operator.metrics import Metrics
+from sihl_operator.rounds import Rounds
 from sihl_operator.settings import Settings
 from sihl_operator.world import World
 from tests.simulation.clock import VirtualLoop
 from tests.simulation.replica import Replica
 from tests.simulation.server import Faults, SimulatedApi, SimulatedServer
 from tests.support.objects import NOW, SPEC, Raw, job
-from tests.unit.test_operator_controller import SlowApi
+from tests.unit.test_operator_rounds import SlowApi
 
 DURATION = Settings().lease_duration
 RENEWAL = Settings().lease_renewal
@@ -269,12 +269,12 @@ def test_of_two_replicas_one_goes_on_leading_though_a_list_takes_longer_than_the
 async def test_who_stands_by_keeps_nothing_and_decides_on_everything_once_it_leads() -> None:
     world, api = World(), SlowApi()
     entitled = False
-    controller = Controller(world, api, Settings(), Metrics(world), lambda: NOW, lambda: entitled)
-    running = asyncio.create_task(controller.run())
+    rounds = Rounds(world, api, Settings(), Metrics(world), lambda: NOW, lambda: entitled)
+    running = asyncio.create_task(rounds.run())
 
     async def rest() -> None:
-        controller.wake()
-        while controller._wake.is_set():  # noqa: ASYNC110 (an event that tells it is not needed else)
+        rounds.wake()
+        while rounds._wake.is_set():  # noqa: ASYNC110 (an event that tells it is not needed else)
             await asyncio.sleep(0.001)
 
     for number in range(10):
@@ -283,13 +283,14 @@ async def test_who_stands_by_keeps_nothing_and_decides_on_everything_once_it_lea
     stays = job("stays", spec={})
     api.objects["stays"] = dict(stays.raw)
     world.saw_job(stays.raw)
-    controller._refreshed["team", "gone-1"] = NOW  # it has led before
-    controller._slots["team", "gone-2"] = NOW
+    places = rounds._places
+    places._refreshed["team", "gone-1"] = NOW  # it has led before
+    places._slots["team", "gone-2"] = NOW
     await rest()
-    kept = world.dirty, world.dirty_queues, controller._refreshed, controller._slots
+    kept = world.dirty, world.dirty_queues, places._refreshed, places._slots
     assert not any(kept), kept
     entitled = True
-    controller.lead()
+    rounds.lead()
     await rest()
-    assert controller._busy == {("team", "stays")}
+    assert rounds._acts.busy == {("team", "stays")}
     running.cancel()

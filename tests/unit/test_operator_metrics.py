@@ -12,7 +12,7 @@ from sihl_operator.metrics import Metrics
 from sihl_operator.views import JobView, rfc3339
 from sihl_operator.world import World
 from tests.support.objects import NOW, Raw, job
-from tests.unit.test_operator_controller import SlowApi, leading
+from tests.unit.test_operator_rounds import SlowApi, leading
 
 CREATED = rfc3339(NOW - 100)
 STARTED = rfc3339(NOW - 40)
@@ -188,19 +188,19 @@ def test_writes_are_counted_by_verb_and_resource(metrics: Metrics) -> None:
 
 
 async def test_each_round_of_the_leaders_decisions_is_measured_and_nobody_elses() -> None:
-    controller = leading(SlowApi(), gpus=1)
-    metrics = controller._metrics
-    loop = asyncio.create_task(controller.run())
+    rounds = leading(SlowApi(), gpus=1)
+    metrics = rounds._metrics
+    loop = asyncio.create_task(rounds.run())
 
-    async def rounds() -> float | None:
+    async def measured() -> float | None:
         """How many were measured, once the loop has taken notice."""
-        controller.wake()
-        while controller._wake.is_set():  # noqa: ASYNC110 (an event that tells it is not needed else)
+        rounds.wake()
+        while rounds._wake.is_set():  # noqa: ASYNC110 (an event that tells it is not needed else)
             await asyncio.sleep(0.001)
         return metrics.registry.get_sample_value("sihl_operator_decision_seconds_count")
 
-    assert await rounds() == 1
-    assert await rounds() == 2
-    controller.follow()
-    assert await rounds() == 2
+    assert await measured() == 1
+    assert await measured() == 2
+    rounds.follow()
+    assert await measured() == 2
     loop.cancel()

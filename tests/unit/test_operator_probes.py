@@ -17,7 +17,7 @@ from sihl_operator.settings import Settings
 
 
 class Loop:
-    """The part of the controller that a probe looks at."""
+    """What a probe looks at of the rounds."""
 
     def __init__(self, heartbeat: float) -> None:
         self.heartbeat = heartbeat
@@ -25,7 +25,7 @@ class Loop:
 
 def operator(heartbeat: float | None = None) -> Operator:
     made = Operator(Settings())
-    made.controller = Loop(heartbeat or time.time())  # type: ignore[assignment]  # all that is read
+    made.rounds = Loop(heartbeat or time.time())  # type: ignore[assignment]  # all that is read
     return made
 
 
@@ -64,7 +64,7 @@ async def test_a_replica_is_ready_once_it_has_read_the_cluster_and_while_it_has_
     assert (answer.status, answer.text) == (503, "the cluster has not been read yet")
     await made.reflector.relist()
     assert (await made._answer_ready(request)).status == 200
-    made.controller.heartbeat = 0
+    made.rounds.heartbeat = 0
     assert (await made._answer_ready(request)).status == 503
 
 

@@ -17,7 +17,7 @@ from sihl_operator.lifecycle import Moment, decide
 from sihl_operator.settings import Settings
 from sihl_operator.world import World
 from tests.support.objects import NOW, SPEC, ended, job, pod, raw_pod
-from tests.unit.test_operator_controller import SlowApi, leading, settle, submit
+from tests.unit.test_operator_rounds import SlowApi, leading, settle, submit
 
 
 def required(expression: Any) -> dict[str, Any]:
@@ -42,11 +42,11 @@ RUNNERS: dict[str, dict[str, Any]] = {
 async def test_a_job_that_asks_for_nonsense_holds_up_nobody_else(runner: dict[str, Any]) -> None:
     api = SlowApi()
     api.answers.set()
-    controller = leading(api, gpus=4)
-    submit(controller, api, "hostile", "plates", runner={**SPEC["runner"], **runner})
-    submit(controller, api, "good", "cells")
+    rounds = leading(api, gpus=4)
+    submit(rounds, api, "hostile", "plates", runner={**SPEC["runner"], **runner})
+    submit(rounds, api, "good", "cells")
     for _ in range(3):
-        controller.round()
+        rounds.round()
         await settle()
     assert "good" in api.admitted
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from sihl_operator.controller import Controller
 from sihl_operator.kube import AlreadyExistsError, ApiError, ConflictError, See
 from sihl_operator.metrics import Metrics
+from sihl_operator.rounds import Rounds
 from sihl_operator.settings import Settings
 from sihl_operator.world import World
 from tests.support.objects import NOW, SPEC, Raw, job, raw_pod
@@ -67,7 +67,7 @@ class SlowApi:
         return None
 
 
-def leading(api: SlowApi, gpus: int, settings: Settings | None = None) -> Controller:
+def leading(api: SlowApi, gpus: int, settings: Settings | None = None) -> Rounds:
     world = World()
     offers = {"cpu": "64", "memory": "256Gi", "pods": "110", "nvidia.com/gpu": str(gpus)}
     world.saw_node(
@@ -81,13 +81,13 @@ def leading(api: SlowApi, gpus: int, settings: Settings | None = None) -> Contro
         }
     )
     metrics, settings = Metrics(world), settings or Settings()
-    controller = Controller(world, api, settings, metrics, lambda: NOW, lambda: True)
-    controller._began = True
-    return controller
+    rounds = Rounds(world, api, settings, metrics, lambda: NOW, lambda: True)
+    rounds._began = True
+    return rounds
 
 
 def submit(
-    controller: Controller,
+    rounds: Rounds,
     api: SlowApi,
     name: str,
     project: str,
@@ -97,7 +97,7 @@ def submit(
     version = len(api.objects) + 1
     raw = dict(job(name, phase, version=version, project=project, **more).raw)
     api.objects[name] = raw
-    controller.world.saw_job(raw)
+    rounds.world.saw_job(raw)
 
 
 async def settle() -> None:
@@ -108,17 +108,17 @@ async def settle() -> None:
 
 async def test_room_that_is_promised_is_taken_before_the_api_server_says_so() -> None:
     api = SlowApi()
-    controller = leading(api, gpus=1)
-    submit(controller, api, "first", "cells")
-    controller.round()
+    rounds = leading(api, gpus=1)
+    submit(rounds, api, "first", "cells")
+    rounds.round()
     await settle()
-    submit(controller, api, "second", "plates")
-    controller.round()
+    submit(rounds, api, "second", "plates")
+    rounds.round()
     await settle()
     assert api.admitted == ["first"]
     api.answers.set()
     await settle()
-    controller.round()
+    rounds.round()
     await settle()
     assert [pod["metadata"]["name"] for pod in api.pods] == ["cells-runner"]
     assert api.admitted == ["first"]
@@ -129,10 +129,10 @@ async def test_what_jobs_get_of_nodes_to_come_is_no_more_in_later_rounds(answere
     api = SlowApi()
     if answered:
         api.answers.set()
-    controller = leading(api, gpus=0, settings=Settings(autoscaler_max_gpus=2))
+    rounds = leading(api, gpus=0, settings=Settings(autoscaler_max_gpus=2))
     for number in range(4):
-        submit(controller, api, f"job-{number}", f"queue-{number}")
-        controller.round()
+        submit(rounds, api, f"job-{number}", f"queue-{number}")
+        rounds.round()
         await settle()
     assert api.admitted == ["job-0", "job-1"]
     assert len(api.pods) == (2 if answered else 0)
@@ -140,16 +140,16 @@ async def test_what_jobs_get_of_nodes_to_come_is_no_more_in_later_rounds(answere
 
 async def test_a_queue_is_taken_from_the_admission_of_a_job_on() -> None:
     api = SlowApi()
-    controller = leading(api, gpus=4)
-    submit(controller, api, "first", "cells")
-    controller.round()
+    rounds = leading(api, gpus=4)
+    submit(rounds, api, "first", "cells")
+    rounds.round()
     await settle()
-    submit(controller, api, "urgent", "cells", priority=9)
-    controller.round()
+    submit(rounds, api, "urgent", "cells", priority=9)
+    rounds.round()
     await settle()
     api.answers.set()
     await settle()
-    controller.round()
+    rounds.round()
     await settle()
     assert api.admitted == ["first"]
     assert len(api.pods) == 1
@@ -158,17 +158,17 @@ async def test_a_queue_is_taken_from_the_admission_of_a_job_on() -> None:
 async def test_room_kept_for_who_waits_long_is_not_given_to_who_comes_later() -> None:
     api = SlowApi()
     api.answers.set()
-    controller = leading(api, gpus=2)
+    rounds = leading(api, gpus=2)
     runner = {**SPEC["runner"], "gpus": 1}
-    submit(controller, api, "small", "cells", runner=runner)
-    controller.round()
+    submit(rounds, api, "small", "cells", runner=runner)
+    rounds.round()
     await settle()
-    submit(controller, api, "large", "plates", runner={**runner, "gpus": 2}, created=LONG_AGO)
+    submit(rounds, api, "large", "plates", runner={**runner, "gpus": 2}, created=LONG_AGO)
     for _ in range(3):
-        controller.round()
+        rounds.round()
         await settle()
-    submit(controller, api, "late", "scans", runner=runner)
-    controller.round()
+    submit(rounds, api, "late", "scans", runner=runner)
+    rounds.round()
     await settle()
     assert api.admitted == ["small"]
 
@@ -193,10 +193,10 @@ class TakenApi(SlowApi):
 
 async def test_a_job_waits_in_its_queue_while_an_unseen_pod_that_has_its_name_ends() -> None:
     api = TakenApi()
-    controller = leading(api, gpus=4)
-    submit(controller, api, "next", "cells")
+    rounds = leading(api, gpus=4)
+    submit(rounds, api, "next", "cells")
     for _ in range(10):
-        controller.round()
+        rounds.round()
         await settle()
     assert api.asked == 1
     status = api.objects["next"]["status"]
@@ -223,43 +223,43 @@ class PartialApi(SlowApi):
         return await super().patch_job_status(namespace, name, version, status)
 
 
-async def turns(controller: Controller, count: int = 10) -> None:
+async def turns(rounds: Rounds, count: int = 10) -> None:
     for _ in range(count):
-        controller.round()
+        rounds.round()
         await settle()
 
 
 async def test_who_came_first_starts_first_whichever_write_is_answered_first() -> None:
     api = PartialApi(held="a-first")
-    controller = leading(api, gpus=4)
-    submit(controller, api, "a-first", "cells", phase=None)
-    submit(controller, api, "b-second", "cells", phase=None)
-    await turns(controller)
+    rounds = leading(api, gpus=4)
+    submit(rounds, api, "a-first", "cells", phase=None)
+    submit(rounds, api, "b-second", "cells", phase=None)
+    await turns(rounds)
     assert api.admitted == []
     assert api.objects["b-second"]["status"]["queuePosition"] == 2
     api.let_go.set()
     await settle()
-    await turns(controller)
+    await turns(rounds)
     assert api.admitted == ["a-first"]
 
 
 async def test_a_job_whose_status_the_api_server_refuses_holds_up_nobody_else() -> None:
     api = PartialApi(refused="a-first")
-    controller = leading(api, gpus=4)
-    submit(controller, api, "a-first", "cells", phase=None)
-    submit(controller, api, "b-second", "cells", phase=None)
-    await turns(controller)
+    rounds = leading(api, gpus=4)
+    submit(rounds, api, "a-first", "cells", phase=None)
+    submit(rounds, api, "b-second", "cells", phase=None)
+    await turns(rounds)
     assert api.admitted == ["b-second"]
     assert api.refusals == 1, "it is asked again at once"
 
 
 async def test_a_job_that_backs_off_lets_the_next_one_pass() -> None:
     api = PartialApi()
-    controller = leading(api, gpus=4)
+    rounds = leading(api, gpus=4)
     later = {"retryAfter": "2099-01-01T00:00:00Z"}
-    submit(controller, api, "first", "cells", status=later)
-    submit(controller, api, "second", "cells")
-    await turns(controller)
+    submit(rounds, api, "first", "cells", status=later)
+    submit(rounds, api, "second", "cells")
+    await turns(rounds)
     assert api.admitted == ["second"]
 
 
@@ -278,19 +278,19 @@ class ConflictingApi(SlowApi):
 
 async def test_a_job_made_anew_under_its_name_comes_after_those_made_before_it() -> None:
     api = ConflictingApi()
-    controller = leading(api, gpus=4)
-    submit(controller, api, "b-anew", "cells", phase=None)
+    rounds = leading(api, gpus=4)
+    submit(rounds, api, "b-anew", "cells", phase=None)
     between, anew = (
         dict(job(name, version=version).raw)
         for name, version in (("a-between", 50), ("b-anew", 51))
     )
     anew["metadata"]["uid"] = "another"
     api.objects |= {"a-between": between, "b-anew": anew}
-    await turns(controller)
+    await turns(rounds)
     assert api.admitted == [], "it is not to be known before the watch tells of both"
-    controller.world.saw("job", between)
-    controller.world.saw("job", anew)
-    await turns(controller)
+    rounds.world.saw("job", between)
+    rounds.world.saw("job", anew)
+    await turns(rounds)
     assert api.admitted == ["a-between"]
 
 
@@ -310,9 +310,9 @@ class ForbiddingApi(SlowApi):
 
 async def test_what_the_operator_may_not_do_is_no_failure_of_the_job() -> None:
     api = ForbiddingApi()
-    controller = leading(api, gpus=4)
-    submit(controller, api, "job", "cells")
-    await turns(controller)
+    rounds = leading(api, gpus=4)
+    submit(rounds, api, "job", "cells")
+    await turns(rounds)
     assert api.asked == 1, "it is asked again once the job has rested"
     assert api.objects["job"]["status"]["phase"] == "Starting"
     assert "failures" not in api.objects["job"]["status"]
@@ -321,18 +321,18 @@ async def test_what_the_operator_may_not_do_is_no_failure_of_the_job() -> None:
 async def test_positions_of_many_queues_are_written_a_few_a_second_until_all_are_right() -> None:
     api = SlowApi()
     api.answers.set()
-    controller = leading(api, gpus=0)
+    rounds = leading(api, gpus=0)
     now = NOW
-    controller._clock = lambda: now
+    rounds._clock = lambda: now
     for number in range(120):
-        submit(controller, api, f"job-{number:03}", f"queue-{number % 20}", phase=None)
-    await turns(controller, 3)
+        submit(rounds, api, f"job-{number:03}", f"queue-{number % 20}", phase=None)
+    await turns(rounds, 3)
     now += 3600
     for number in range(40):
-        controller.world.lose_job(("team", f"job-{number:03}"))
+        rounds.world.lose_job(("team", f"job-{number:03}"))
     written = [api.version]
     while len(written) < 100:
-        await turns(controller, 1)
+        await turns(rounds, 1)
         written.append(api.version)
         now += 0.1
     heads = 20  # a new reason is told at once

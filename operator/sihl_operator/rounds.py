@@ -1,0 +1,321 @@
+"""The rounds: what changed -> decide -> start the acts; again and again. Only the leader's run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from sihl_api.trainingjob import ConditionType, Phase
+from sihl_operator import status as say
+from sihl_operator.acts import Acts
+from sihl_operator.alarms import Alarms
+from sihl_operator.attempts import Attempts
+from sihl_operator.decision import Deletion
+from sihl_operator.kube import Api
+from sihl_operator.lifecycle import Moment, decide
+from sihl_operator.metrics import Metrics
+from sihl_operator.places import Place, Places
+from sihl_operator.pod import demand
+from sihl_operator.queues import BEHIND, LEFT, NEXT, OCCUPIED, TAKEN, Queue, Reason, in_line, kept
+from sihl_operator.scheduling import POSITIONS, Verdict, admit
+from sihl_operator.settings import Settings
+from sihl_operator.views import JobView, Key, PodView, pod_name
+from sihl_operator.world import World
+from sihl_operator.writes import Writes
+
+log = logging.getLogger(__name__)
+
+_NOBODY = Queue()
+_RETRY_SECONDS = 2.0
+_TOGETHER_SECONDS = 0.005
+"""What changes within this time is decided on together: a round costs more than an event."""
+_LONGEST_PAUSE = 10.0
+"""Between two beats of the heart, though nothing is due."""
+
+
+@dataclass
+class _Asked:
+    """A queue that a round asks for who is next.
+
+    Attributes:
+        queue: It.
+        changed: Who waits in it and is not as it was.
+        head: Who is next, if the queue is free and somebody may start.
+        why: Why those who wait do.
+    """
+
+    queue: Queue
+    changed: set[Key] = field(default_factory=set)
+    head: JobView | None = None
+    why: Reason = BEHIND
+
+
+class Rounds:
+    """Decides, and has it done.
+
+    Args:
+        world: What is known.
+        api: The API server.
+        settings: The operator's.
+        metrics: Told what happened.
+        clock: Seconds since 1970.
+        entitled: Whether this replica holds the lead at this moment.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        api: Api,
+        settings: Settings,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        entitled: Callable[[], bool],
+    ) -> None:
+        self.world = world
+        self.heartbeat = clock()
+        self._settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        self._entitled = entitled
+        self._began = False
+        self._wake = asyncio.Event()
+        self._writes = Writes(world, api, metrics, clock)
+        self._attempts = Attempts(world, api, self._writes, settings, clock)
+        self._acts = Acts(world, self._writes, self._attempts, settings, clock, self.wake)
+        self._alarms = Alarms()
+        self._places = Places(settings.position_interval)
+        self._short: set[Key] = set()
+        """Queues whose next job did not start: asked again whenever room is given to another."""
+
+    @property
+    def leading(self) -> bool:
+        """Whether to act: asked before each round, since a process may sleep between two."""
+        return self._began and self._entitled()
+
+    def wake(self) -> None:
+        """Something changed."""
+        self._wake.set()
+
+    def lead(self) -> None:
+        """Begin to act: decide on everything."""
+        self._attempts.forget_all()
+        self._writes.forget_all()
+        self.world.touch_everything()
+        self._began = True
+        self.wake()
+
+    def follow(self) -> None:
+        """Stop acting."""
+        self._began = False
+
+    async def run(self) -> None:
+        """Rounds for ever; between them, wait for a change or for something that is due."""
+        while True:
+            self.heartbeat = self._clock()
+            try:
+                async with asyncio.timeout(self._pause()):
+                    await self._wake.wait()
+                await asyncio.sleep(_TOGETHER_SECONDS)
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            if not self.leading:  # whoever begins to lead decides on everything
+                self.world.dirty.clear()
+                self.world.dirty_queues.clear()
+                self._places.forget_all()
+                continue
+            with self._metrics.decisions.time():
+                try:
+                    self.round()
+                except Exception:
+                    log.exception("a round of decisions failed; the next one starts afresh")
+                    await asyncio.sleep(_RETRY_SECONDS)
+                    self.world.touch_everything()
+                    self.wake()
+
+    def _pause(self) -> float:
+        if not self.leading:  # whoever does not lead hears no alarm
+            return _LONGEST_PAUSE
+        return min(_LONGEST_PAUSE, max(0.01, self._alarms.next - self._clock()))
+
+    def round(self) -> None:
+        """Decide on what changed and on what is due; start the acts."""
+        now = self._clock()
+        # 1. Take what changed, and what is due by now.
+        jobs, asked = self._take_changed(now)
+        # 2. Who does not wait in a line is decided on alone; a line is asked as a whole.
+        for job in jobs:
+            if in_line(job):
+                asked.setdefault((job.namespace, job.queue), set()).add(job.key)
+            else:
+                self._consider(job, now)
+        if not (asked or self.world.room_changed):
+            return
+        self.world.room_changed = False
+        # 3. Ask the queues that are free for who is next, and the others why they are not.
+        queues = self._ask(asked, now)
+        # 4. See for whom there is room.
+        heads = [queue.head for queue in queues if queue.head is not None]
+        verdicts = self._verdicts(heads, now)
+        # 5. Start those.
+        self._admit(verdicts)
+        # 6. Who did not start is asked again whenever room is given to another.
+        self._short = {
+            (job.namespace, job.queue) for job in heads if job.key not in self._acts.starting
+        }
+        # 7. Tell who waits why, and in which place.
+        told = {verdict.job.key: verdict for verdict in verdicts}
+        for queue in queues:
+            self._tell(queue, told, now)
+
+    # --- 1: what changed ---------------------------------------------------------------------
+
+    def _take_changed(self, now: float) -> tuple[list[JobView], dict[Key, set[Key]]]:
+        """Jobs, and queues without any yet, in the same order always: a history can be played."""
+        for what, key in self._alarms.ring(now):
+            (self.world.dirty if what == "job" else self.world.dirty_queues).add(key)
+        dirty, self.world.dirty = self.world.dirty, set()
+        queues, self.world.dirty_queues = self.world.dirty_queues, set()
+        jobs = []
+        for key in sorted(dirty):
+            job = self.world.jobs.get(key)
+            if job is not None:
+                jobs.append(job)
+            else:
+                self._places.forget(key)
+                self._writes.forget(key)
+        return jobs, {queue: set() for queue in queues}
+
+    # --- 3: who is next ----------------------------------------------------------------------
+
+    def _ask(self, changed: dict[Key, set[Key]], now: float) -> list[_Asked]:
+        """The queues to ask, those among them that lacked room, each with its head."""
+        asked = changed | {queue: set() for queue in self._short - changed.keys()}
+        found = []
+        for key in sorted(asked):
+            queue = self.world.queues.get(key, _NOBODY)
+            reason = self._occupant(key, queue, now)
+            first = next((job for job in queue.line if self._may_start(job, now)), None)
+            if reason is None and first is not None:
+                found.append(_Asked(queue, asked[key], first))
+            else:
+                found.append(_Asked(queue, asked[key], None, reason or OCCUPIED))
+        return found
+
+    def _may_start(self, job: JobView, now: float) -> bool:
+        return job.key not in self._acts.resting and job.retry_after <= now
+
+    def _occupant(self, key: Key, queue: Queue, now: float) -> Reason | None:
+        """Why a queue is not free, or None. A pod that serves no current attempt is sent away."""
+        if queue.active or key in self._acts.starting.values():
+            return OCCUPIED
+        name = (key[0], pod_name(key[1]))
+        if name in self.world.foreign:
+            return TAKEN
+        pod = self.world.pods.get(name)
+        if pod is not None and pod.kept:
+            return kept(pod)
+        if pod is None or pod.ended:
+            return None
+        self._send_away(pod, key, now)
+        return LEFT
+
+    def _send_away(self, pod: PodView, queue: Key, now: float) -> None:
+        if pod.deleting:
+            due = (pod.deletion_due or now) + self._settings.lost_node_timeout
+            if now >= due:
+                self._acts.send_away(Deletion(*pod.key, pod.uid, 0))
+            else:
+                self._alarms.set(due, queue, "queue")
+        elif self.world.job_of(pod) is not None:  # one that is gone takes its pod along by itself
+            self._acts.send_away(Deletion(*pod.key, pod.uid, None))
+
+    # --- 4 and 5: who has room ---------------------------------------------------------------
+
+    def _verdicts(self, heads: Collection[JobView], now: float) -> list[Verdict]:
+        if not heads:
+            return []
+        room = self.world.room(self._acts.starting, self._settings)
+        wanted = partial(demand, settings=self._settings)
+        return admit(heads, room, wanted, now, self._settings)
+
+    def _admit(self, verdicts: Collection[Verdict]) -> None:
+        """Who came first starts first, whichever write is answered first: only who is Queued."""
+        for verdict in verdicts:
+            if verdict.admitted and verdict.job.phase is Phase.QUEUED:
+                self._acts.admit(verdict.job)
+
+    # --- 7: who waits ------------------------------------------------------------------------
+
+    def _tell(self, asked: _Asked, verdicts: dict[Key, Verdict], now: float) -> None:
+        """Positions and reasons for those who wait; the rest of a long queue is left in peace."""
+        queue = asked.queue
+        shown = queue.line[:POSITIONS]
+        for position, job in enumerate(shown, start=1):
+            verdict = verdicts.get(job.key)
+            reason = BEHIND if asked.why == OCCUPIED and position > 1 else asked.why
+            if verdict is not None and verdict.admitted:
+                if job.phase is Phase.QUEUED:
+                    continue
+                reason = NEXT
+            elif verdict is not None:
+                reason = verdict.reason, verdict.message
+                if job.created + self._settings.reserve_after > now:
+                    self._alarms.set(job.created + self._settings.reserve_after, job.key)
+            self._consider(job, now, (position, reason))
+        for key in sorted((queue.placed | asked.changed) - {job.key for job in shown}):
+            self._consider(self.world.jobs[key], now, (None, BEHIND))
+
+    # --- one job -----------------------------------------------------------------------------
+
+    def _consider(self, job: JobView, now: float, place: Place = (None, OCCUPIED)) -> None:
+        """Decide on one job and start what follows."""
+        if job.key in self._acts.busy or self._places.settled(job, place):
+            return
+        until = self._places.put_off_until(job, place, now)
+        if until is not None:
+            self._alarms.set(until, job.key)  # an earlier alarm may just have rung
+            return
+        pod = self.world.pod_of(job)
+        if pod is not None:  # created, whatever the answer was: never again under this number
+            self._attempts.over(job)
+        try:
+            decision = decide(job, pod, self._moment(job, now, place))
+        except Exception:  # one user's job must not hold up all others
+            log.exception("%s/%s: cannot be decided on; trying again", *job.key)
+            self._acts.rest(job)
+            return
+        if decision.due is not None:
+            self._alarms.set(decision.due, job.key)
+        if decision.refresh and (due := self._places.refresh(job.key, now)) > now:
+            self._alarms.set(due, job.key)
+            if decision.due is None:
+                self._places.put_off(job, place, due)
+        elif decision.acts:
+            self._acts.carry_out(job, decision)
+        elif in_line(job) and decision.due is None:
+            self._places.settle(job, place)
+
+    def _moment(self, job: JobView, now: float, place: Place) -> Moment:
+        position, reason = place
+        if job.retry_after > now:
+            reason = _as_told(job) or reason
+        return Moment(now, self._settings, position, reason, self._attempts.creating(job))
+
+    def tell_progress(self, job: JobView, pod: PodView, report: Any) -> None:
+        """Write what a pod said of its progress, if it is news."""
+        if job.key in self._acts.busy or not self.leading:
+            return
+        new = say.with_report(job, pod, report, self._clock())
+        if say.as_json(new) != say.as_json(job.status):
+            self._acts.write(job, new)
+
+
+def _as_told(job: JobView) -> Reason | None:
+    """What a job that backs off was told: why its last attempt ended."""
+    told = say.condition(job.status, ConditionType.ADMITTED)
+    return (told.reason, told.message) if told else None
