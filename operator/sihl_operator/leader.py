@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from sihl_operator.kube import ApiError, KubeApi, NotFoundError
+from sihl_operator.kube import ApiError, ConflictError, KubeApi, NotFoundError, UnavailableError
 from sihl_operator.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ class Leader:
         self._settings = settings
         self._monotonic = monotonic
         self._seen: tuple[str, float] = ("", 0.0)  # the Lease's last version, and since when
+        self._mine: dict[str, Any] | None = None  # the Lease as this replica wrote it last
         self._renewed = 0.0
 
     @property
@@ -54,6 +55,7 @@ class Leader:
         """
         try:
             while True:
+                asked = self._monotonic()
                 try:
                     self._holds = await self._try()
                 except ApiError as error:
@@ -64,7 +66,8 @@ class Leader:
                     self._beginning = asyncio.create_task(self._begin(began))
                 elif self._beginning.done():
                     self._beginning.result()  # what nobody foresaw ends this task too
-                await asyncio.sleep(self._settings.lease_renewal)
+                # Not from the answer: one that takes its time takes none of the lease's.
+                await asyncio.sleep(asked + self._settings.lease_renewal - self._monotonic())
         finally:
             self._end()
 
@@ -102,42 +105,65 @@ class Leader:
 
     async def _try(self) -> bool:
         """Whether this replica holds the Lease now."""
+        if self._mine is not None:
+            known, self._mine = self._mine, None
+            try:
+                await self._take(known)
+            except (ConflictError, NotFoundError):  # another has written or deleted it since
+                pass
+            else:
+                return True
         lease = await self._get()
         if lease is None:
             await self._put("create", self._fresh())
             return True
-        spec = lease["spec"]
-        holder = spec.get("holderIdentity") or ""
+        if self._anothers(lease):
+            return False
+        await self._take(lease)
+        return True
+
+    def _anothers(self, lease: dict[str, Any]) -> bool:
+        """Whether another replica holds a Lease and has not been silent for too long."""
         version = lease["metadata"]["resourceVersion"]
         if version != self._seen[0]:
             self._seen = (version, self._monotonic())
         silent = self._monotonic() - self._seen[1]
-        if holder not in ("", self._settings.identity) and silent < self._settings.lease_duration:
-            return False
-        if holder != self._settings.identity:
+        holder = lease["spec"].get("holderIdentity") or ""
+        others = holder not in ("", self._settings.identity)
+        return others and silent < self._settings.lease_duration
+
+    async def _take(self, lease: dict[str, Any]) -> None:
+        """Write one's name into a Lease, or the time into one's own."""
+        spec = dict(lease["spec"])
+        if spec.get("holderIdentity") != self._settings.identity:
             spec["leaseTransitions"] = int(spec.get("leaseTransitions") or 0) + 1
             spec["acquireTime"] = _now()
         spec |= {"holderIdentity": self._settings.identity, "renewTime": _now()}
         # The resourceVersion goes along: of two replicas that try, one is refused.
-        await self._put("update", lease)
-        return True
+        await self._put("update", {**lease, "spec": spec})
 
     async def _get(self) -> dict[str, Any] | None:
         try:
-            return await self._api.lease(
-                "get", self._settings.lease_namespace, self._settings.lease_name
-            )
+            return await self._asked("get")
         except NotFoundError:
             return None
 
     async def _put(self, verb: str, lease: dict[str, Any]) -> None:
         asked = self._monotonic()  # others count from when they see it, which is never earlier
-        await self._api.lease(
-            verb, self._settings.lease_namespace, self._settings.lease_name, lease
-        )
+        self._mine = await self._asked(verb, lease)
         if not self._held:  # by now another may have led and let go: all begins anew
             self._end()
         self._renewed = asked
+
+    async def _asked(self, verb: str, lease: dict[str, Any] | None = None) -> dict[str, Any]:
+        """An answer within half the time that the Lease lasts: one that is lost leaves another."""
+        where = self._settings.lease_namespace, self._settings.lease_name
+        limit = self._settings.lease_duration / 2
+        try:
+            async with asyncio.timeout(limit):
+                return await self._api.lease(verb, *where, lease)
+        except TimeoutError:
+            raise UnavailableError(0, "Timeout", f"no answer within {limit:.1f} s") from None
 
     def _fresh(self) -> dict[str, Any]:
         return {

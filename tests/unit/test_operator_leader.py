@@ -50,6 +50,8 @@ class Lease:
         self.raw: Raw | None = None
         self.takes = 0.0
         """Seconds until a write that has taken effect is answered."""
+        self.far = 0.0
+        """Seconds that each question takes on its way, and each answer."""
         self.away = False
 
     @property
@@ -64,6 +66,12 @@ class Lease:
     async def lease(self, verb: str, namespace: str, name: str, body: Raw | None = None) -> Raw:
         if self.away:
             raise UnavailableError(0, "Unavailable", "no route to host")
+        await asyncio.sleep(self.far)
+        answer = await self._answer(verb, name, body)
+        await asyncio.sleep(self.far)
+        return answer
+
+    async def _answer(self, verb: str, name: str, body: Raw | None) -> Raw:
         if verb == "get":
             if self.raw is None:
                 raise NotFoundError(404, "NotFound", name)
@@ -223,12 +231,48 @@ def test_a_renewal_that_is_answered_after_the_lease_was_over_has_all_begin_anew(
         lease, work = Lease(), Work()
         leader, _ = compete(lease, work)
         await asyncio.sleep(1)
-        lease.takes = DURATION - RENEWAL + 1
-        await asyncio.sleep(DURATION - 0.9)
+        lease.takes = 1000
+        await asyncio.sleep(RENEWAL + DURATION / 2 - 1.1)
+        lease.takes = DURATION / 2 - RENEWAL + 1
+        await asyncio.sleep(DURATION / 2 - RENEWAL + 0.2)
         assert not leader.leading, "no answer yet, and from now on it may be another's"
         await asyncio.sleep(1)
         assert leader.leading
         assert len(work.done) == 2
+
+    play(story())
+
+
+@pytest.mark.parametrize("round_trip", [4.0, 0.45 * DURATION])
+def test_who_leads_goes_on_leading_though_the_api_server_takes_seconds_to_answer(
+    round_trip: float,
+) -> None:
+    async def story() -> None:
+        lease = Lease()
+        first, _ = compete(lease, Work(), "a")
+        await asyncio.sleep(1)
+        second, _ = compete(lease, Work(), "b")
+        lease.far = round_trip / 2
+        for _ in range(20 * int(DURATION)):
+            await asyncio.sleep(1)
+            assert first.leading
+            assert not second.leading
+
+    play(story())
+
+
+def test_one_answer_that_never_comes_costs_no_lead() -> None:
+    async def story() -> None:
+        lease, work = Lease(), Work()
+        leader, _ = compete(lease, work)
+        await asyncio.sleep(1)
+        lease.takes = 1000
+        await asyncio.sleep(RENEWAL)
+        lease.takes = 0
+        for _ in range(3 * int(DURATION)):
+            await asyncio.sleep(1)
+            assert leader.leading
+        assert len(work.done) == 1
 
     play(story())
 
