@@ -9,17 +9,15 @@ What it needs of RBAC, and nothing more:
 from __future__ import annotations
 
 import random
-import ssl
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Protocol
 
 import aiohttp
 import orjson
-from kubernetes import client, config
 
 from sihl_api.trainingjob import API_VERSION, PLURAL
+from sihl_operator.access import Access
 from sihl_operator.views import lean
 
 KINDS = ("node", "pod", "job")
@@ -34,7 +32,6 @@ _WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_read=120)
 """The API server sends a bookmark a minute at least: longer silence is a dead connection's."""
 _WATCH_SECONDS = 300
 _READ_BYTES = 1 << 20
-_TOKEN_SECONDS = 60.0
 _PAGE = 1000
 
 
@@ -98,12 +95,17 @@ class KubeApi:
     def __init__(self, wrote: Callable[[str, str], None], namespaces: tuple[str, ...] = ()) -> None:
         self._wrote = wrote
         self._namespaces = namespaces
-        self._configuration = _configuration()
-        self._token: tuple[float, str] = (0.0, "")
+        self._access = Access()
+        self._answered = time.monotonic()
+        self._trouble = ""
+
+    @property
+    def silence(self) -> tuple[float, str]:
+        """Seconds since a call was answered by more than a refusal to know us, and the fault."""
+        return time.monotonic() - self._answered, self._trouble
 
     async def __aenter__(self) -> KubeApi:
-        tls = _tls(self._configuration)
-        calls, watches = (aiohttp.TCPConnector(ssl=tls, limit=most) for most in (64, 0))
+        calls, watches = (aiohttp.TCPConnector(limit=most) for most in (64, 0))
         self._session = aiohttp.ClientSession(connector=calls, timeout=_TIMEOUT)
         # A watch of each namespace must not take the connections by which the lead is renewed.
         self._watches = aiohttp.ClientSession(connector=watches, timeout=_WATCH_TIMEOUT)
@@ -148,10 +150,11 @@ class KubeApi:
             "watch": "1", "allowWatchBookmarks": "true", "resourceVersion": version,
             "timeoutSeconds": str(random.randint(_WATCH_SECONDS, 2 * _WATCH_SECONDS)),
         }  # fmt: skip
+        self._access.refresh()
         try:
             async with self._watches.get(
-                f"{self._configuration.host}{_path(kind, namespace)}", params=query,
-                headers=self._authorization(), read_bufsize=_READ_BYTES,
+                f"{self._access.host}{_path(kind, namespace)}", params=query,
+                headers=self._access.authorization, ssl=self._access.tls, read_bufsize=_READ_BYTES,
             ) as answer:  # fmt: skip
                 if answer.status >= 400:
                     raise _error(answer.status, _parsed(await answer.read()))
@@ -230,31 +233,33 @@ class KubeApi:
         kind: str = "application/json",
         query: dict[str, str] | None = None,
     ) -> dict[str, Any]:
-        headers = {"Content-Type": kind, "Accept": "application/json", **self._authorization()}
+        access = self._access
+        access.refresh()
+        headers = {"Content-Type": kind, "Accept": "application/json", **access.authorization}
         data = orjson.dumps(body) if body is not None else None
-        url = f"{self._configuration.host}{path}"
         try:
             async with self._session.request(
-                method, url, data=data, headers=headers, params=query
-            ) as answer:
+                method, f"{access.host}{path}", data=data, headers=headers, params=query,
+                ssl=access.tls,
+            ) as answer:  # fmt: skip
                 content = await answer.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise _unanswered(error) from error
+            raise self._noted(_unanswered(error)) from error
         found = _parsed(content)
         if answer.status >= 400:
-            raise _error(answer.status, found)
+            raise self._noted(_error(answer.status, found))
+        self._answered = time.monotonic()
         return found
 
-    def _authorization(self) -> dict[str, str]:
-        """The token is read anew from time to time: Kubernetes rotates a pod's."""
-        read_at, token = self._token
-        if time.monotonic() - read_at > _TOKEN_SECONDS or not token:
-            # Releases of the client after 36.0 keep it under the first name, earlier ones under
-            # the second.
-            read = self._configuration.get_api_key_with_prefix
-            token = read("BearerToken", "authorization") or ""
-            self._token = (time.monotonic(), token)
-        return {"Authorization": token} if token else {}
+    def _noted(self, error: ApiError) -> ApiError:
+        """An answer that says no is one, unless the API server is away or does not know us."""
+        if error.status in (0, 401):  # not believed: by its certificate, or by our token
+            self._access.doubt()
+        if isinstance(error, UnavailableError) or error.status == 401:
+            self._trouble = str(error)
+        else:
+            self._answered = time.monotonic()
+        return error
 
 
 def _path(kind: str, namespace: str = "", name: str = "") -> str:
@@ -262,22 +267,6 @@ def _path(kind: str, namespace: str = "", name: str = "") -> str:
     parent, plural = _PATHS[kind].rsplit("/", 1)
     where = f"{parent}/namespaces/{namespace}/{plural}" if namespace else _PATHS[kind]
     return f"{where}/{name}" if name else where
-
-
-def _configuration() -> Any:
-    configuration = client.Configuration()
-    try:
-        config.load_incluster_config(client_configuration=configuration)
-    except config.ConfigException:
-        config.load_kube_config(client_configuration=configuration)
-    return configuration
-
-
-def _tls(configuration: Any) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
-    if configuration.cert_file:
-        context.load_cert_chain(Path(configuration.cert_file), configuration.key_file)
-    return context
 
 
 def _parsed(content: bytes) -> dict[str, Any]:

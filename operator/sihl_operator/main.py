@@ -26,6 +26,7 @@ from sihl_operator.world import World
 log = logging.getLogger(__name__)
 
 _SILENT_SECONDS = 90.0
+"""So long may the loop, or the API server, say nothing: the probes tell within two minutes."""
 _INTERVALS_UNREAD = 3
 """So many intervals between lists may pass without one."""
 _GARBAGE_THRESHOLD = 50_000
@@ -87,6 +88,9 @@ class Operator:
         silent = time.time() - self.rounds.heartbeat
         if silent > _SILENT_SECONDS:
             return f"the loop has been silent for {silent:.0f} s"
+        away, trouble = self.api.silence
+        if away > _SILENT_SECONDS:  # the lease is asked for every few seconds, leading or not
+            return f"the API server has not answered for {away:.0f} s: {trouble}"
         return None
 
     def unread(self) -> str | None:

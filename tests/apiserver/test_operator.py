@@ -434,7 +434,7 @@ def test_each_refusal_of_the_api_server_has_its_type(
                 await api.create_pod({"metadata": {"name": "B_", "namespace": here}})
             assert refused.value.status == 422
             assert ("patch", "trainingjobs") in writes
-            api._configuration.host = f"https://127.0.0.1:{free_port()}"
+            api._access.host = f"https://127.0.0.1:{free_port()}"
             with pytest.raises(UnavailableError):
                 await api.get_job(here, "job")
 

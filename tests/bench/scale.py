@@ -157,10 +157,12 @@ class Watcher:
             self.closed += 1
 
     async def _follow(self, api: KubeApi) -> None:
-        url = f"{api._configuration.host}/api/v1/namespaces/{NAMESPACE}/pods"
+        url = f"{api._access.host}/api/v1/namespaces/{NAMESPACE}/pods"
         query = {"watch": "1", "resourceVersion": self._version, "timeoutSeconds": "3600"}
         forever = aiohttp.ClientTimeout(total=None)
-        async with api._session.get(url, params=query, timeout=forever) as answer:
+        async with api._session.get(
+            url, params=query, timeout=forever, ssl=api._access.tls
+        ) as answer:
             rest = b""
             async for part in answer.content.iter_any():
                 *lines, rest = (rest + part).split(b"\n")

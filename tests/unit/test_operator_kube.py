@@ -1,15 +1,24 @@
-"""Calls and watches beside each other."""
+"""Calls and watches beside each other, and how the API server is reached while its keys change."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import shutil
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
+from kubernetes import config
 
-from sihl_operator import kube
-from sihl_operator.kube import KubeApi
+from local_cluster.control_plane import free_port
+from local_cluster.pki import Pki
+from sihl_operator import access
+from sihl_operator.kube import ApiError, KubeApi, UnavailableError
 
 
 async def test_watches_of_many_namespaces_leave_calls_their_connections(
@@ -34,9 +43,13 @@ async def test_watches_of_many_namespaces_leave_calls_their_connections(
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     host = f"http://127.0.0.1:{runner.addresses[0][1]}"
     server = SimpleNamespace(
-        host=host, ssl_ca_cert=None, cert_file=None, get_api_key_with_prefix=lambda *_: None
+        host=host,
+        ssl_ca_cert=None,
+        cert_file=None,
+        key_file=None,
+        get_api_key_with_prefix=lambda *_: None,
     )
-    monkeypatch.setattr(kube, "_configuration", lambda: server)
+    monkeypatch.setattr(access, "_configuration", lambda: server)
     async with KubeApi(lambda *_: None) as api:
         following = [
             asyncio.create_task(api.watch("job", "1", f"team-{number}", lambda *_: None))
@@ -50,3 +63,98 @@ async def test_watches_of_many_namespaces_leave_calls_their_connections(
             task.cancel()
         await asyncio.gather(*following, return_exceptions=True)
     await runner.cleanup()
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def serving(port: int, pki: Pki, answer: Handler) -> AsyncIterator[None]:
+    """An API server whose certificate the authority has signed."""
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(*pki.issue("server", "/CN=server", ("127.0.0.1",)))
+    await web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls).start()
+    yield
+    await runner.cleanup()
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, Path, Path]:
+    """A port, and the files that name the authority and the token to be used there."""
+    port, authority, token = free_port(), tmp_path / "ca.crt", tmp_path / "token"
+    token.write_text("first")
+    server = {"server": f"https://127.0.0.1:{port}", "certificate-authority": str(authority)}
+    kubeconfig = {
+        "clusters": [{"name": "c", "cluster": server}],
+        "users": [{"name": "u", "user": {"tokenFile": str(token)}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "c",
+    }
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(kubeconfig))
+    monkeypatch.setattr(config.kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(path))
+    monkeypatch.setattr(access, "_DOUBTED_SECONDS", 0.0)
+    return port, authority, token
+
+
+async def test_an_authority_or_a_token_that_is_replaced_is_read_anew_once_it_is_not_believed(
+    tmp_path: Path, kubeconfig: tuple[int, Path, Path]
+) -> None:
+    port, authority, token = kubeconfig
+    valid = "first"
+
+    async def answer(request: web.Request) -> web.Response:
+        known = request.headers["Authorization"] == f"Bearer {valid}"
+        return web.json_response({"metadata": {}}, status=200 if known else 401)
+
+    old, new = Pki(tmp_path / "old"), Pki(tmp_path / "new")
+    for pki in (old, new):
+        pki.create_ca()
+    shutil.copy(old.ca, authority)
+    async with KubeApi(lambda *_: None) as api:
+        async with serving(port, old, answer):
+            await api.get_job("team", "job")
+        async with serving(port, new, answer):
+            with pytest.raises(UnavailableError, match="certificate verify failed"):
+                await api.get_job("team", "job")
+            authority.write_bytes(b"half a certi")
+            with pytest.raises(UnavailableError, match="certificate verify failed"):
+                await api.get_job("team", "job")
+            shutil.copy(new.ca, authority)
+            await api.get_job("team", "job")
+            valid = "second"
+            with pytest.raises(ApiError, match="401"):
+                await api.get_job("team", "job")
+            token.write_text("second")
+            await api.get_job("team", "job")
+
+
+@pytest.mark.parametrize("status", [401, 429, 503])
+async def test_an_answer_that_does_not_know_us_or_asks_to_come_again_is_silence(
+    tmp_path: Path, kubeconfig: tuple[int, Path, Path], status: int
+) -> None:
+    port, authority, _ = kubeconfig
+    answers = 200
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"message": "not now"}, status=answers)
+
+    pki = Pki(tmp_path / "pki")
+    pki.create_ca()
+    shutil.copy(pki.ca, authority)
+    async with KubeApi(lambda *_: None) as api, serving(port, pki, answer):
+        api._answered -= 100
+        answers = status
+        with pytest.raises(ApiError):
+            await api.get_job("team", "job")
+        silent, why = api.silence
+        assert silent > 100
+        assert str(status) in why
+        answers = 403
+        with pytest.raises(ApiError):
+            await api.get_job("team", "job")
+        assert api.silence[0] < 100, "one who says no is there"

@@ -23,8 +23,15 @@ class Loop:
         self.heartbeat = heartbeat
 
 
+class Answering:
+    """The API server, as far as it is there."""
+
+    silence = (0.0, "")
+
+
 def operator(heartbeat: float | None = None) -> Operator:
     made = Operator(Settings())
+    made.api = Answering()  # type: ignore[assignment]  # all that is read
     made.rounds = Loop(heartbeat or time.time())  # type: ignore[assignment]  # all that is read
     return made
 
@@ -34,6 +41,17 @@ def test_a_loop_that_went_silent_is_a_fault() -> None:
     silent = operator(time.time() - 3600).fault()
     assert silent is not None
     assert "silent for 3600 s" in silent
+
+
+async def test_a_replica_that_cannot_reach_the_api_server_is_neither_ready_nor_well() -> None:
+    made = operator()
+    made.api.silence = (89.0, "0 Timeout: no answer")  # type: ignore[misc]
+    assert made.fault() is None, "others may be at work on it"
+    made.api.silence = (91.0, "0 Timeout: no answer")  # type: ignore[misc]
+    told = "the API server has not answered for 91 s: 0 Timeout: no answer"
+    assert made.fault() == told
+    answer = await made._answer_ready(make_mocked_request("GET", "/readyz"))
+    assert (answer.status, answer.text) == (503, told)
 
 
 async def test_a_task_that_ended_is_a_fault_that_names_it() -> None:
