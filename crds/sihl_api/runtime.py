@@ -32,16 +32,27 @@ STORE_KEYS = ("endpoint", "bucket", "prefix", "region", "accessKeyId", "secretAc
 STORE_OPTIONAL_KEYS = ("prefix", "region")
 DATASET_KEYS = ("accessKeyId", "secretAccessKey")
 """Keys of a Secret that `dataset.*.credentials` names."""
+STORE_SECRET_DIRECTORY = "/secrets/store"  # noqa: S105 (a folder)
+"""Where the container that trains has the keys of the store's Secret as files, which follow it."""
+DATASET_SECRET_DIRECTORY = "/secrets/dataset"  # noqa: S105 (a folder)
+"""The same of the dataset's Secret, in the container that fetches it."""
 
 
 class Env:
-    """Names of the environment variables that a container is given."""
+    """Names of the environment variables that a container is given.
+
+    A Secret's keys are variables as well as files: the kubelet says by its name what a variable
+    lacks, and waits for a volume without a word. The variables are what the Secret said when the
+    container started; where there are files, they count.
+    """
 
     JOB = "SIHL_JOB"  # JSON of `JobReference`
     ATTEMPT = "SIHL_ATTEMPT"
     POD_NAME = "SIHL_POD_NAME"
     NODE_NAME = "SIHL_NODE_NAME"
     IMAGE = "SIHL_IMAGE"
+    STORE_FILES = "SIHL_STORE_FILES"  # the folder of the store's Secret
+    DATASET_FILES = "SIHL_DATASET_FILES"  # the folder of the dataset's Secret
     ALLOW_CPU = "SIHL_ALLOW_CPU"  # "1": gpus > 0 may train on a CPU where torch sees no GPU
 
     @staticmethod
@@ -69,6 +80,7 @@ class ExitCode(IntEnum):
     OUT_OF_MEMORY = 71  # EX_OSERR: no retry helps
     STOPPED = 75  # EX_TEMPFAIL: stopped as asked, checkpoint durable
     STOPPED_WITHOUT_CHECKPOINT = 76  # stopped as asked; only an earlier checkpoint stands, or none
+    REFUSED = 77  # EX_NOPERM: a store refuses the keys, or lacks the bucket; retried as with 69
     BAD_CONFIG = 78  # EX_CONFIG: no retry helps
 
 

@@ -40,6 +40,7 @@ class Ending:
 _OURS = (FETCH_TRAIN_CONTAINER, FETCH_VALIDATION_CONTAINER, TRAINER_CONTAINER)
 _FATAL = {ExitCode.BAD_DATA: "BadData", ExitCode.BAD_CONFIG: "BadConfig",
           ExitCode.OUT_OF_MEMORY: "OutOfMemory"}  # fmt: skip
+_STORES = (ExitCode.UNAVAILABLE, ExitCode.REFUSED)
 _NODE_REASONS = {
     "Evicted", "NodeLost", "NodeShutdown", "Shutdown", "Terminated", "Preempting", "NodeAffinity",
     "UnexpectedAdmissionError", "OutOfcpu", "OutOfmemory", "OutOfpods",
@@ -122,7 +123,7 @@ def _own_words(pod: PodView) -> Ending | None:
         return Ending(Verdict.STOPPED, "Stopped", told or "Stopped.", result)
     if code == ExitCode.STOPPED_WITHOUT_CHECKPOINT:
         return Ending(Verdict.STOPPED_UNSAVED, "Stopped", told or "Stopped.", result)
-    if code == ExitCode.UNAVAILABLE:
+    if code in _STORES:
         reason = result.reason if result else "Unavailable"
         return Ending(Verdict.INTERRUPTED, reason, told or "A store did not answer.", result)
     return None

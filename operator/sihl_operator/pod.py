@@ -8,6 +8,7 @@ from typing import Any
 from sihl_api.runtime import (
     DATASET_DIRECTORY,
     DATASET_KEYS,
+    DATASET_SECRET_DIRECTORY,
     FETCH_TRAIN_CONTAINER,
     FETCH_VALIDATION_CONTAINER,
     HTTP_PORT,
@@ -15,6 +16,7 @@ from sihl_api.runtime import (
     STORE_KEYS,
     STORE_OPTIONAL_KEYS,
     STORE_SECRET,
+    STORE_SECRET_DIRECTORY,
     TRAINER_CONTAINER,
     Env,
     reference_json,
@@ -67,6 +69,7 @@ def render_pod(job: JobView, attempt: int, queue: str, settings: Settings) -> di
             {"name": "dataset", "emptyDir": {"sizeLimit": runner.get("datasetSize", "20Gi")}},
             {"name": "scratch", "emptyDir": _limited(settings.scratch_size)},
             {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": settings.shared_memory}},
+            *_secret_volumes(job),
         ],
     }
     for field in (
@@ -127,23 +130,43 @@ def _metadata(job: JobView, attempt: int, queue: str) -> dict[str, Any]:
     }
 
 
+def _secret_volumes(job: JobView) -> list[dict[str, Any]]:
+    """The Secrets as files, which follow them: keys may be rotated while a pod runs."""
+    named = {"store": STORE_SECRET}
+    for split in ("train", "validation"):
+        if secret := _dataset_secret(job, split):
+            named[f"{split}-keys"] = secret
+    return [
+        # Optional, because the kubelet waits for a volume without a word: a Secret that is missing
+        # is told of the containers' variables.
+        {"name": name, "secret": {"secretName": secret, "optional": True, "defaultMode": 0o440}}
+        for name, secret in named.items()
+    ]
+
+
+def _dataset_secret(job: JobView, split: str) -> str | None:
+    credentials = (job.spec["dataset"].get(split) or {}).get("credentials") or {}
+    name: str | None = credentials.get("secretName")
+    return name
+
+
 def _fetch_containers(job: JobView, attempt: int, settings: Settings) -> list[dict[str, Any]]:
     found = []
     for split, name in (
         ("train", FETCH_TRAIN_CONTAINER),
         ("validation", FETCH_VALIDATION_CONTAINER),
     ):
-        location = job.spec["dataset"].get(split)
-        if not location:
+        if not job.spec["dataset"].get(split):
             continue
-        secret = (location.get("credentials") or {}).get("secretName")
-        keys = [_from_secret(Env.dataset(key), secret, key) for key in DATASET_KEYS if secret]
-        found.append(
-            {
-                **_container(job, attempt, settings, name, ["fetch", split], keys),
-                "resources": {k: v for k, v in _cpu_and_memory(job, settings).items() if v},
-            }
-        )
+        container = _container(job, attempt, settings, name, ["fetch", split])
+        if secret := _dataset_secret(job, split):
+            container["env"] += [
+                *(_from_secret(Env.dataset(key), secret, key) for key in DATASET_KEYS),
+                {"name": Env.DATASET_FILES, "value": DATASET_SECRET_DIRECTORY},
+            ]
+            container["volumeMounts"] += [_keys_mount(f"{split}-keys", DATASET_SECRET_DIRECTORY)]
+        resources = {k: v for k, v in _cpu_and_memory(job, settings).items() if v}
+        found.append({**container, "resources": resources})
     return found
 
 
@@ -152,8 +175,11 @@ def _trainer(job: JobView, attempt: int, settings: Settings) -> dict[str, Any]:
         _from_secret(Env.store(key), STORE_SECRET, key, optional=key in STORE_OPTIONAL_KEYS)
         for key in STORE_KEYS
     ]
+    container = _container(job, attempt, settings, TRAINER_CONTAINER, ["train"])
+    container["env"] += [*keys, {"name": Env.STORE_FILES, "value": STORE_SECRET_DIRECTORY}]
+    container["volumeMounts"] += [_keys_mount("store", STORE_SECRET_DIRECTORY)]
     return {
-        **_container(job, attempt, settings, TRAINER_CONTAINER, ["train"], keys),
+        **container,
         "resources": _resources(job, settings),
         "lifecycle": {"preStop": {"exec": {"command": ["sihl-trainer", "stop"]}}},
     }
@@ -165,7 +191,6 @@ def _container(
     settings: Settings,
     name: str,
     arguments: list[str],
-    secrets: list[dict[str, Any]],
 ) -> dict[str, Any]:
     image = job.runner.get("image") or settings.trainer_image
     env: list[dict[str, Any]] = [
@@ -191,11 +216,11 @@ def _container(
         "image": image,
         "imagePullPolicy": settings.image_pull_policy,
         "command": ["sihl-trainer", *arguments],
-        "env": [*env, *secrets],
+        "env": env,
         "ports": [{"name": "metrics", "containerPort": HTTP_PORT}],
         "securityContext": _SECURITY,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": _MOUNTS,
+        "volumeMounts": [*_MOUNTS],
     }
 
 
@@ -206,6 +231,10 @@ def _literal(text: str) -> str:
 
 def _from_field(name: str, path: str) -> dict[str, Any]:
     return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+
+def _keys_mount(volume: str, path: str) -> dict[str, Any]:
+    return {"name": volume, "mountPath": path, "readOnly": True}
 
 
 def _from_secret(name: str, secret: str, key: str, optional: bool = False) -> dict[str, Any]:

@@ -41,15 +41,18 @@ class Case:
 
 
 CASES: dict[str, Case] = {
+    # Keys and what they may do can be mended while the job waits.
     "wrong-credentials": Case(
         "DatasetAccessDenied",
         ("bucket e2e at ", "correct accessKeyId and secretAccessKey in Secret wrong"),
         location={"credentials": {"secretName": "wrong"}},
+        phase="Queued", condition="Admitted",
     ),
     "bucket-out-of-sight": Case(
         "DatasetAccessDenied",
         ("bucket not-granted at ", "grant them read and list, or correct the dataset's bucket"),
         location={"bucket": "not-granted"},
+        phase="Queued", condition="Admitted",
     ),
     "missing-bucket": Case(
         "DatasetBucketNotFound",

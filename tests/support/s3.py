@@ -6,13 +6,14 @@ import base64
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tests.support.waiting import eventually
 
 ADMIN = ("test-admin", "test-admin-secret")
 READER = ("test-reader", "test-reader-secret")
@@ -37,23 +41,49 @@ class S3Server:
         endpoint: http://127.0.0.1:port.
         admin: Access key and secret key that may do everything.
         reader: Access key and secret key that may list and read all buckets but `private`.
+        identities: The file of those that it knows, and its process.
     """
 
     endpoint: str
     admin: tuple[str, str] = ADMIN
     reader: tuple[str, str] = READER
+    identities: tuple[Path, int] | None = None
 
-    @cached_property
-    def client(self) -> Any:
-        """A boto3 client of the admin's."""
+    def admit(self, name: str, keys: tuple[str, str], *actions: str) -> None:
+        """Give a name keys in place of those it had, and what these may do; returns once it holds.
+
+        Args:
+            name: Of the identity.
+            keys: Access key and secret key.
+            actions: Read, Write, List, also of one bucket (`Write:data`); none for no right at all.
+        """
+        assert self.identities is not None
+        path, process = self.identities
+        known = json.loads(path.read_text())["identities"]
+        others = [identity for identity in known if identity["name"] not in (name, "probe")]
+        # The last one of the file, new each time: once it is let in, so are the others.
+        probe = (f"probe-{time.monotonic_ns()}", "probe-secret")
+        told = [*others, _identity(name, keys, list(actions)), _identity("probe", probe, ["List"])]
+        path.write_text(json.dumps({"identities": told}))
+        os.kill(process, signal.SIGHUP)
+        client = self.client_of(probe)
+        eventually(lambda: _answers(lambda: client.list_buckets()))
+
+    def client_of(self, keys: tuple[str, str]) -> Any:
+        """A boto3 client with these keys."""
         return boto3.client(
             "s3",
             endpoint_url=self.endpoint,
             region_name="us-east-1",
-            aws_access_key_id=self.admin[0],
-            aws_secret_access_key=self.admin[1],
+            aws_access_key_id=keys[0],
+            aws_secret_access_key=keys[1],
             config=Config(s3={"addressing_style": "path"}, max_pool_connections=32),
         )
+
+    @cached_property
+    def client(self) -> Any:
+        """A boto3 client of the admin's."""
+        return self.client_of(self.admin)
 
     def make_bucket(self, name: str) -> str:
         """A bucket, made if need be."""
@@ -122,7 +152,9 @@ def serve(
     with (folder / "weed.log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
     try:
-        server = S3Server(f"http://127.0.0.1:{port}")
+        server = S3Server(
+            f"http://127.0.0.1:{port}", identities=(folder / "identities.json", process.pid)
+        )
         _wait(server, process, folder / "weed.log")
         yield server
     finally:
@@ -130,15 +162,24 @@ def serve(
         process.wait()
 
 
-def _identities(readable: Iterable[str]) -> dict[str, Any]:
-    def identity(name: str, keys: tuple[str, str], actions: list[str]) -> dict[str, Any]:
-        credentials = [{"accessKey": keys[0], "secretKey": keys[1]}]
-        return {"name": name, "credentials": credentials, "actions": actions}
+def _answers(request: Callable[[], object]) -> bool:
+    try:
+        request()
+    except ClientError:
+        return False
+    return True
 
+
+def _identity(name: str, keys: tuple[str, str], actions: list[str]) -> dict[str, Any]:
+    credentials = [{"accessKey": keys[0], "secretKey": keys[1]}]
+    return {"name": name, "credentials": credentials, "actions": actions}
+
+
+def _identities(readable: Iterable[str]) -> dict[str, Any]:
     reading = [f"{action}:{bucket}" for bucket in readable for action in ("Read", "List")]
     everything = ["Admin", "Read", "Write", "List", "Tagging"]
     return {
-        "identities": [identity("admin", ADMIN, everything), identity("reader", READER, reading)]
+        "identities": [_identity("admin", ADMIN, everything), _identity("reader", READER, reading)]
     }
 
 

@@ -208,7 +208,7 @@ def test_a_dataset_that_is_there_already_is_held_to_the_same_rules(machine: Mach
 @slow
 def test_wrong_keys_of_the_dataset_are_told(machine: Machine) -> None:
     machine.environ = {"SIHL_DATASET_SECRET_ACCESS_KEY": "wrong"}
-    assert machine.run() is ExitCode.BAD_CONFIG
+    assert machine.run() is ExitCode.REFUSED
     assert "DatasetAccessDenied" in machine.printed
 
 

@@ -28,7 +28,7 @@ from sihl_api.runtime import Env, ExitCode, ProgressReport, Result, read_result,
 from sihl_api.tasks import SELF_SUPERVISED, Task
 from sihl_api.trainingjob import TrainingJobSpec
 from sihl_trainer.dataset.dataset import open_datasets
-from sihl_trainer.errors import BadConfig, BadData, DiskFull, TrainerError, Unavailable
+from sihl_trainer.errors import BadConfig, BadData, DiskFull, Refused, TrainerError, Unavailable
 from sihl_trainer.fetch import download as download_module
 from sihl_trainer.fetch.bucket import (
     CHUNK_BYTES,
@@ -382,7 +382,7 @@ def test_all_faults_are_in_the_log_and_the_first_in_the_message(
 def test_wrong_credentials_are_told_with_bucket_endpoint_and_secret(
     s3: S3Server, tmp_path: Path, keys: tuple[str, str], says: str
 ) -> None:
-    with pytest.raises(BadConfig) as caught:
+    with pytest.raises(Refused) as caught:
         fetch_split(job(endpoint=s3.endpoint), "train", tmp_path, environment(keys))
     assert caught.value.reason == "DatasetAccessDenied"
     for part in (says, "bucket data", s3.endpoint, "Secret cells-s3"):
@@ -394,7 +394,7 @@ def test_a_bucket_that_the_credentials_may_not_read_is_access_denied(
     s3: S3Server, tmp_path: Path
 ) -> None:
     spec = job(endpoint=s3.endpoint, bucket="private")
-    with pytest.raises(BadConfig, match=r"bucket private .* \(AccessDenied\)"):
+    with pytest.raises(Refused, match=r"bucket private .* \(AccessDenied\)"):
         fetch_split(spec, "train", tmp_path, environment(s3.reader))
 
 
@@ -414,8 +414,22 @@ def test_a_missing_bucket_is_told(s3: S3Server, tmp_path: Path) -> None:
 
 
 def test_a_secret_without_a_key_is_told(s3: S3Server, tmp_path: Path) -> None:
-    with pytest.raises(BadConfig, match=r"Secret cells-s3 lacks secretAccessKey, .*: add it"):
+    with pytest.raises(Refused, match=r"Secret cells-s3 lacks secretAccessKey, .*: add it"):
         fetch_split(job(), "train", tmp_path, {Env.dataset("accessKeyId"): "a"})
+
+
+def test_keys_that_are_rotated_during_a_fetch_are_waited_for(s3: S3Server, upload: Upload) -> None:
+    old, new = Keys("fetch-old", "old-secret"), Keys("fetch-new", "new-secret")
+    prefix = upload({"images/a.jpg": b"1"})
+    s3.admit("fetch", (old.access_key_id, old.secret_access_key), "Read:data", "List:data")
+    says = [old, old, new]  # what the Secret's files say, each time that they are read
+    location = job(endpoint=s3.endpoint, prefix=prefix).dataset.train
+    bucket = Bucket(location, old, patience=30, renewed=lambda: says.pop(0))
+    (found,) = bucket.list("images/").objects.values()
+    s3.admit("fetch", (new.access_key_id, new.secret_access_key), "Read:data", "List:data")
+    read: list[bytes] = []
+    bucket.read(found, 0, 1, lambda _, chunk: read.append(bytes(chunk)))
+    assert (read, says) == ([b"1"], [])
 
 
 def test_a_store_that_stays_away_is_unavailable_and_named(tmp_path: Path) -> None:
@@ -705,7 +719,7 @@ def test_a_container_that_fetched_ends_with_zero(
     ("prefix", "bucket", "endpoint", "code", "reason"),
     [
         ("nothing/here", BUCKET, None, ExitCode.BAD_DATA, "DatasetEmpty"),
-        ("", "nowhere", None, ExitCode.BAD_CONFIG, "DatasetAccessDenied"),
+        ("", "nowhere", None, ExitCode.REFUSED, "DatasetAccessDenied"),
         ("", BUCKET, "http://127.0.0.1:1", ExitCode.UNAVAILABLE, "DatasetUnavailable"),
     ],
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sihl_api.runtime import JobReference
+from sihl_api.runtime import Env, JobReference
 from sihl_operator.pod import demand, render_pod
 from sihl_operator.settings import Settings, read_settings
 from sihl_operator.views import pod_requests
@@ -50,6 +50,23 @@ def test_secrets_go_by_reference_and_only_where_they_are_needed() -> None:
     assert "SIHL_STORE_ENDPOINT" in names[1]
 
 
+def test_each_container_has_the_files_of_its_own_secret_and_no_other() -> None:
+    other = {"endpoint": "http://s3", "bucket": "held-out", "credentials": {"secretName": "other"}}
+    pod = rendered(dataset={**SPEC["dataset"], "validation": other})
+    secrets = {
+        v["name"]: v["secret"]["secretName"] for v in pod["spec"]["volumes"] if "secret" in v
+    }
+    found = {}
+    for container in containers(pod):
+        (mount,) = [m for m in container["volumeMounts"] if m["name"] in secrets]
+        env = {e["name"]: e.get("value") for e in container["env"]}
+        variable = Env.STORE_FILES if container["name"] == "trainer" else Env.DATASET_FILES
+        assert env[variable] == mount["mountPath"]
+        assert "subPath" not in mount  # which would never follow the Secret
+        found[container["name"]] = secrets[mount["name"]]
+    assert found == {"fetch-train": "keys", "fetch-validation": "other", "trainer": "sihl-store"}
+
+
 def test_the_pod_passes_the_restricted_pod_security_standard() -> None:
     pod = rendered(dataset=VALIDATION)
     security = pod["spec"]["securityContext"]
@@ -62,7 +79,8 @@ def test_the_pod_passes_the_restricted_pod_security_standard() -> None:
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         }
-    assert all(set(volume) == {"name", "emptyDir"} for volume in pod["spec"]["volumes"])
+    kinds = {kind for volume in pod["spec"]["volumes"] for kind in volume} - {"name"}
+    assert kinds == {"emptyDir", "secret"}
 
 
 def test_a_stop_has_the_jobs_grace_and_asks_for_a_checkpoint_first() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sihl_api.runtime import ExitCode
-from sihl_trainer.errors import BadConfig, Unavailable
+from sihl_trainer.errors import Refused, Unavailable
 from sihl_trainer.record.s3 import S3Settings, S3Store
 from sihl_trainer.record.store import FolderStore, MissingObjectError, Store
 from tests.support.proxy import proxied
@@ -113,22 +113,40 @@ def test_an_upload_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
 
 def test_a_missing_bucket_is_told_by_its_secrets_key(s3: S3Server) -> None:
     store = S3Store(settings_of(s3, bucket="no-such-bucket"))
-    with pytest.raises(BadConfig, match=r"no-such-bucket.*Secret sihl-store.*key bucket"):
+    with pytest.raises(Refused, match=r"no-such-bucket.*Secret sihl-store.*key bucket"):
         store.objects("")
 
 
 @pytest.mark.parametrize("change", [{"secret_access_key": "wrong"}, {"access_key_id": "nobody"}])
 def test_wrong_keys_are_told_by_their_secrets_keys(s3: S3Server, change: dict[str, str]) -> None:
     store = S3Store(settings_of(s3, **change))
-    with pytest.raises(BadConfig, match=r"Secret sihl-store.*accessKeyId and secretAccessKey"):
+    with pytest.raises(Refused, match=r"Secret sihl-store.*accessKeyId and secretAccessKey"):
         store.put("x", b"")
 
 
 def test_a_key_that_may_only_read_is_refused_when_it_writes(s3: S3Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     keys = {"access_key_id": s3.reader[0], "secret_access_key": s3.reader[1]}
-    with pytest.raises(BadConfig, match="grant them read, write, list and delete"):
+    with pytest.raises(Refused, match="grant them read, write, list and delete"):
         S3Store(settings_of(s3, **keys)).upload("x", tmp_path / "file")
+
+
+def test_keys_that_were_rotated_are_read_anew_and_the_request_is_tried_once_more(
+    s3: S3Server, at: str
+) -> None:
+    old, new = ("rotated-old", "old-secret"), ("rotated-new", "new-secret")
+    rights = ("Read:data", "Write:data", "List:data")
+    s3.admit("rotated", old, *rights)
+    secret = [settings_of(s3, access_key_id=old[0], secret_access_key=old[1])]
+    store = S3Store(secret[0], renewed=lambda: secret[-1])
+    store.put(f"{at}before", b"1")
+    s3.admit("rotated", new, *rights)
+    with pytest.raises(Refused, match="InvalidAccessKeyId"):
+        store.put(f"{at}between", b"2")
+    secret.append(settings_of(s3, "elsewhere", access_key_id=new[0], secret_access_key=new[1]))
+    store.put(f"{at}after", b"3")
+    assert [store.get(item.key) for item in store.objects(at)] == [b"3", b"1"]
+    assert store.prefix == ""  # a record stays where it began
 
 
 def test_a_store_that_is_away_is_unavailable_and_later_there_again(s3: S3Server) -> None:
@@ -175,14 +193,14 @@ def test_settings_come_from_the_secret_with_defaults_for_what_may_be_left_out() 
     ],
 )
 def test_a_key_that_the_secret_lacks_is_named(variable: str, key: str) -> None:
-    with pytest.raises(BadConfig, match=f"Secret sihl-store .* lacks {key}:") as caught:
+    with pytest.raises(Refused, match=f"Secret sihl-store .* lacks {key}:") as caught:
         S3Settings.from_environment({k: v for k, v in COMPLETE.items() if k != variable})
-    assert caught.value.exit_code is ExitCode.BAD_CONFIG
+    assert caught.value.exit_code is ExitCode.REFUSED
 
 
 @pytest.mark.parametrize("endpoint", ["s3.example.org", "ftp://s3.example.org", "https://"])
 def test_an_endpoint_that_is_no_url_is_refused(endpoint: str) -> None:
-    with pytest.raises(BadConfig, match="key endpoint"):
+    with pytest.raises(Refused, match="key endpoint"):
         S3Settings.from_environment({**COMPLETE, "SIHL_STORE_ENDPOINT": endpoint})
 
 

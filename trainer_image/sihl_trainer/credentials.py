@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sihl_trainer.errors import BadConfig
+from sihl_trainer.errors import Refused
 
 _KEYS = ("accessKeyId", "secretAccessKey")
 
@@ -18,11 +18,11 @@ def refuse_impossible(values: Mapping[str, str], secret: str, reason: str) -> No
         reason: Of the error.
 
     Raises:
-        BadConfig: Names Secret and key, and not the value.
+        Refused: Names Secret and key, and not the value.
     """
     for key in _KEYS:
         if not all("!" <= character <= "~" for character in values[key]):
-            raise BadConfig(
+            raise Refused(
                 reason,
                 f"Secret {secret}, key {key}: has a space, a line break or another character that "
                 "no access key has; was more than the key pasted into it?",

@@ -60,6 +60,15 @@ class BadConfig(TrainerError):
     exit_code = ExitCode.BAD_CONFIG
 
 
+class Refused(TrainerError):
+    """A store that answers, and refuses: its keys, its bucket or its policy can be mended.
+
+    Another try helps once somebody has.
+    """
+
+    exit_code = ExitCode.REFUSED
+
+
 class Unavailable(TrainerError):
     """A store did not answer, or changed under our hands; a later try may succeed."""
 

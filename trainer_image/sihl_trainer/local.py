@@ -21,6 +21,7 @@ from sihl_trainer.record.models import complete_model
 from sihl_trainer.record.s3 import S3Settings, S3Store
 from sihl_trainer.record.store import FolderStore, MissingObjectError, Store
 from sihl_trainer.signals import StopSignals
+from sihl_trainer.supervisor.output import Redactor
 from sihl_trainer.supervisor.run import Settings, Supervisor
 from sihl_trainer.terminal import ProgressLine
 
@@ -61,7 +62,7 @@ def _run(
     signals: StopSignals,
     command: tuple[str, ...],
 ) -> tuple[ExitCode, Result]:
-    store, secrets = _store(output, environ)
+    store, redactor = _store(output, environ)
     reference = JobReference(namespace=job.namespace, name=job.name, uid=_uid(job), spec=job.spec)
     paths = RecordPaths(store.prefix, job.namespace, job.spec.project, job.name, reference.uid)
     _check_unchanged(store, paths, job.spec)
@@ -79,7 +80,7 @@ def _run(
             dataset=dataset or folder,
             fetched=folder / "dataset",
             scratch=folder / "scratch",
-            secrets=secrets,
+            redactor=redactor,
             observe=line.show,
             command=command,
             environ={Env.ALLOW_CPU: "1"},
@@ -98,11 +99,12 @@ def _uid(job: JobFile) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{job.namespace}/{job.spec.project}/{job.name}"))
 
 
-def _store(output: Path | None, environ: Mapping[str, str]) -> tuple[Store, tuple[str, ...]]:
+def _store(output: Path | None, environ: Mapping[str, str]) -> tuple[Store, Redactor]:
     if output is None and Env.store("endpoint") in environ:
         settings = S3Settings.from_environment(environ)
-        return S3Store(settings), (settings.access_key_id, settings.secret_access_key)
-    return FolderStore(output or DEFAULT_OUTPUT), ()
+        redactor = Redactor((settings.access_key_id, settings.secret_access_key))
+        return S3Store(settings), redactor
+    return FolderStore(output or DEFAULT_OUTPUT), Redactor()
 
 
 def _check_unchanged(store: Store, paths: RecordPaths, spec: TrainingJobSpec) -> None:

@@ -38,7 +38,8 @@ def local_dataset(
         line: Shows the progress.
 
     Raises:
-        BadConfig: The job or its keys are at fault.
+        BadConfig: The job is at fault, or no keys are found.
+        Refused: Its keys are at fault.
         BadData: The dataset is.
         Unavailable: The store is away.
     """

@@ -20,7 +20,9 @@ from sihl_trainer.environment import job_of
 from sihl_trainer.errors import BadConfig, TrainerError
 from sihl_trainer.http import ProgressServer
 from sihl_trainer.record.s3 import S3Settings, S3Store
+from sihl_trainer.secretfiles import store_keys
 from sihl_trainer.signals import StopSignals
+from sihl_trainer.supervisor.output import Redactor
 from sihl_trainer.supervisor.run import Settings, Supervisor
 from sihl_trainer.termination import write_result
 
@@ -41,18 +43,19 @@ def train_main(
     our own.
     """
     try:
-        store = S3Settings.from_environment(environ)
+        redactor = Redactor()
+        store = _store(environ, redactor)
         settings = Settings(
             job=job_of(environ),
             attempt=_attempt(environ),
             dataset=dataset,
             scratch=scratch,
             image=environ.get(Env.IMAGE, ""),
-            secrets=(store.access_key_id, store.secret_access_key),
+            redactor=redactor,
             command=tuple(command),
             console=_print,
         )
-        supervisor = Supervisor(settings, S3Store(store))
+        supervisor = Supervisor(settings, store)
         signals.hand_to(lambda _: supervisor.request_stop())
         with _served(supervisor, port):
             code, _ = supervisor.run(write_result)
@@ -65,6 +68,17 @@ def train_main(
         write_result(Result(reason="SupervisorCrashed", message=f"{type(error).__name__}: {error}"))
         return int(ExitCode.CRASHED)
     return int(code)
+
+
+def _store(environ: Mapping[str, str], redactor: Redactor) -> S3Store:
+    """The store that the Secret names, and will name; nothing that it says is printed."""
+
+    def said() -> S3Settings:
+        settings = S3Settings.from_environment(store_keys(environ))
+        redactor.learn((settings.access_key_id, settings.secret_access_key))
+        return settings
+
+    return S3Store(said(), renewed=said)
 
 
 @contextlib.contextmanager

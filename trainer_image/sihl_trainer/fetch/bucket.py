@@ -1,11 +1,13 @@
 """A dataset's place in S3: boto3 lists it, obstore moves its bytes.
 
-Each error of either is told as what it means for the job: credentials or bucket are wrong
-(`BadConfig`), the store is away (`Unavailable`), or an object changed under our hands (`Changed`).
+Each error of either is told as what it means for the job: its fields are wrong (`BadConfig`), the
+store refuses its keys (`Refused`) or is away (`Unavailable`), or an object changed under our hands
+(`Changed`).
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -26,7 +28,7 @@ from obstore.store import S3Store
 from sihl_api.runtime import DATASET_KEYS, Env, ExitCode
 from sihl_api.trainingjob import S3Location
 from sihl_trainer.credentials import refuse_impossible
-from sihl_trainer.errors import BadConfig, TrainerError, Unavailable
+from sihl_trainer.errors import BadConfig, Refused, TrainerError, Unavailable
 from sihl_trainer.record.retry import persist
 
 if TYPE_CHECKING:
@@ -83,13 +85,13 @@ def keys_from_environment(location: S3Location, environ: Mapping[str, str]) -> K
     """The keys of the Secret that a location names, as the pod is given them.
 
     Raises:
-        BadConfig: A key of the Secret is missing, or can be none.
+        Refused: A key of the Secret is missing, or can be none.
     """
     if location.credentials is None:
         return None
     values = {key: environ.get(Env.dataset(key), "").strip() for key in DATASET_KEYS}
     if missing := [key for key, value in values.items() if not value]:
-        raise BadConfig(
+        raise Refused(
             "DatasetCredentialsMissing",
             f"Secret {location.credentials.secret_name} lacks {' and '.join(missing)}, which "
             f"reading bucket {location.bucket} takes: add it",
@@ -104,30 +106,44 @@ class Bucket:
     Args:
         location: Endpoint, bucket, region and prefix.
         keys: None reads anonymously.
-        patience: Seconds that the store may be away before a request counts as failed.
+        patience: Seconds that the store may be away before a request counts as failed; one that
+            has answered may also refuse for so long, since new keys are a while on their way.
+        renewed: The keys as the Secret has them by now; asked when the store refuses.
 
     Raises:
         BadConfig: The prefix cannot be a folder's.
     """
 
-    def __init__(self, location: S3Location, keys: Keys | None, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        location: S3Location,
+        keys: Keys | None,
+        patience: float = PATIENCE,
+        renewed: Callable[[], Keys | None] | None = None,
+    ) -> None:
         self.location = location
         self.patience = patience
         self.prefix = _folder(location.prefix)
-        self._client = _client(location, keys)
-        self._store = _store(location, keys)
+        self._renewed = renewed or (lambda: keys)
+        self._renewing = threading.Lock()
+        self._answered = False
+        self._use(keys)
 
     def list(self, folder: str = "") -> Listing:
         """What lies directly in a folder of the dataset ("" or one that ends in a slash).
 
         Raises:
-            BadConfig: Access is denied, or there is no such bucket.
+            BadConfig: There is no such bucket, or it is not for everybody.
+            Refused: The keys are denied access.
             Unavailable: The store did not answer.
         """
         prefix = self.prefix + folder
         query = {"Bucket": self.location.bucket, "Prefix": prefix, "Delimiter": "/"}
-        paginator = self._client.get_paginator("list_objects_v2")
-        pages = self._ask(f"list {prefix or '/'}", lambda: [*paginator.paginate(**query)])
+
+        def ask() -> list[dict[str, Any]]:
+            return [*self._client.get_paginator("list_objects_v2").paginate(**query)]
+
+        pages = self._ask(f"list {prefix or '/'}", ask)
         objects = {
             item["Key"][len(prefix) :]: RemoteObject(
                 item["Key"], item["Size"], item.get("ETag", ""), item["LastModified"]
@@ -151,7 +167,7 @@ class Bucket:
         After a failure the range is read anew from its start.
 
         Raises:
-            BadConfig: Access is denied.
+            Refused: Access is denied.
             Changed: The object is no longer the one that was listed.
             Unavailable: The store did not answer, or too little.
         """
@@ -177,7 +193,7 @@ class Bucket:
         the caller's.
 
         Raises:
-            BadConfig: Access is denied.
+            Refused: Access is denied.
             Changed: The object is gone.
             Unavailable: The store did not answer.
         """
@@ -198,14 +214,38 @@ class Bucket:
     def _ask(self, what: str, request: Callable[[], T]) -> T:
         def ask() -> T:
             try:
-                return request()
+                found = request()
             except Exception as error:
                 if told := self._explain(error, what):
                     raise told from error
                 raise
+            self._answered = True
+            return found
+
+        def persistently() -> T:
+            try:
+                return ask()
+            except Refused as refused:
+                if not self._renew() and not self._answered:
+                    raise
+                raise Unavailable(refused.reason, refused.message) from refused
 
         deadline = time.monotonic() + self.patience
-        return persist(ask, f"To {what}", lambda: deadline)
+        return persist(persistently, f"To {what}", lambda: deadline)
+
+    def _renew(self) -> bool:
+        """Whether the Secret has other keys by now, which are used from here on."""
+        with self._renewing:
+            keys = self._renewed()
+            if keys == self._keys:
+                return False
+            self._use(keys)
+            return True
+
+    def _use(self, keys: Keys | None) -> None:
+        self._keys = keys
+        self._client = _client(self.location, keys)
+        self._store = _store(self.location, keys)
 
     @property
     def _where(self) -> str:
@@ -238,17 +278,17 @@ class Bucket:
             )
         return None
 
-    def _denied(self, what: str, code: str) -> BadConfig:
+    def _denied(self, what: str, code: str) -> TrainerError:
+        text = f"{self._where} refused to {what} ({code}): "
         credentials = self.location.credentials
-        remedy = (
+        if credentials is None:
+            text += "name a Secret in the dataset's credentials: it was read anonymously"
+            return BadConfig("DatasetAccessDenied", text)
+        text += (
             f"correct accessKeyId and secretAccessKey in Secret {credentials.secret_name}, grant "
             "them read and list, or correct the dataset's bucket"
-            if credentials
-            else "name a Secret in the dataset's credentials: it was read anonymously"
         )
-        return BadConfig(
-            "DatasetAccessDenied", f"{self._where} refused to {what} ({code}): {remedy}"
-        )
+        return Refused("DatasetAccessDenied", text)
 
 
 def _changed(what: str) -> Changed:

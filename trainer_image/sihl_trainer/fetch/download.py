@@ -54,7 +54,7 @@ def download(
         threads: How many requests at a time.
 
     Raises:
-        BadConfig: Access is denied.
+        Refused: Access is denied.
         DiskFull: The disk has no room any more.
         Unavailable: The store is away, or what arrives is not what it lists.
         Changed: The dataset changed meanwhile.

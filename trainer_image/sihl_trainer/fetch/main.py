@@ -17,7 +17,7 @@ from sihl_trainer.dataset.feeds import choose_set, needs_metadata
 from sihl_trainer.dataset.metadata import IMAGES, METADATA_NAMES, read_metadata
 from sihl_trainer.environment import job_of
 from sihl_trainer.errors import BadConfig, TrainerError
-from sihl_trainer.fetch.bucket import PATIENCE, Bucket, keys_from_environment
+from sihl_trainer.fetch.bucket import PATIENCE, Bucket, Keys, keys_from_environment
 from sihl_trainer.fetch.check import check_images, check_settings, open_to_check
 from sihl_trainer.fetch.download import download, is_complete
 from sihl_trainer.fetch.fetched import write_fetched
@@ -34,6 +34,7 @@ from sihl_trainer.fetch.plan import (
 from sihl_trainer.fetch.progress import FetchProgress, ProgressLog
 from sihl_trainer.http import ProgressServer
 from sihl_trainer.record.writer import now
+from sihl_trainer.secretfiles import dataset_keys
 from sihl_trainer.signals import StopSignals
 from sihl_trainer.termination import write_result
 
@@ -90,7 +91,8 @@ def fetch_split(
     request. In the end word is left of what was fetched, for the record.
 
     Raises:
-        BadConfig: The job or its Secret is at fault.
+        BadConfig: The job is at fault.
+        Refused: The Secret that it names is, or what its keys may do.
         BadData: The dataset is.
         DiskFull: The node's disk has no room for it now.
         Unavailable: The store is away.
@@ -99,7 +101,11 @@ def fetch_split(
     started_at = now()
     location = _location(spec, split)
     progress = progress or FetchProgress(split)
-    bucket = Bucket(location, keys_from_environment(location, environ), patience)
+
+    def keys() -> Keys | None:
+        return keys_from_environment(location, dataset_keys(environ))
+
+    bucket = Bucket(location, keys(), patience, renewed=keys)
     folder = root / split
     place = f"s3://{location.bucket}/{bucket.prefix}"
 

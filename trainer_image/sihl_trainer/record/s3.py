@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from s3transfer.exceptions import RetriesExceededError
 
 from sihl_api.runtime import STORE_KEYS, STORE_OPTIONAL_KEYS, STORE_SECRET, Env
 from sihl_trainer.credentials import refuse_impossible
-from sihl_trainer.errors import BadConfig, TrainerError, Unavailable
+from sihl_trainer.errors import Refused, TrainerError, Unavailable
 from sihl_trainer.record.store import CHUNK_BYTES, MissingObjectError, StoredObject
 
 T = TypeVar("T")
@@ -52,12 +53,12 @@ class S3Settings:
         """Read SIHL_STORE_*, which the pod is given from the Secret.
 
         Raises:
-            BadConfig: a key is missing or can be none, or the endpoint is not a URL.
+            Refused: a key is missing or can be none, or the endpoint is not a URL.
         """
         values = {key: environ.get(Env.store(key), "").strip() for key in STORE_KEYS}
         missing = [k for k, value in values.items() if not value and k not in STORE_OPTIONAL_KEYS]
         if missing:
-            raise BadConfig(
+            raise Refused(
                 "StoreSecretIncomplete",
                 f"Secret {STORE_SECRET} of the job's namespace lacks {', '.join(missing)}: "
                 f"it needs endpoint, bucket, accessKeyId and secretAccessKey",
@@ -66,7 +67,7 @@ class S3Settings:
         url = urlsplit(endpoint)
         if url.scheme not in ("http", "https") or not url.hostname or "@" in endpoint:
             shown = "" if "@" in endpoint else f" {endpoint!r}"  # it may hold a password
-            raise BadConfig(
+            raise Refused(
                 "StoreEndpointInvalid",
                 f"Secret {STORE_SECRET}, key endpoint:{shown} is not a URL such as "
                 "https://s3.eu-west-1.amazonaws.com, without user or password",
@@ -89,28 +90,24 @@ class S3Store:
         settings: Where, and with which credentials.
         attempts: How often one request is tried before it counts as failed.
         timeout: Seconds that the store may take to accept a connection, or leave one silent.
+        renewed: What the Secret says by now; asked when a request fails, which is tried once more
+            if that is something else.
     """
 
-    def __init__(self, settings: S3Settings, attempts: int = 3, timeout: float = 20) -> None:
+    def __init__(
+        self,
+        settings: S3Settings,
+        attempts: int = 3,
+        timeout: float = 20,
+        renewed: Callable[[], S3Settings] | None = None,
+    ) -> None:
         self.settings = settings
         self.prefix = settings.prefix
-        self._client: Any = boto3.session.Session().client(
-            "s3",
-            endpoint_url=settings.endpoint,
-            region_name=settings.region,
-            aws_access_key_id=settings.access_key_id,
-            aws_secret_access_key=settings.secret_access_key,
-            config=Config(
-                retries={"mode": "standard", "total_max_attempts": attempts},
-                connect_timeout=min(timeout, 5),
-                read_timeout=timeout,
-                s3={"addressing_style": "path"},
-                # Stores other than AWS's differ in which checksums they know; every file of a
-                # record is held by the sha256 of its manifest instead.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
+        self._attempts = attempts
+        self._timeout = timeout
+        self._renewed = renewed or (lambda: self.settings)
+        self._renewing = threading.Lock()
+        self._client = _client(settings, attempts, timeout)
 
     def put(self, key: str, data: bytes) -> None:
         """Write an object; whole or not at all."""
@@ -130,7 +127,7 @@ class S3Store:
         """Read an object of any size in chunks. Raises MissingObjectError before the first."""
         body = self._ask(key, lambda: self._client.get_object(Bucket=self._bucket, Key=key))["Body"]
         try:
-            while chunk := self._ask(key, lambda: body.read(CHUNK_BYTES)):
+            while chunk := self._explained(key, lambda: body.read(CHUNK_BYTES)):
                 yield chunk
         finally:
             body.close()
@@ -178,6 +175,30 @@ class S3Store:
         return self._ask(query["Prefix"], ask)
 
     def _ask(self, key: str, request: Callable[[], T]) -> T:
+        """A request, and once more if it failed with keys that are no longer the Secret's."""
+        used = self._client
+        try:
+            return self._explained(key, request)
+        except TrainerError:
+            if not self._renew(used):
+                raise
+        return self._explained(key, request)
+
+    def _renew(self, used: Any) -> bool:
+        """Whether there is by now another client than the one that was used.
+
+        Raises:
+            Refused: the Secret is no longer whole.
+        """
+        with self._renewing:
+            # The record stays where it began, below the prefix of then.
+            said = replace(self._renewed(), prefix=self.prefix)
+            if said != self.settings:
+                self._client = _client(said, self._attempts, self._timeout)
+                self.settings = said
+            return self._client is not used
+
+    def _explained(self, key: str, request: Callable[[], T]) -> T:
         try:
             return request()
         except Exception as error:
@@ -185,6 +206,26 @@ class S3Store:
             if told is None:
                 raise
             raise told from error
+
+
+def _client(settings: S3Settings, attempts: int, timeout: float) -> Any:
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=settings.endpoint,
+        region_name=settings.region,
+        aws_access_key_id=settings.access_key_id,
+        aws_secret_access_key=settings.secret_access_key,
+        config=Config(
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            connect_timeout=min(timeout, 5),
+            read_timeout=timeout,
+            s3={"addressing_style": "path"},
+            # Stores other than AWS's differ in which checksums they know; every file of a
+            # record is held by the sha256 of its manifest instead.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
 
 
 def _explain(
@@ -201,12 +242,12 @@ def _explain(
         if code in _MISSING:
             return MissingObjectError(key)
         if code == "NoSuchBucket":
-            return BadConfig(
+            return Refused(
                 "StoreBucketMissing",
                 f"{where} does not exist: create the bucket, or correct the Secret's key bucket",
             )
         if code in _REFUSED:
-            return BadConfig(
+            return Refused(
                 "StoreAccessRefused",
                 f"{where} refused {key} ({code}): correct the Secret's keys accessKeyId and "
                 "secretAccessKey, or grant them read, write, list and delete below "

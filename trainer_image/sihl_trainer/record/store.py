@@ -4,7 +4,7 @@ Every operation either happened when it returns or raises one of three errors, s
 need to know nothing of the protocol beneath:
 
 - `MissingObjectError`: there is no such key;
-- `errors.BadConfig`: the Secret is at fault (credentials, bucket, endpoint);
+- `errors.Refused`: the store refuses what the Secret says (credentials, bucket, endpoint);
 - `errors.Unavailable`: the store did not answer; a later try may succeed.
 """
 

@@ -20,10 +20,15 @@ class Redactor:
     Nothing here is meant to print them; this is for what prints more than it should.
     """
 
-    def __init__(self, secrets: Iterable[str]) -> None:
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._forms: list[bytes] = []
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Replace these too: keys may be rotated while a job runs."""
         known = {s for s in secrets if s}
-        forms = known | {quote(s, safe="") for s in known}
-        self._forms = sorted((form.encode() for form in forms), key=len, reverse=True)
+        forms = {form.encode() for form in known | {quote(s, safe="") for s in known}}
+        self._forms = sorted({*self._forms, *forms}, key=len, reverse=True)
 
     def clean(self, line: bytes) -> bytes:
         """The line without secrets."""

@@ -58,7 +58,7 @@ class Settings:
         dataset: The folder with train/ and validation/.
         scratch: A folder for checkpoints on their way.
         image: Of the container, for job.json.
-        secrets: Values that must not be printed.
+        redactor: Knows the values that must not be printed.
         environ: What the worker is given beside the supervisor's own environment.
         command: Starts the worker; its own arguments follow.
         console: Is given each line of the log.
@@ -73,7 +73,7 @@ class Settings:
     dataset: Path
     scratch: Path
     image: str = ""
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    redactor: Redactor = field(default_factory=Redactor)
     environ: Mapping[str, str] = field(default_factory=dict)
     command: tuple[str, ...] = ()
     console: Callable[[bytes], None] = lambda _: None
@@ -98,7 +98,7 @@ class Supervisor:
         self._store = store
         self._paths = RecordPaths(store.prefix, job.namespace, job.spec.project, job.name, job.uid)
         self._grace = float(job.spec.stop_grace_seconds)
-        self._redactor = Redactor(settings.secrets)
+        self._redactor = settings.redactor
         settings.scratch.mkdir(parents=True, exist_ok=True)
         self._reserve = Reserve(settings.scratch / "reserve")
         self._record = Recorder(
