@@ -27,10 +27,11 @@ SCRATCH_DIRECTORY = "/scratch"
 TERMINATION_LOG = "/dev/termination-log"
 
 STORE_SECRET = "sihl-store"  # noqa: S105 (a Secret's name)
-STORE_KEYS = ("endpoint", "bucket", "prefix", "region", "accessKeyId", "secretAccessKey")
-"""Keys of the namespace's store Secret; prefix and region may be left out."""
-STORE_OPTIONAL_KEYS = ("prefix", "region")
-DATASET_KEYS = ("accessKeyId", "secretAccessKey")
+STORE_OPTIONAL_KEYS = ("prefix", "region", "sessionToken")
+STORE_KEYS = ("endpoint", "bucket", "accessKeyId", "secretAccessKey", *STORE_OPTIONAL_KEYS)
+"""Keys of the namespace's store Secret."""
+DATASET_OPTIONAL_KEYS = ("sessionToken",)
+DATASET_KEYS = ("accessKeyId", "secretAccessKey", *DATASET_OPTIONAL_KEYS)
 """Keys of a Secret that `dataset.*.credentials` names."""
 STORE_SECRET_DIRECTORY = "/secrets/store"  # noqa: S105 (a folder)
 """Where the container that trains has the keys of the store's Secret as files, which follow it."""

@@ -79,11 +79,14 @@ Preserved = Annotated[
 
 
 class Credentials(Schema):
-    """A Secret of the job's namespace with the keys accessKeyId and secretAccessKey."""
+    """A Secret of the job's namespace with the keys accessKeyId and secretAccessKey.
+
+    Keys that expire have a sessionToken beside them.
+    """
 
     secret_name: ObjectName = Field(
-        description="Secret in the job's namespace with accessKeyId and secretAccessKey; "
-        "read when the job starts."
+        description="Secret in the job's namespace with accessKeyId and secretAccessKey, and the "
+        "sessionToken of keys that expire."
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from sihl_api.runtime import (
     DATASET_DIRECTORY,
     DATASET_KEYS,
+    DATASET_OPTIONAL_KEYS,
     DATASET_SECRET_DIRECTORY,
     FETCH_TRAIN_CONTAINER,
     FETCH_VALIDATION_CONTAINER,
@@ -161,7 +162,10 @@ def _fetch_containers(job: JobView, attempt: int, settings: Settings) -> list[di
         container = _container(job, attempt, settings, name, ["fetch", split])
         if secret := _dataset_secret(job, split):
             container["env"] += [
-                *(_from_secret(Env.dataset(key), secret, key) for key in DATASET_KEYS),
+                *(
+                    _from_secret(Env.dataset(key), secret, key, key in DATASET_OPTIONAL_KEYS)
+                    for key in DATASET_KEYS
+                ),
                 {"name": Env.DATASET_FILES, "value": DATASET_SECRET_DIRECTORY},
             ]
             container["volumeMounts"] += [_keys_mount(f"{split}-keys", DATASET_SECRET_DIRECTORY)]

@@ -80,6 +80,18 @@ class S3Server:
             config=Config(s3={"addressing_style": "path"}, max_pool_connections=32),
         )
 
+    def lend(self) -> tuple[str, str, str]:
+        """Keys that expire, and their session token, of a server that lends."""
+        sts = boto3.client(
+            "sts",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=self.admin[0],
+            aws_secret_access_key=self.admin[1],
+        )
+        lent = sts.assume_role(RoleArn=BORROWER, RoleSessionName="tests")["Credentials"]
+        return lent["AccessKeyId"], lent["SecretAccessKey"], lent["SessionToken"]
+
     @cached_property
     def client(self) -> Any:
         """A boto3 client of the admin's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -20,6 +21,9 @@ import yaml
 
 from sihl_api.record import JobRecord
 from sihl_api.runtime import ExitCode
+from sihl_trainer.errors import BadConfig
+from sihl_trainer.local_dataset import local_dataset
+from sihl_trainer.terminal import ProgressLine
 from tests.support import datasets
 from tests.support.pod import ROOT
 from tests.support.proxy import proxied
@@ -220,6 +224,31 @@ def test_the_keys_may_come_from_where_aws_tools_look_for_them(machine: Machine) 
         "AWS_SECRET_ACCESS_KEY": machine.s3.reader[1],
     }
     assert machine.run(steps=20) is ExitCode.SUCCEEDED, machine.printed
+
+
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [
+        (
+            {"AWS_PROFILE": "nope"},
+            "no keys for bucket data, as AWS's tools look for them (The conf",
+        ),
+        ({"AWS_ACCESS_KEY_ID": "half"}, "no keys for bucket data, as AWS's tools look for them"),
+        ({}, "bucket data needs keys, and AWS's tools find none here: set SIHL_DATASET_ACCESS_KEY"),
+    ],
+    ids=["a profile that is not there", "half a key", "none"],
+)
+def test_keys_that_aws_tools_do_not_find_are_told_with_what_to_set(
+    environ: dict[str, str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    for name, value in {**nowhere, "AWS_EC2_METADATA_DISABLED": "true", **environ}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(BadConfig) as caught:
+        local_dataset(datasets.job(), None, tmp_path, environ, ProgressLine(io.StringIO()))
+    assert told in str(caught.value)
 
 
 @slow

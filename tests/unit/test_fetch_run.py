@@ -43,6 +43,7 @@ from sihl_trainer.fetch.main import fetch_main, fetch_split
 from sihl_trainer.fetch.plan import PlannedFile
 from sihl_trainer.fetch.progress import FetchProgress
 from sihl_trainer.http import ProgressServer
+from sihl_trainer.record.s3 import S3Settings, S3Store
 from sihl_trainer.termination import PATH_VARIABLE
 from tests.support.datasets import (
     BOX_HEAD,
@@ -55,7 +56,7 @@ from tests.support.datasets import (
     jpeg,
 )
 from tests.support.proxy import proxied
-from tests.support.s3 import S3Server
+from tests.support.s3 import S3Server, serve
 from tests.support.waiting import eventually
 
 BUCKET = "data"
@@ -388,6 +389,24 @@ def test_wrong_credentials_are_told_with_bucket_endpoint_and_secret(
     for part in (says, "bucket data", s3.endpoint, "Secret cells-s3"):
         assert part in str(caught.value)
     assert "wrong" not in str(caught.value)
+
+
+def test_keys_that_expire_read_with_their_session_token_and_not_without(tmp_path: Path) -> None:
+    with serve(tmp_path / "s3", lends=True) as server:
+        server.make_bucket(BUCKET)
+        server.put(BUCKET, classification())
+        key, secret, token = server.lend()
+        spec, without = job(endpoint=server.endpoint), environment((key, secret))
+        (tmp_path / "dataset").mkdir()
+        fetch_split(
+            spec, "train", tmp_path / "dataset", {**without, Env.dataset("sessionToken"): token}
+        )
+        with pytest.raises(Refused):
+            fetch_split(spec, "train", tmp_path / "dataset", without)
+        store = {"endpoint": server.endpoint, "bucket": BUCKET, "access_key_id": key}
+        record = S3Store(S3Settings(**store, secret_access_key=secret, session_token=token))
+        assert record.get("metadata.yaml") == classification()["metadata.yaml"]
+        assert token in record.settings.secrets
 
 
 def test_a_bucket_that_the_credentials_may_not_read_is_access_denied(

@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 import yaml
 
@@ -343,20 +342,17 @@ def test_a_temporary_key_reads_with_its_session_token_and_not_without(
         record = Recorded(lambda key, data: server.put("data", {key: data}), "night")
         record.job()
         record.log(1, 0, "for a while\n")
-        sts = boto3.client("sts", endpoint_url=server.endpoint, region_name="us-east-1",
-                           aws_access_key_id=server.admin[0],
-                           aws_secret_access_key=server.admin[1])  # fmt: skip
-        lent = sts.assume_role(RoleArn=s3_server.BORROWER, RoleSessionName="tests")["Credentials"]
-        monkeypatch.setenv(KEYS[0], lent["AccessKeyId"])
-        monkeypatch.setenv(KEYS[1], lent["SecretAccessKey"])
-        monkeypatch.setenv("AWS_SESSION_TOKEN", lent["SessionToken"])
+        key, secret, token = server.lend()
+        monkeypatch.setenv(KEYS[0], key)
+        monkeypatch.setenv(KEYS[1], secret)
+        monkeypatch.setenv("AWS_SESSION_TOKEN", token)
         where = ("--record", "s3://data", "--endpoint", server.endpoint)
         assert typed("logs", "night", *where)[1] == "for a while\n"
 
-        monkeypatch.setenv("AWS_SESSION_TOKEN", lent["SessionToken"][:-5] + "AAAAA")
+        monkeypatch.setenv("AWS_SESSION_TOKEN", token[:-5] + "AAAAA")
         code, out, err = typed("logs", "night", *where)
         assert (code, out, len(err.splitlines())) == (1, "", 1)
-        assert lent["SessionToken"][:20] not in err
+        assert token[:20] not in err
         monkeypatch.delenv("AWS_SESSION_TOKEN")
         assert typed("logs", "night", *where)[0] == 1
 

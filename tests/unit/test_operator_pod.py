@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sihl_api.runtime import Env, JobReference
+from sihl_api.runtime import DATASET_KEYS, Env, JobReference
 from sihl_operator.pod import demand, render_pod
 from sihl_operator.settings import Settings, read_settings
 from sihl_operator.views import pod_requests
@@ -45,7 +45,7 @@ def test_secrets_go_by_reference_and_only_where_they_are_needed() -> None:
         {e["name"] for e in c["env"] if "secretKeyRef" in e.get("valueFrom", {})}
         for c in (fetch, trainer)
     ]
-    assert names[0] == {"SIHL_DATASET_ACCESS_KEY_ID", "SIHL_DATASET_SECRET_ACCESS_KEY"}
+    assert names[0] == {Env.dataset(key) for key in DATASET_KEYS}
     assert all(name.startswith("SIHL_STORE_") for name in names[1])
     assert "SIHL_STORE_ENDPOINT" in names[1]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from sihl_trainer.errors import Refused
 
-_KEYS = ("accessKeyId", "secretAccessKey")
+_KEYS = ("accessKeyId", "secretAccessKey", "sessionToken")
 
 
 def refuse_impossible(values: Mapping[str, str], secret: str, reason: str) -> None:

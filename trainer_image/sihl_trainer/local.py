@@ -102,8 +102,7 @@ def _uid(job: JobFile) -> str:
 def _store(output: Path | None, environ: Mapping[str, str]) -> tuple[Store, Redactor]:
     if output is None and Env.store("endpoint") in environ:
         settings = S3Settings.from_environment(environ)
-        redactor = Redactor((settings.access_key_id, settings.secret_access_key))
-        return S3Store(settings), redactor
+        return S3Store(settings), Redactor(settings.secrets)
     return FolderStore(output or DEFAULT_OUTPUT), Redactor()
 
 

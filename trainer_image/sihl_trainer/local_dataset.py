@@ -8,7 +8,7 @@ from pathlib import Path
 import boto3
 from botocore.exceptions import BotoCoreError
 
-from sihl_api.runtime import DATASET_KEYS, Env
+from sihl_api.runtime import DATASET_KEYS, DATASET_OPTIONAL_KEYS, Env
 from sihl_api.trainingjob import S3Location, TrainingJobSpec
 from sihl_trainer.data.names import TRAIN, VALIDATION
 from sihl_trainer.errors import BadConfig
@@ -65,17 +65,25 @@ def local_dataset(
 
 def _with_keys(location: S3Location, environ: Mapping[str, str]) -> Mapping[str, str]:
     """The environment with the dataset's keys, from where AWS's tools find them if need be."""
-    names = [Env.dataset(key) for key in DATASET_KEYS]
-    if location.credentials is None or all(environ.get(name) for name in names):
+    names = {key: Env.dataset(key) for key in DATASET_KEYS}
+    needed = [name for key, name in names.items() if key not in DATASET_OPTIONAL_KEYS]
+    if location.credentials is None or all(environ.get(name) for name in needed):
         return environ
+    remedy = f"set {' and '.join(needed)}, or mend what AWS's tools are to find"
     try:
+        # Asked for whole: a profile may have to fetch a key first, and fail.
         found = boto3.session.Session().get_credentials()
+        keys = found.get_frozen_credentials() if found else None
     except BotoCoreError as error:
-        raise BadConfig("DatasetCredentialsMissing", f"AWS credentials: {error}") from None
-    if found is None or found.token:
         raise BadConfig(
             "DatasetCredentialsMissing",
-            f"bucket {location.bucket} needs keys that do not expire: set {' and '.join(names)}, "
-            "or an AWS profile",
+            f"no keys for bucket {location.bucket}, as AWS's tools look for them ({error}): "
+            f"{remedy}",
+        ) from None
+    if keys is None:
+        raise BadConfig(
+            "DatasetCredentialsMissing",
+            f"bucket {location.bucket} needs keys, and AWS's tools find none here: {remedy}",
         )
-    return {**environ, names[0]: found.access_key, names[1]: found.secret_key}
+    given = (keys.access_key, keys.secret_key, keys.token or "")
+    return {**environ, **dict(zip(names.values(), given, strict=True))}

@@ -75,7 +75,7 @@ def _store(environ: Mapping[str, str], redactor: Redactor) -> S3Store:
 
     def said() -> S3Settings:
         settings = S3Settings.from_environment(store_keys(environ))
-        redactor.learn((settings.access_key_id, settings.secret_access_key))
+        redactor.learn(settings.secrets)
         return settings
 
     return S3Store(said(), renewed=said)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sihl_api.runtime import DATASET_KEYS, STORE_SECRET
+from sihl_api.runtime import DATASET_KEYS, DATASET_OPTIONAL_KEYS, STORE_SECRET
 from sihl_api.trainingjob import S3Location, TrainingJobSpec
 from sihl_dashboard.cli import manifests, store
 from sihl_dashboard.cli.assignments import parse
@@ -193,12 +193,15 @@ class _Looker:
             return mend(what, str(error)), None
         for key in DATASET_KEYS:
             value = keys.get(key, "").strip()
+            if not value and key in DATASET_OPTIONAL_KEYS:
+                continue
             if not value or not all("!" <= character <= "~" for character in value):
                 return mend(
                     what,
                     f"its key {key} is {'no access key' if value else 'missing'}: correct it",
                 ), None
-        return ok(what, " and ".join(DATASET_KEYS)), {k: keys[k].strip() for k in DATASET_KEYS}
+        found = {key: keys[key].strip() for key in DATASET_KEYS if key in keys}
+        return ok(what, " and ".join(found)), found
 
     def _reached(self, what: str, settings: S3Settings) -> Iterator[Finding]:
         place = S3Place(self._from_here(settings), **_PATIENCE)

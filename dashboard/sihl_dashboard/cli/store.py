@@ -102,8 +102,7 @@ def cluster_place(
 
 def settings(keys: Mapping[str, str]) -> S3Settings:
     """Of a store, by the keys of its Secret. Raises SettingsError, which names what is missing."""
-    known = (*STORE_KEYS, "sessionToken")
-    return S3Settings.from_environment({Env.store(k): keys[k] for k in known if k in keys})
+    return S3Settings.from_environment({Env.store(k): keys[k] for k in STORE_KEYS if k in keys})
 
 
 def _place(keys: Mapping[str, str]) -> Place:

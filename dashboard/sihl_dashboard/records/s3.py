@@ -26,7 +26,6 @@ from sihl_dashboard.records.place import Content, Item
 T = TypeVar("T")
 
 CONNECTIONS = 16
-_TOKEN = "sessionToken"  # noqa: S105 (a key's name)
 _MISSING = {"NoSuchKey", "404", "NotFound"}
 _UNCHANGED = {"304", "NotModified"}
 _REFUSED = {
@@ -70,8 +69,7 @@ class S3Settings:
                 f"{Env.store('endpoint')}:{shown} is not a URL such as "
                 "https://s3.eu-west-1.amazonaws.com, without user or password"
             )
-        values[_TOKEN] = environ.get(Env.store(_TOKEN), "").strip()
-        for key in ("accessKeyId", "secretAccessKey", _TOKEN):
+        for key in ("accessKeyId", "secretAccessKey", "sessionToken"):
             # Libraries print a header that they refuse, and with it the key.
             if not all("!" <= character <= "~" for character in values[key]):
                 raise SettingsError(f"{Env.store(key)} has a character that no access key has")
@@ -82,7 +80,7 @@ class S3Settings:
             secret_access_key=values["secretAccessKey"],
             prefix=values["prefix"].strip("/"),
             region=values["region"] or "us-east-1",
-            session_token=values[_TOKEN],
+            session_token=values["sessionToken"],
         )
 
 

@@ -25,7 +25,7 @@ from botocore.utils import parse_timestamp
 from obstore import exceptions
 from obstore.store import S3Store
 
-from sihl_api.runtime import DATASET_KEYS, Env, ExitCode
+from sihl_api.runtime import DATASET_KEYS, DATASET_OPTIONAL_KEYS, Env, ExitCode
 from sihl_api.trainingjob import S3Location
 from sihl_trainer.credentials import refuse_impossible
 from sihl_trainer.errors import BadConfig, Refused, TrainerError, Unavailable
@@ -75,10 +75,11 @@ class Listing:
 
 @dataclass(frozen=True)
 class Keys:
-    """An access key, if the dataset needs one."""
+    """An access key, if the dataset needs one; one that expires has a session token."""
 
     access_key_id: str = field(repr=False)
     secret_access_key: str = field(repr=False)
+    session_token: str = field(default="", repr=False)
 
 
 def keys_from_environment(location: S3Location, environ: Mapping[str, str]) -> Keys | None:
@@ -90,14 +91,15 @@ def keys_from_environment(location: S3Location, environ: Mapping[str, str]) -> K
     if location.credentials is None:
         return None
     values = {key: environ.get(Env.dataset(key), "").strip() for key in DATASET_KEYS}
-    if missing := [key for key, value in values.items() if not value]:
+    missing = [k for k, value in values.items() if not value and k not in DATASET_OPTIONAL_KEYS]
+    if missing:
         raise Refused(
             "DatasetCredentialsMissing",
             f"Secret {location.credentials.secret_name} lacks {' and '.join(missing)}, which "
             f"reading bucket {location.bucket} takes: add it",
         )
     refuse_impossible(values, location.credentials.secret_name, "DatasetCredentialsInvalid")
-    return Keys(values["accessKeyId"], values["secretAccessKey"])
+    return Keys(values["accessKeyId"], values["secretAccessKey"], values["sessionToken"])
 
 
 class Bucket:
@@ -322,6 +324,7 @@ def _client(location: S3Location, keys: Keys | None) -> Any:
         region_name=location.region,
         aws_access_key_id=keys.access_key_id if keys else None,
         aws_secret_access_key=keys.secret_access_key if keys else None,
+        aws_session_token=(keys.session_token or None) if keys else None,
         config=Config(
             retries={"mode": "standard", "total_max_attempts": 2},
             connect_timeout=5,
@@ -351,6 +354,8 @@ def _store(location: S3Location, keys: Keys | None) -> S3Store:
     if keys:
         config["access_key_id"] = keys.access_key_id
         config["secret_access_key"] = keys.secret_access_key
+        if keys.session_token:
+            config["session_token"] = keys.session_token
     return S3Store(
         location.bucket,
         config=config,

@@ -47,6 +47,13 @@ class S3Settings:
     secret_access_key: str = field(repr=False)
     prefix: str = ""
     region: str = "us-east-1"
+    session_token: str = field(default="", repr=False)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What nobody may read in a log."""
+        given = (self.access_key_id, self.secret_access_key, self.session_token)
+        return tuple(value for value in given if value)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> S3Settings:
@@ -80,6 +87,7 @@ class S3Settings:
             secret_access_key=values["secretAccessKey"],
             prefix=values["prefix"].strip("/"),
             region=values["region"] or "us-east-1",
+            session_token=values["sessionToken"],
         )
 
 
@@ -215,6 +223,7 @@ def _client(settings: S3Settings, attempts: int, timeout: float) -> Any:
         region_name=settings.region,
         aws_access_key_id=settings.access_key_id,
         aws_secret_access_key=settings.secret_access_key,
+        aws_session_token=settings.session_token or None,
         config=Config(
             retries={"mode": "standard", "total_max_attempts": attempts},
             connect_timeout=min(timeout, 5),
