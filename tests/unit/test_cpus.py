@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sihl_trainer.data.images import Decoded
 from sihl_trainer.fetch import check
 from sihl_trainer.fetch.progress import FetchProgress
 
@@ -20,7 +21,7 @@ def test_images_are_checked_by_as_many_threads_as_the_container_has_processors_u
     at_once = peak = 0
     lock, enough = threading.Lock(), threading.Barrier(threads)
 
-    def decode(path: Path) -> tuple[int, int]:
+    def decode(path: Path) -> Decoded:
         nonlocal at_once, peak
         with lock:
             at_once += 1
@@ -28,11 +29,11 @@ def test_images_are_checked_by_as_many_threads_as_the_container_has_processors_u
         enough.wait(60)
         with lock:
             at_once -= 1
-        return 1, 1
+        return Decoded((1, 1))
 
     monkeypatch.setattr(check, "available_cpus", lambda: cpus)
     monkeypatch.setattr(check, "decode_fully", decode)
     names = [f"{number}.png" for number in range(threads * 4)]
-    split: Any = SimpleNamespace(names=names, sets={}, folder=Path("/"))
+    split: Any = SimpleNamespace(annotated=names, sets={}, folder=Path("/"))
     check.check_images(split, FetchProgress("train"))
     assert peak == threads

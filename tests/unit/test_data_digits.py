@@ -59,7 +59,8 @@ def test_boxes_lie_within_their_scene_and_do_not_touch(tmp_path: Path) -> None:
     counts = set()
     for name in split.names:
         assert (
-            split.sets["annotations"].fault(name, *decode_fully(folder / "images" / name)) is None
+            split.sets["annotations"].fault(name, *decode_fully(folder / "images" / name).size)
+            is None
         )
         target = split.feeds["boxes"].target(name, (96, 96))
         assert isinstance(target, BoxesTarget)

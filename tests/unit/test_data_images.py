@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from PIL import Image
 from sihl_trainer.data.images import decode_fully, opened, pixels, upright_size
 from sihl_trainer.errors import BadData
 from tests.support.datasets import encoded, jpeg, write
+from tests.support.pictures import chunk, deep_png, deep_tiff
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -62,14 +65,37 @@ def test_an_image_is_upright_whatever_its_exif_orientation(
     near = [(height // 8, width // 8), (height // 8, far), (low, width // 8), (low, far)]
     for (row, column), colour in zip(near, (RED, GREEN, BLUE, WHITE), strict=True):
         assert np.abs(shown[row, column].astype(int) - colour).max() < 40
-    assert decode_fully(path) == (96, 64)
+    assert decode_fully(path).size == (96, 64)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_16_bit_values_are_scaled_over_their_whole_range(tmp_path: Path, kind: str) -> None:
-    values = np.array([[0, 257, 32896, 65535]], np.uint16)
-    (tmp_path / "a").write_bytes(encoded(Image.fromarray(values), kind))
-    assert read(tmp_path / "a")[0].tolist() == [[0] * 3, [1] * 3, [128] * 3, [255] * 3]
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("colours", [1, 3])
+def test_16_bits_are_scaled_by_the_fewest_that_hold_the_brightest_value_and_that_is_told(
+    tmp_path: Path, kind: str, bits: int, colours: int
+) -> None:
+    most = (1 << bits) - 1
+    values = np.array([[0, most // 4, most // 2, most]], np.uint16)
+    path = tmp_path / "a"
+    picture = values if colours == 1 else np.stack([values] * colours, -1)
+    path.write_bytes(deep_png(picture) if kind == "PNG" else deep_tiff(picture))
+    shown = read(path)[0]
+    assert np.abs(shown.astype(float) - values[0][:, None] / most * 255).max() <= 1
+    told = [f"16 bits, of which {bits} are in use: scaled from 0 to {most}, not to 65535"]
+    assert list(decode_fully(path).remarks) == (told if bits < 16 else [])
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_12_bits_beside_an_alpha_of_16_are_not_black(tmp_path: Path, channels: int) -> None:
+    picture = np.full((1, 3, channels), 4095, np.uint16)
+    picture[..., -1] = 65535
+    (tmp_path / "a").write_bytes(deep_png(picture))
+    assert read(tmp_path / "a").min() == 255
+
+
+def test_white_is_zero_is_turned_round_at_16_bits_as_at_8(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(deep_tiff(np.array([[0, 4095]], np.uint16), photometric=0))
+    assert read(tmp_path / "a")[0, :, 0].tolist() == [255, 0]
 
 
 @pytest.mark.parametrize("values", [(-1000, 1000), (0, 65536)])
@@ -101,10 +127,74 @@ def test_any_mode_becomes_three_channels(tmp_path: Path, mode: str) -> None:
     assert read(tmp_path / "a", (48, 32)).shape == (32, 48, 3)
 
 
-def test_alpha_is_dropped_and_not_blended(tmp_path: Path) -> None:
-    image = Image.new("RGBA", (4, 4), (10, 20, 30, 0))
-    (tmp_path / "a").write_bytes(encoded(image, "PNG"))
-    assert read(tmp_path / "a")[0, 0].tolist() == [10, 20, 30]
+@pytest.mark.parametrize(
+    ("image", "options", "shown"),
+    [
+        (Image.new("RGBA", (4, 4), (10, 20, 30, 0)), {}, WHITE),
+        (Image.new("RGBA", (4, 4), (10, 20, 30, 255)), {}, (10, 20, 30)),
+        (Image.new("LA", (4, 4), (10, 0)), {}, WHITE),
+        (Image.new("RGB", (4, 4)).quantize(2), {"transparency": 0}, WHITE),
+        (Image.new("RGB", (4, 4), (1, 2, 3)), {"transparency": (1, 2, 3)}, WHITE),
+        (Image.new("L", (4, 4), 9), {"transparency": 9}, WHITE),
+        (Image.new("I;16", (4, 4), 9), {"transparency": 9}, WHITE),
+    ],
+)
+def test_what_is_transparent_is_seen_on_white_as_in_a_viewer(
+    tmp_path: Path, image: Image.Image, options: dict[str, Any], shown: tuple[int, ...]
+) -> None:
+    (tmp_path / "a").write_bytes(encoded(image, "PNG", **options))
+    assert read(tmp_path / "a")[0, 0].tolist() == list(shown)
+    told = any("on white" in remark for remark in decode_fully(tmp_path / "a").remarks)
+    assert told == (shown == WHITE)
+
+
+@pytest.mark.parametrize(
+    ("pages", "says"),
+    [
+        ([np.zeros((2, 2), np.uint8)] * 3, "several pages, of which the first is read"),
+        ([np.zeros((2, 2, 5), np.uint8)], "5 channels, of which 3 are shown"),
+        ([np.zeros((2, 2, 2), np.uint8)], "2 channels, of which 1 are shown"),
+    ],
+)
+def test_pages_and_channels_that_are_not_shown_are_told(
+    tmp_path: Path, pages: list[np.ndarray], says: str
+) -> None:
+    (tmp_path / "a").write_bytes(deep_tiff(*pages))
+    assert [remark for remark in decode_fully(tmp_path / "a").remarks if says in remark]
+
+
+def test_a_preview_behind_a_picture_is_not_told(tmp_path: Path) -> None:
+    encoded_twice = encoded(
+        Image.fromarray(corners()), "MPO", save_all=True, append_images=[Image.new("RGB", (8, 8))]
+    )
+    (tmp_path / "a").write_bytes(encoded_twice)
+    assert decode_fully(tmp_path / "a") == ((96, 64), ())
+    assert read(tmp_path / "a", (12, 8)).shape == (8, 12, 3)
+
+
+def test_texts_and_profiles_of_a_png_do_not_matter_whatever_they_hold(tmp_path: Path) -> None:
+    plain = encoded(Image.fromarray(corners()), "PNG")
+    head, rest = plain[:33], plain[33:]
+    bomb = zlib.compress(bytes(2 << 20))
+    extra = [
+        chunk(b"zTXt", b"workflow\0\0" + bomb),
+        chunk(b"iCCP", b"profile\0\0" + bomb),
+        chunk(b"iTXt", b"broken\0\1"),
+        chunk(b"tEXt", b"Comment\0hello")[:-4] + b"\0\0\0\0",  # another checksum
+        chunk(b"pHYs", b"\1"),
+    ]
+    (tmp_path / "a").write_bytes(head + b"".join(extra) + rest[:-12] + b"".join(extra) + rest[-12:])
+    assert decode_fully(tmp_path / "a").remarks == ()
+    assert (read(tmp_path / "a") == corners()).all()
+
+
+def test_an_orientation_in_the_text_of_a_png_is_applied(tmp_path: Path) -> None:
+    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    plain = encoded(Image.fromarray(corners()), "PNG")
+    text = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
+    (tmp_path / "a").write_bytes(plain[:33] + text + plain[33:])
+    with opened(tmp_path / "a") as image:
+        assert upright_size(image) == (64, 96)
 
 
 def test_a_jpeg_decoded_at_a_fraction_shows_what_a_fully_decoded_one_does(tmp_path: Path) -> None:
@@ -125,12 +215,10 @@ def test_brightness_scales_and_saturates(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (jpeg(200, 200)[:-400], "images/a.jpg cannot be decoded"),
+        (jpeg(200, 200)[:-400], "its data ends before the picture does"),
         (jpeg(200, 200)[:40], "images/a.jpg"),
-        (b"", "is not a JPEG, PNG or TIFF image"),
-        (b"<html>404</html>", "is not a JPEG, PNG or TIFF image"),
-        (encoded(Image.new("RGB", (9, 9)), "GIF"), "is not a JPEG, PNG or TIFF image"),
         (encoded(Image.fromarray(np.zeros((2, 2), np.float32)), "TIFF"), "floating-point"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(50), "is not a JPEG, PNG or TIFF image"),
     ],
 )
 def test_a_file_that_cannot_be_decoded_is_refused_by_name(
@@ -141,6 +229,43 @@ def test_a_file_that_cannot_be_decoded_is_refused_by_name(
         decode_fully(path)
     assert says in str(caught.value)
     assert "replace the file, or remove it and what annotates it" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty: upload it again"),
+        (bytes(900), "is nothing but zeros: upload it again"),
+        (b"<!doctype html><title>404</title>", "is a web page: upload the image itself"),
+        (
+            b'<?xml version="1.0"?>\n<Error><Code>NoSuchKey</Code></Error>',
+            "a store's error message",
+        ),
+        (encoded(Image.new("RGB", (9, 9)), "GIF"), "is a GIF image: convert it to JPEG, PNG"),
+        (encoded(Image.new("RGB", (9, 9)), "BMP"), "is a BMP image: convert it"),
+        (b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0/", "is a WebP image: convert it"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "is an HEIC image: convert it"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "is a JPEG 2000 image: convert it"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
+            "which `git lfs pull` brings",
+        ),
+        (b"\0\x05\x16\x07\0\x02\0\0Mac OS X", "is a macOS resource fork"),
+    ],
+)
+def test_a_file_of_an_unread_kind_is_called_what_it_is(
+    tmp_path: Path, content: bytes, says: str
+) -> None:
+    path = write(tmp_path, {"images/a.jpg": content}) / "images" / "a.jpg"
+    with pytest.raises(BadData, match=r"images/a\.jpg is ") as caught:
+        decode_fully(path)
+    assert says in str(caught.value)
+
+
+def test_a_tiff_of_channels_that_are_not_read_says_how_many_it_has(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(deep_tiff(np.zeros((2, 2, 5), np.uint16)))
+    with pytest.raises(BadData, match="is a TIFF of 5 channels of 16 bits"):
+        decode_fully(tmp_path / "a.tif")
 
 
 def test_a_small_file_that_declares_billions_of_pixels_is_refused(tmp_path: Path) -> None:

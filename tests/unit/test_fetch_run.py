@@ -345,10 +345,10 @@ def test_a_split_that_the_job_has_not_is_told(s3: S3Server, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"images/2.jpg": jpeg(200, 200)[:-400]}, "images/2.jpg cannot be decoded (image file"),
+        ({"images/2.jpg": jpeg(200, 200)[:-400]}, "images/2.jpg is damaged: its data ends before"),
         ({"images/2.jpg": b"not an image"}, "images/2.jpg is not a JPEG, PNG or TIFF"),
         ({"images/2.jpg": b""},
-         "images/2.jpg is not a JPEG, PNG or TIFF image that can be read: replace the file"),
+         "images/2.jpg is empty: upload it again"),
         ({"annotations.yaml": b"1.jpg: []\n2.jpg: [{category: cat, bbox: [1, 1, 99, 9]}]\n"},
          'annotations.yaml, "2.jpg", box 1: [1, 1, 99, 9] lies outside the image, which is 24'),
     ],

@@ -1,20 +1,25 @@
 """Image files as RGB: JPEG, PNG, TIFF; 8 or 16 bits; grey, colour, palette, with or without alpha.
 
 An image is what a viewer shows: its EXIF orientation is applied, and annotations are in pixels of
-the upright image. 16-bit values are scaled to 8 bits over their whole range, alpha is dropped, of
-a file with several pages the first counts.
+the upright image; what is transparent is seen on white; of a file with several pages the first
+counts. `depth` says how 16 bits are scaled.
 """
 
 from __future__ import annotations
 
+import io
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageEnhance, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
+from sihl_trainer.data import depth, jpeg, kinds, png
 from sihl_trainer.errors import BadData
 
 if TYPE_CHECKING:
@@ -38,6 +43,30 @@ _UPRIGHT = {
 """What undoes each EXIF orientation."""
 _EXCHANGING = (5, 6, 7, 8)  # orientations that exchange width and height
 _DRAFT_MARGIN = 2  # decode to at least twice the wanted size before resampling
+_JPEGS = ("JPEG", "MPO")  # the second is a camera's JPEG with previews behind it
+_CHANNELS_TAG = 277
+_KIND_OF_PAGE_TAG = 254
+_SMALLER = 1  # the bit of a page that shows another one at a lower resolution
+_ALPHA_MODES = ("RGBA", "LA", "PA")
+_WHITE = (255, 255, 255)
+_TRANSPARENT = "transparent in part: shown on white, as viewers do"
+_PAGES = "several pages, of which the first is read"
+_CHANNELS = "{} channels, of which {} are shown"
+_DEPTH = "16 bits, of which {} are in use: scaled from 0 to {}, not to 65535"
+_MALFORMED = (OSError, SyntaxError, ValueError, EOFError, KeyError, TypeError, struct.error)
+"""What Pillow raises of files that are not as they should be."""
+
+
+class Decoded(NamedTuple):
+    """A file that was decoded to its last pixel.
+
+    Args:
+        size: (width, height) in pixels of the upright image.
+        remarks: What of it is not shown as it is stored, in phrases.
+    """
+
+    size: tuple[int, int]
+    remarks: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -48,17 +77,9 @@ def opened(path: Path) -> Iterator[Image.Image]:
         BadData: Not an image, of another format than its suffixes allow, truncated, or with too
             many pixels; names the file. Raised for decoding within the context as well.
     """
-    try:
-        with Image.open(path, formats=_FORMATS) as image:
-            yield image
-    except Image.DecompressionBombError:
-        raise _unreadable(path, f"has more than {MAX_PIXELS:,} pixels") from None
-    except FileNotFoundError:
-        raise _unreadable(path, "is missing") from None
-    except UnidentifiedImageError:
-        raise _unreadable(path, "is not a JPEG, PNG or TIFF image that can be read") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise _unreadable(path, f"cannot be decoded ({error})") from None
+    with _told(path), _source(path) as source, Image.open(source, formats=_FORMATS) as image:
+        depth.remember(image, source)
+        yield image
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
@@ -84,7 +105,8 @@ def pixels(
     from torch.nn.functional import interpolate
 
     orientation = _orientation(image)
-    if size and image.format == "JPEG":
+    if size and image.format in _JPEGS:
+        assert isinstance(image, JpegImageFile)
         # libjpeg decodes at 1/2, 1/4 or 1/8 for a fraction of the time; what is left is resampled.
         # Sides that this does not divide are rounded up: by less than half a pixel of the result.
         width, height = size[::-1] if orientation in _EXCHANGING else size
@@ -101,38 +123,105 @@ def pixels(
     return result
 
 
-def decode_fully(path: Path) -> tuple[int, int]:
+def decode_fully(path: Path) -> Decoded:
     """Decode every pixel of a file, so that damage anywhere in it is found.
 
-    Returns:
-        (width, height) in pixels of the upright image.
-
     Raises:
-        BadData: As `opened`.
+        BadData: As `opened`; a JPEG is read more closely than there.
     """
     with opened(path) as image:
-        size = upright_size(image)
-        _rgb(image)
-        return size
+        size, remarks = upright_size(image), list(_dropped(image))
+        if image.format in _JPEGS:
+            remarks += [] if jpeg.check(path.read_bytes()) else [jpeg.NO_END_MARKER]
+        else:
+            _rgb(image, remarks)
+    return Decoded(size, tuple(remarks))
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What goes wrong with a file, by its name."""
+    try:
+        yield
+    except Image.DecompressionBombError:
+        raise _unreadable(path, f"has more than {MAX_PIXELS:,} pixels") from None
+    except FileNotFoundError:
+        raise _unreadable(path, "is missing") from None
+    except UnidentifiedImageError:
+        if told := kinds.unread(path):
+            raise BadData(
+                "DatasetImageUnreadable", f"{path.parent.name}/{path.name} {told}"
+            ) from None
+        raise _unreadable(path, "is not a JPEG, PNG or TIFF image that can be read") from None
+    except _MALFORMED as error:
+        told = str(error) if str(error).startswith("is ") else f"cannot be decoded ({error})"
+        raise _unreadable(path, told) from None
+
+
+@contextmanager
+def _source(path: Path) -> Iterator[BinaryIO | Path]:
+    """A file as Pillow is to read it: with its end, without what is no part of the picture."""
+    with path.open("rb") as file:
+        head = file.read(len(png.SIGNATURE))
+        if head.startswith(jpeg.SIGNATURE):
+            yield io.BytesIO(head + file.read() + jpeg.END)
+        elif head == png.SIGNATURE:
+            yield io.BytesIO(png.shown(head + file.read()))
+        else:
+            yield path
 
 
 def _orientation(image: Image.Image) -> int:
     # TIFF is turned by Pillow as it is decoded, and twice if its EXIF data is read before.
-    return 1 if image.format == "TIFF" else image.getexif().get(_ORIENTATION_TAG, 1)
+    if image.format == "TIFF":
+        return 1
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except _MALFORMED:
+        return 1  # who cannot read it cannot turn it: viewers show the image as it is stored
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _dropped(image: Image.Image) -> Iterator[str]:
+    """What of an opened file is not read at all."""
+    if isinstance(image, TiffImageFile):
+        channels, shown = int(image.tag_v2.get(_CHANNELS_TAG, 1)), len(image.getbands())
+        if channels > shown:
+            yield _CHANNELS.format(channels, shown)
+        if image.n_frames > 1:
+            smaller = sum(_is_smaller(image, page) for page in range(1, image.n_frames))
+            image.seek(0)
+            if smaller < image.n_frames - 1:
+                yield _PAGES
+    elif getattr(image, "is_animated", False) and image.format not in _JPEGS:
+        yield _PAGES
+
+
+def _is_smaller(image: TiffImageFile, page: int) -> bool:
+    image.seek(page)
+    return bool(int(image.tag_v2.get(_KIND_OF_PAGE_TAG, 0)) & _SMALLER)
+
+
+def _rgb(image: Image.Image, remarks: list[str] | None = None) -> Image.Image:
+    """An opened image, not yet upright; adds to the remarks what it is shown otherwise than."""
     if image.mode == "F":
         raise ValueError("its values are floating-point numbers; 8 or 16 bits are read")
-    if image.mode.startswith("I"):  # 16 bits, in whatever byte order, or "I" for more, or signed
-        values = np.asarray(image)
-        least, most = int(values.min()), int(values.max())
-        if least < 0 or most > 65535:
-            raise ValueError(
-                f"its values go from {least} to {most}; 8 or 16 bits without sign are read"
-            )
-        return Image.fromarray((values / 257).round().astype(np.uint8)).convert("RGB")
+    if image.mode.startswith("I") or depth.is_deep(image):
+        # In whatever byte order; "I" is for 32 bits, or a sign.
+        grey = image.mode.startswith("I")
+        image, bits = depth.grey(image) if grey else depth.colour(image)
+        if remarks is not None and bits < depth.DEPTHS[-1]:
+            remarks.append(_DEPTH.format(bits, (1 << bits) - 1))
     image.load()
+    if image.mode in _ALPHA_MODES or "transparency" in image.info:
+        shown = image if image.mode == "RGBA" else image.convert("RGBA")
+        alpha = shown.getchannel("A")
+        if alpha.getextrema() != (255, 255):
+            if remarks is not None:
+                remarks.append(_TRANSPARENT)
+            composed = Image.new("RGB", shown.size, _WHITE)
+            composed.paste(shown, mask=alpha)
+            return composed
+        return shown.convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -51,26 +52,35 @@ def open_to_check(
     return opened
 
 
-def check_images(split: Split, progress: FetchProgress) -> None:
-    """Decode all images of a split, in parallel, and check their annotations.
+def check_images(split: Split, progress: FetchProgress) -> list[str]:
+    """Decode the annotated images of a split, in parallel, and check their annotations.
+
+    Returns:
+        What of the images is not shown as it is stored, for a person.
 
     Raises:
         BadData: An image that cannot be decoded, or an annotation that does not fit its image.
             The message is the first fault's, by name; the log has them all.
     """
-    progress.checking(len(split.names))
+    progress.checking(len(split.annotated))
 
-    def check(name: str) -> BadData | None:
-        fault = _fault(split, name)
+    def check(name: str) -> tuple[str, ...] | BadData:
+        found = _remarks(split, name)
         progress.advance(1)
-        return fault
+        return found
 
     faults: list[BadData] = []
+    remarks: dict[str, list[str]] = defaultdict(list)
     # Decoding releases the interpreter's lock, so threads use every core. Each holds a whole image.
     with ThreadPoolExecutor(min(available_cpus(), _MOST_THREADS)) as pool:
-        for at in range(0, len(split.names), _CHUNK):
-            found = pool.map(check, split.names[at : at + _CHUNK])
-            faults.extend(fault for fault in found if fault is not None)
+        for at in range(0, len(split.annotated), _CHUNK):
+            names = split.annotated[at : at + _CHUNK]
+            for name, found in zip(names, pool.map(check, names), strict=True):
+                if isinstance(found, BadData):
+                    faults.append(found)
+                    continue
+                for remark in found:
+                    remarks[remark].append(name)
             if len(faults) >= ENOUGH_FAULTS:
                 break
     for fault in faults[:ENOUGH_FAULTS]:
@@ -80,6 +90,7 @@ def check_images(split: Split, progress: FetchProgress) -> None:
     if faults:
         more = f"and {len(faults) - 1} more: see the log"
         raise BadData(faults[0].reason, f"{faults[0]} ({more})")
+    return [f"{_shown(names)}: {remark}" for remark, names in remarks.items()]
 
 
 def check_settings(spec: TrainingJobSpec, split: str, opened: Split) -> None:
@@ -96,12 +107,17 @@ def check_settings(spec: TrainingJobSpec, split: str, opened: Split) -> None:
             log.warning("head %r: %s", head.name, text)
 
 
-def _fault(split: Split, name: str) -> BadData | None:
+def _remarks(split: Split, name: str) -> tuple[str, ...] | BadData:
     try:
-        width, height = decode_fully(split.folder / IMAGES / name)
+        (width, height), remarks = decode_fully(split.folder / IMAGES / name)
     except BadData as fault:
         return fault
     for annotation_set in split.sets.values():
         if text := annotation_set.fault(name, width, height):
             return BadData("DatasetAnnotationInvalid", text)
-    return None
+    return remarks
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+    return f"{IMAGES}/{names[0]}{more}"
