@@ -107,6 +107,8 @@ class JobReference(Message):
 
 
 TERMINATION_MESSAGE_LIMIT = 4096
+RECORD_NOT_WRITABLE = "RecordNotWritable"
+"""The reason of a stop whose last checkpoint the store did not take."""
 
 
 class Result(Message):
@@ -145,13 +147,22 @@ def _shortened(text: str, limit: int) -> str:
     return raw[: limit - 3].decode(errors="ignore") + "..."
 
 
+class RecordReport(Message):
+    """Whether the run record can be written; reason and message as a condition has them."""
+
+    writable: bool
+    reason: str = "Written"
+    message: str = ""
+
+
 class ProgressReport(Message):
-    """What `GET /progress` answers."""
+    """What `GET /progress` answers; `record` is None while nobody knows."""
 
     stage: str  # Fetching, Checking, Loading, Training, Validating, Saving, Stopping
     progress: Progress = Progress()
     metrics: dict[str, str] = Field(default_factory=dict)
     checkpoint: CheckpointStatus | None = None
+    record: RecordReport | None = None
 
 
 def read_result(text: str | None) -> Result | None:

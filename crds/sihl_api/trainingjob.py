@@ -518,12 +518,17 @@ class Phase(StrEnum):
 
 
 class ConditionType(StrEnum):
-    """What a TrainingJob's conditions speak of."""
+    """What a TrainingJob's conditions speak of.
+
+    RecordWritable is there once the running attempt could not write its record for a while, or
+    ended so: False says what cannot be saved, and why.
+    """
 
     ACCEPTED = "Accepted"
     ADMITTED = "Admitted"
     DATASET_READY = "DatasetReady"
     CHECKPOINT_SAVED = "CheckpointSaved"
+    RECORD_WRITABLE = "RecordWritable"
     COMPLETE = "Complete"
     FAILED = "Failed"
 

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
+from sihl_api.runtime import ProgressReport
 from sihl_api.trainingjob import ConditionType, Phase
 from sihl_operator import status as say
 from sihl_operator.acts import Acts
@@ -21,6 +21,7 @@ from sihl_operator.metrics import Metrics
 from sihl_operator.places import Place, Places
 from sihl_operator.pod import demand
 from sihl_operator.queues import BEHIND, LEFT, NEXT, OCCUPIED, TAKEN, Queue, Reason, in_line, kept
+from sihl_operator.reports import reported
 from sihl_operator.scheduling import POSITIONS, Verdict, admit
 from sihl_operator.settings import Settings
 from sihl_operator.views import JobView, Key, PodView, pod_name
@@ -306,13 +307,13 @@ class Rounds:
             reason = _as_told(job) or reason
         return Moment(now, self._settings, position, reason, self._attempts.creating(job))
 
-    def tell_progress(self, job: JobView, pod: PodView, report: Any) -> None:
+    def tell_progress(self, job: JobView, pod: PodView, report: ProgressReport) -> None:
         """Write what a pod said of its progress, if it is news."""
         if job.key in self._acts.busy or not self.leading:
             return
-        new = say.with_report(job, pod, report, self._clock())
-        if say.as_json(new) != say.as_json(job.status):
-            self._acts.write(job, new)
+        decision = reported(job, pod, report, self._clock())
+        if decision.acts:
+            self._acts.carry_out(job, decision)
 
 
 def _as_told(job: JobView) -> Reason | None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sihl_api.runtime import ProgressReport, Result
+from sihl_api.runtime import RECORD_NOT_WRITABLE, ProgressReport, RecordReport, Result
 from sihl_api.trainingjob import (
     CheckpointStatus,
     Condition,
@@ -195,6 +195,7 @@ def starting(job: JobView, now: float) -> Status:
         running_at=None,
         ended_at=None,
     )
+    status = without_condition(status, ConditionType.RECORD_WRITABLE)
     for kind, value, reason, message in (
         (ConditionType.ACCEPTED, True, "Valid", "The job can be queued."),
         (ConditionType.ADMITTED, True, "Admitted", f"Attempt {attempt} has the queue {queue!r}."),
@@ -242,7 +243,17 @@ def with_report(job: JobView, pod: PodView, report: ProgressReport, now: float) 
             "metrics": report.metrics or status.metrics,
         }
     )
-    return _with_checkpoint(job, status, report.checkpoint, now)
+    status = _with_checkpoint(job, status, report.checkpoint, now)
+    return _with_record(job, status, report.record, now)
+
+
+def _with_record(job: JobView, status: Status, record: RecordReport | None, now: float) -> Status:
+    """The status with whether the record can be written, once it could not be."""
+    kind = ConditionType.RECORD_WRITABLE
+    if record is None or (record.writable and condition(status, kind) is None):
+        return status
+    text = "The record can be written again." if record.writable else record.message
+    return with_condition(job, status, kind, record.writable, record.reason, text, now)
 
 
 def _merged(old: Progress | None, new: Progress) -> Progress | None:
@@ -288,6 +299,10 @@ def _with_result(job: JobView, status: Status, result: Result | None, now: float
             "model": result.model or status.model,
         }
     )
+    status = without_condition(status, ConditionType.RECORD_WRITABLE)
+    if result.reason == RECORD_NOT_WRITABLE:
+        lost = RecordReport(writable=False, reason=result.reason, message=result.message)
+        status = _with_record(job, status, lost, now)
     return _with_checkpoint(job, status, result.checkpoint, now)
 
 

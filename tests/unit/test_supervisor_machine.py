@@ -38,7 +38,6 @@ from sihl_trainer.supervisor.events import (
     Written,
 )
 from sihl_trainer.supervisor.machine import (
-    UPLOAD_PATIENCE,
     Deadlines,
     State,
     advance,
@@ -144,19 +143,20 @@ def test_a_clean_end_without_model_is_no_success() -> None:
     assert run.end()[0] is ExitCode.CRASHED
 
 
-def test_a_model_that_the_store_does_not_take_is_tried_long_and_then_unavailable() -> None:
+@pytest.mark.parametrize("ended", [CLEAN, KILLED])
+def test_what_the_store_does_not_take_is_tried_for_as_long_as_nobody_stops_it(
+    ended: WorkerEnded,
+) -> None:
     run = training()
-    run.tell(Written(upload(20, model=True)), CLEAN)
-    tries = 0
-    while not run.over:
+    last = upload(20, model=ended.clean)
+    run.tell(Written(last), ended)
+    while run.now < 7 * 86400:
         run.tell(UploadFailed("the store is away"))
-        began = run.tell(Tick(), at=run.state.next_deadline)
-        tries += began.count(BeginUpload(upload(20, model=True)))
-    assert run.now >= UPLOAD_PATIENCE
-    assert tries > 30
-    code, result = run.end()
-    assert code is ExitCode.UNAVAILABLE
-    assert "the store is away" in result.message
+        assert run.state.next_deadline - run.now <= 30
+        assert run.tell(Tick(), at=run.state.next_deadline) == [BeginUpload(last)]
+        assert not run.over
+    run.tell(ModelDurable(MODEL) if ended.clean else CheckpointDurable(checkpoint(20)))
+    assert run.end()[0] is (ExitCode.SUCCEEDED if ended.clean else ExitCode.CRASHED)
 
 
 # --- uploads ---------------------------------------------------------------------------------
@@ -257,6 +257,34 @@ def test_an_upload_that_takes_too_long_ends_before_the_kubelet_ends_it() -> None
     code, result = run.end()
     assert (code, result.reason) == (ExitCode.STOPPED_WITHOUT_CHECKPOINT, "CheckpointTimedOut")
     assert result.checkpoint == checkpoint(10)
+
+
+def test_a_stop_whose_checkpoint_the_store_refuses_tries_to_its_end_and_tells_what_is_lost() -> (
+    None
+):
+    run = training(step=1009, standing=100)
+    run.tell(StopRequested(), Written(upload(1009, last=True)), CLEAN)
+    tries = 0
+    while not run.over:
+        run.tell(UploadFailed("store s3, bucket runs refused x (AccessDenied): correct the Secret"))
+        began = run.tell(Tick(), at=run.state.next_deadline)
+        tries += began.count(BeginUpload(upload(1009, last=True)))
+    assert tries > 40  # of the hundred seconds that it has
+    code, result = run.end()
+    assert (code, result.reason) == (ExitCode.STOPPED_WITHOUT_CHECKPOINT, "RecordNotWritable")
+    assert result.message == (
+        "the checkpoint of step 1009 could not be saved: store s3, bucket runs refused x "
+        "(AccessDenied): correct the Secret. The checkpoint of step 100 stands. What was learnt in "
+        "steps 101 to 1009 is lost."
+    )
+
+
+def test_a_stop_whose_checkpoint_is_taken_at_last_loses_nothing() -> None:
+    run = training(step=12)
+    run.tell(StopRequested(), Written(upload(12, last=True)), CLEAN, UploadFailed("refused"))
+    assert run.tell(Tick(), at=run.state.next_deadline) == [BeginUpload(upload(12, last=True))]
+    run.tell(CheckpointDurable(checkpoint(12)))
+    assert run.end()[0] is ExitCode.STOPPED
 
 
 def test_a_stop_before_the_record_is_read_waits_until_it_is() -> None:
@@ -485,14 +513,10 @@ def test_whatever_happens_promises_hold(
     for _ in range(2000):
         if run.over:
             break
-        deadline = run.state.next_deadline
-        if deadline == math.inf:
-            # Nothing is due: only a worker that goes on, or an upload that is under way.
-            assert run.state.worker_running or uploading is not None
+        if not run.state.stopping:  # a worker goes on, or an upload, for as long as it takes
+            assert run.state.worker_running or run.state.uploads
             return
-        if run.state.worker_running and not run.state.stopping:
-            return  # a worker that goes on, and uploads that are tried as long as it does
-        for action in run.tell(Tick(), at=max(run.now, deadline)):
+        for action in run.tell(Tick(), at=max(run.now, run.state.next_deadline)):
             if isinstance(action, BeginUpload):
                 run.tell(UploadFailed("away"))
             if isinstance(action, KillWorker):

@@ -9,19 +9,21 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sihl_api.record import JobRecord, Manifest, Point
-from sihl_api.runtime import ExitCode, read_result
+from sihl_api.runtime import Env, ExitCode, RecordReport, read_result
 from sihl_trainer.record.checkpoints import standing_checkpoints
 from sihl_trainer.supervisor.stop import SOCKET_NAME, request_stop
 from tests.support.disk import crowd, fill, small_disk
-from tests.support.pod import ROOT, Pod
+from tests.support.pod import ROOT, Attempt, Pod
 from tests.support.proxy import Faults, proxied
 from tests.support.s3 import S3Server
+from tests.support.secretfiles import mount
 from tests.support.waiting import eventually
 
 slow = pytest.mark.slow
@@ -400,6 +402,102 @@ def test_a_wrong_environment_is_told_before_anything_is_trained(
     with pod.start() as attempt:
         code, result = attempt.end()
     assert (code, result.reason) == (ExitCode.BAD_CONFIG, reason)
+
+
+@dataclass
+class Rotated:
+    """A job whose store's keys are rotated while it runs."""
+
+    pod: Pod
+    number: int = 0
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        return f"{self.pod.name}-{self.number}", f"hidden-{self.number}"
+
+    def mount(self) -> None:
+        """The Secret says what the store lets in."""
+        mount(
+            self.pod.folder / "keys",
+            endpoint=self.pod.s3.endpoint,
+            bucket="data",
+            prefix=self.pod.store.prefix,
+            accessKeyId=self.keys[0],
+            secretAccessKey=self.keys[1],
+        )
+
+    def rotate(self) -> None:
+        """The store lets in other keys only, which the Secret does not have yet."""
+        self.number += 1
+        self.admit("Read:data", "Write:data", "List:data")
+
+    def admit(self, *actions: str) -> None:
+        self.pod.s3.admit(self.pod.name, self.keys, *actions)
+
+
+@pytest.fixture
+def rotated(pod: Pod) -> Rotated:
+    found = Rotated(pod)
+    found.rotate()
+    found.mount()
+    pod.changes = {Env.STORE_FILES: str(pod.folder / "keys")}
+    return found
+
+
+def record(attempt: Attempt, writable: bool) -> RecordReport | None:
+    """What the pod says of its record, once it is that."""
+    report = attempt.progress()
+    found = report.record if report else None
+    return found if found and found.writable is writable else None
+
+
+@slow
+def test_a_record_that_cannot_be_written_is_told_until_rotated_keys_have_arrived(
+    rotated: Rotated,
+) -> None:
+    with rotated.pod.start(**LONG, checkpoint_every=30) as attempt:
+        attempt.until("Training", checkpoint=30)
+        assert eventually(lambda: record(attempt, writable=True))
+        rotated.rotate()
+        told = eventually(lambda: record(attempt, writable=False))
+        assert told.reason == "StoreAccessRefused"
+        assert "correct the Secret's keys" in told.message
+        assert "sihl_record_writable 0.0" in attempt.metrics()
+        rotated.mount()
+        assert eventually(lambda: record(attempt, writable=True))
+        attempt.stop()
+        code, result = attempt.end()
+    assert code is ExitCode.STOPPED, attempt.output
+    assert result.checkpoint is not None
+    assert result.checkpoint.step == result.step == standing(rotated.pod)[0]
+
+
+@slow
+def test_a_stop_waits_through_its_grace_for_keys_that_let_it_save(rotated: Rotated) -> None:
+    with rotated.pod.start(**LONG) as attempt:
+        attempt.until("Training", step=10)
+        rotated.rotate()
+        attempt.stop()
+        eventually(lambda: "An upload failed" in attempt.output)
+        rotated.mount()
+        code, result = attempt.end()
+    assert code is ExitCode.STOPPED, attempt.output
+    assert result.checkpoint is not None
+    assert result.checkpoint.step == result.step == standing(rotated.pod)[0]
+
+
+@slow
+def test_a_stop_that_may_not_write_says_what_is_lost_and_why(rotated: Rotated) -> None:
+    rotated.pod.grace = "4s"
+    with rotated.pod.start(**LONG, checkpoint_every=100_000) as attempt:
+        attempt.until("Training", step=10)
+        rotated.admit("Read:data", "List:data")
+        attempt.stop()
+        code, result = attempt.end()
+    assert (code, result.reason) == (ExitCode.STOPPED_WITHOUT_CHECKPOINT, "RecordNotWritable")
+    assert f"What was learnt in steps 1 to {result.step} is lost." in result.message
+    assert "grant them read, write, list and delete" in result.message
+    assert "stopGracePeriod" not in result.message
 
 
 @slow

@@ -6,23 +6,13 @@ import pytest
 
 from sihl_api.runtime import Env
 from sihl_trainer.secretfiles import dataset_keys, store_keys
+from tests.support.secretfiles import mount
 
 VARIABLES = {"HOME": "/", "SIHL_STORE_BUCKET": "runs", "SIHL_STORE_REGION": "eu-west-1"}
 
 
-def mounted(folder: Path, **keys: str) -> Path:
-    """A Secret's keys as the kubelet lays them out: links through a folder that it swaps."""
-    folder.mkdir()
-    (folder / "..2026").mkdir()
-    (folder / "..data").symlink_to("..2026")
-    for key, text in keys.items():
-        (folder / "..2026" / key).write_text(text)
-        (folder / key).symlink_to(f"..data/{key}")
-    return folder
-
-
 def test_what_the_files_say_counts_and_what_they_lack_was_taken_out(tmp_path: Path) -> None:
-    folder = mounted(tmp_path / "store", bucket="new", secretAccessKey="s")
+    folder = mount(tmp_path / "store", bucket="new", secretAccessKey="s")
     found = store_keys({**VARIABLES, Env.STORE_FILES: str(folder)})
     assert {name: found.get(name) for name in (*VARIABLES, "SIHL_STORE_SECRET_ACCESS_KEY")} == {
         "HOME": "/",
@@ -41,7 +31,7 @@ def test_without_files_the_variables_count(tmp_path: Path, files: str | None) ->
 
 
 def test_the_keys_of_a_dataset_and_of_the_store_are_told_apart(tmp_path: Path) -> None:
-    folder = mounted(tmp_path / "dataset", accessKeyId="a")
+    folder = mount(tmp_path / "dataset", accessKeyId="a")
     found = dataset_keys({**VARIABLES, Env.DATASET_FILES: str(folder)})
     assert found["SIHL_DATASET_ACCESS_KEY_ID"] == "a"
     assert found["SIHL_STORE_BUCKET"] == "runs"

@@ -19,6 +19,7 @@ from sihl_trainer.record.retry import backoff
 from sihl_trainer.record.segments import Kind, lines_in, listed, merge, settled
 from sihl_trainer.record.spool import Spool
 from sihl_trainer.record.store import MissingObjectError, Store
+from sihl_trainer.record.writable import Writable
 from sihl_trainer.recurring import Recurring
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 LOG_LIMIT_BYTES = 64 << 20
 _PACKAGES = ("sihl", "torch", "torchvision", "torchmetrics", "safetensors")
 _LAST_TRIES = 3
+_LINES = "metrics and log"
 _KINDS: tuple[Kind, ...] = ("metrics", "log")
 
 
@@ -38,15 +40,23 @@ class RecordWriter:
         attempt: The number under which everything is written.
         spool: A folder of this machine for what waits.
         interval: Seconds between segments.
+        writable: Told of what is shipped and what cannot be.
     """
 
     def __init__(
-        self, store: Store, paths: RecordPaths, attempt: int, spool: Path, interval: float = 5
+        self,
+        store: Store,
+        paths: RecordPaths,
+        attempt: int,
+        spool: Path,
+        interval: float = 5,
+        writable: Writable | None = None,
     ) -> None:
         self._store = store
         self._paths = paths
         self._attempt = attempt
         self._interval = interval
+        self._writable = writable or Writable()
         self._folder = spool
         self._metrics = Spool(spool / "metrics")
         self._log = Spool(spool / "log", limit_bytes=LOG_LIMIT_BYTES)
@@ -106,6 +116,7 @@ class RecordWriter:
             self._ship_all()
             return True
         except (TrainerError, MissingObjectError, OSError) as error:
+            self._writable.failed(_LINES, error)
             if not quiet:  # said once an outage: the log itself waits for the store
                 log.warning("The record cannot be written for now: %s", error)
             return False
@@ -118,6 +129,7 @@ class RecordWriter:
 
     def _ship(self, spool: Spool, key: Callable[[int, int], str], first: int) -> None:
         for segment in spool.waiting():
+            self._writable.trying(_LINES)
             to = key(self._attempt, first + segment.number)
             if segment.held is not None:
                 self._store.put(to, segment.held)
@@ -125,6 +137,7 @@ class RecordWriter:
                 self._store.upload(to, segment.path)
             else:
                 continue  # dropped meanwhile, to make room
+            self._writable.wrote(_LINES)
             spool.done(segment)
 
     def _free_segments(self) -> dict[Kind, int]:

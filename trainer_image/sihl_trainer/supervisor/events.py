@@ -20,6 +20,9 @@ class Upload:
     answers_stop: bool = False
     """A checkpoint of all that was learnt: the worker has nothing left to do."""
 
+    def __str__(self) -> str:
+        return f"{'model' if self.is_model else 'checkpoint'} of step {self.step}"
+
 
 # --- events ----------------------------------------------------------------------------------
 

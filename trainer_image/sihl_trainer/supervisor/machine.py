@@ -36,9 +36,6 @@ from sihl_trainer.supervisor.events import (
     Written,
 )
 
-UPLOAD_PATIENCE = 1800.0
-"""Seconds for which uploads are tried after the worker has ended by itself."""
-
 PARTING_SECONDS = 5.0
 """For a worker to end by itself once its last checkpoint, or the model, is durable."""
 
@@ -86,7 +83,6 @@ class State:
     worker_killed: bool = False
     failure: WorkerFailed | None = None
     worker: WorkerEnded | None = None
-    worker_ended_at: float = math.inf
     uploads: tuple[Upload, ...] = ()
     """The first is under way, or waits for `retry_at`; one more at most waits behind it."""
     retry_at: float | None = None
@@ -117,10 +113,11 @@ class State:
 
     @property
     def leave_at(self) -> float:
-        """When the run ends whatever is outstanding."""
-        if self.stop_at is not None:
-            return self.stop_at + self.deadlines.leave
-        return self.worker_ended_at + UPLOAD_PATIENCE
+        """When the run ends whatever is outstanding.
+
+        Without a stop never: what was learnt is worth more than the time of who waits for it.
+        """
+        return math.inf if self.stop_at is None else self.stop_at + self.deadlines.leave
 
     @property
     def next_deadline(self) -> float:
@@ -186,7 +183,7 @@ def _taken(state: State, event: Event, now: float) -> State:
         case WorkerFailed():
             return replace(state, failure=event)
         case WorkerEnded():
-            return replace(state, worker=event, worker_ended_at=now)
+            return replace(state, worker=event)
         case _:
             return state
 

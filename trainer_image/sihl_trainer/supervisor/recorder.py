@@ -16,6 +16,7 @@ from sihl_trainer.fetch.fetched import fingerprint_of, read_fetched
 from sihl_trainer.record.pictures import PictureUploader
 from sihl_trainer.record.store import Store
 from sihl_trainer.record.summary import SummaryKeeper
+from sihl_trainer.record.writable import Writable
 from sihl_trainer.record.writer import RecordWriter, now
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,8 @@ class Recorder:
             fetched_at=max((each.fetched_at for each in fetched.values()), default=None),
             dataset=self.dataset.digest if self.dataset else None,
         )
-        self.writer = RecordWriter(store, paths, attempt, spool)
+        self.writable = Writable()
+        self.writer = RecordWriter(store, paths, attempt, spool, writable=self.writable)
         self.summary = SummaryKeeper(store, paths, known, max_steps)
         self.pictures = PictureUploader(store, paths, attempt, is_pressed)
         self._upkeep_seconds = upkeep_seconds

@@ -117,7 +117,7 @@ class Supervisor:
         self._worker: Worker | None = None
         self._looked_at = 0.0
         self._removal_refused = False
-        self.status = Status(job.spec.training.max_steps)
+        self.status = Status(job.spec.training.max_steps, self._record.writable.report)
 
     def request_stop(self, at_once: bool = False) -> None:
         """Ask for a stop; may be called from signal handlers and any thread."""
@@ -235,6 +235,7 @@ class Supervisor:
 
     def _upload(self, upload: events.Upload) -> None:
         paths, began = self._paths, time.monotonic()
+        what = "model" if upload.is_model else "checkpoints"
         prefix = paths.checkpoint(self._settings.attempt, upload.step)
         event: events.Event
         try:
@@ -243,16 +244,19 @@ class Supervisor:
             else:
                 manifest = upload_folder(self._store, upload.directory, prefix)
         except TrainerError as error:
+            self._record.writable.failed(what, error)
             event = events.UploadFailed(str(error))
         except Exception as error:
             hopeless = isinstance(error, TornFolderError | OSError | ValueError)
             log.exception("Uploading %s failed", upload.directory)
+            if not hopeless:
+                self._record.writable.failed(what, error)
             event = events.UploadFailed(f"{type(error).__name__}: {error}", hopeless)
         else:
+            self._record.writable.wrote(what)
             seconds = time.monotonic() - began
             size = sum(entry.bytes for entry in manifest.files.values())
-            what = "model" if upload.is_model else "checkpoint"
-            log.info("The %s of step %d is in the record (%.1f s)", what, upload.step, seconds)
+            log.info("The %s is in the record (%.1f s)", upload, seconds)
             if upload.is_model:
                 event = events.ModelDurable(model_status(self._store, paths, manifest))
             else:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Gauge
 
 from sihl_api.record import MetricLine
-from sihl_api.runtime import ProgressReport
+from sihl_api.runtime import ProgressReport, RecordReport
 from sihl_api.trainingjob import CheckpointStatus, Progress
 from sihl_api.units import human_seconds
 
@@ -18,11 +19,13 @@ class Status:
 
     Args:
         max_steps: Of the job's spec.
+        record: Whether the record can be written; asked each time that somebody looks.
     """
 
-    def __init__(self, max_steps: int) -> None:
+    def __init__(self, max_steps: int, record: Callable[[], RecordReport | None]) -> None:
         self.registry = CollectorRegistry()
         self._max_steps = max_steps
+        self._record = record
         self._lock = threading.Lock()
         self._report = ProgressReport(stage="Loading", progress=Progress(max_steps=max_steps))
         self._step = self._gauge("training_step", "Steps that are done")
@@ -35,6 +38,8 @@ class Status:
         self._checkpoint_time = self._gauge("checkpoint_timestamp_seconds", "When it was written")
         self._checkpoint_bytes = self._gauge("checkpoint_bytes", "Its size")
         self._checkpoint_upload = self._gauge("checkpoint_upload_seconds", "Its upload's duration")
+        writable = self._gauge("record_writable", "Whether the run record can be written: 1 or 0")
+        writable.set_function(lambda: 1.0 if (found := record()) is None or found.writable else 0.0)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"sihl_{name}", text, labels, registry=self.registry)
@@ -42,7 +47,7 @@ class Status:
     def report(self) -> ProgressReport:
         """What GET /progress answers."""
         with self._lock:
-            return self._report
+            return self._report.model_copy(update={"record": self._record()})
 
     def stage(self, stage: str) -> None:
         """What is being done: one of ProgressReport's stages."""

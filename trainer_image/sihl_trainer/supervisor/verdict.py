@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sihl_api.runtime import ExitCode, Result
+from sihl_api.runtime import RECORD_NOT_WRITABLE, ExitCode, Result
 from sihl_api.units import human_seconds
-from sihl_trainer.supervisor.machine import UPLOAD_PATIENCE, State
+from sihl_trainer.supervisor.machine import State
 
 MEMORY_HINT = (
     "raise spec.runner.resources.limits.memory, or lower spec.training.batchSize or "
@@ -53,14 +53,16 @@ def _stopped(state: State, grace: float) -> tuple[ExitCode, str, str]:
     if state.checkpointed and not state.worker_killed and state.worker and state.worker.clean:
         return ExitCode.STOPPED, "Stopped", f"stopped as asked. {_what_stands(state)}"
     without = ExitCode.STOPPED_WITHOUT_CHECKPOINT
+    if state.uploads and state.upload_failures:
+        text = f"the {state.uploads[-1]} could not be saved: {state.upload_error.rstrip('.')}"
+        return without, RECORD_NOT_WRITABLE, f"{text}. {_what_stands(state)}{_what_is_lost(state)}"
     if state.worker_killed or state.worker is None or state.uploads:
         late = "uploaded" if state.uploads else "written"
-        trouble = f" ({state.upload_error})" if state.uploads and state.upload_error else ""
         return (
             without,
             "CheckpointTimedOut",
             f"the last checkpoint was not {late} within spec.runner.stopGracePeriod "
-            f"({human_seconds(grace)}){trouble}: raise it. {_what_stands(state)}",
+            f"({human_seconds(grace)}): raise it. {_what_stands(state)}{_what_is_lost(state)}",
         )
     if state.failure is not None:
         return without, state.failure.reason, f"{state.failure.message} {_what_stands(state)}"
@@ -104,13 +106,6 @@ def _failed(state: State) -> tuple[ExitCode, str, str]:
     if not state.worker.clean:
         text = f"the trainer ended by {state.worker.how}. {_what_stands(state)}{_last_words(state)}"
         return ExitCode.CRASHED, "WorkerCrashed", text
-    if state.uploads:
-        what = "model" if state.uploads[0].is_model else "checkpoint"
-        text = (
-            f"the {what} of step {state.uploads[0].step} could not be uploaded within "
-            f"{human_seconds(UPLOAD_PATIENCE)}: {state.upload_error}. {_what_stands(state)}"
-        )
-        return ExitCode.UNAVAILABLE, "StoreUnavailable", text
     text = f"the trainer ended without a model. {_what_stands(state)}{_last_words(state)}"
     return ExitCode.CRASHED, "WorkerEndedEarly", text
 
@@ -119,6 +114,15 @@ def _what_stands(state: State) -> str:
     if state.checkpoint is None:
         return "There is no checkpoint."
     return f"The checkpoint of step {state.checkpoint.step} stands."
+
+
+def _what_is_lost(state: State) -> str:
+    first = (state.checkpoint.step if state.checkpoint else 0) + 1
+    last = state.step or 0
+    if last < first:
+        return ""
+    steps = f"step {last}" if first == last else f"steps {first} to {last}"
+    return f" What was learnt in {steps} is lost."
 
 
 def _last_words(state: State) -> str:
