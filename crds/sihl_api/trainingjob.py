@@ -580,6 +580,17 @@ class ModelStatus(StatusSchema):
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 
+class Obstacle(StatusSchema):
+    """What is in a job's way and not its fault: waited for, not counted, and since when.
+
+    It goes once a checkpoint is saved, the job ends, or something else is in the way.
+    """
+
+    reason: str = Field(max_length=1024, description="As the conditions have it.")
+    since: Time
+    attempts: int = Field(ge=0, description="Attempts in a row that it has cost.")
+
+
 class TrainingJobStatus(StatusSchema):
     """What happened, and what is happening. Only the operator writes it."""
 
@@ -591,6 +602,7 @@ class TrainingJobStatus(StatusSchema):
         default=None, ge=0, description="Attempts that counted against runner.retries."
     )
     retry_after: Time | None = Field(default=None, description="Backoff: not admitted before.")
+    obstacle: Obstacle | None = None
     pod_name: str | None = None
     node_name: str | None = None
     queue_position: int | None = Field(

@@ -8,11 +8,12 @@ from collections.abc import Callable
 
 from sihl_operator import status as say
 from sihl_operator.decision import Deletion
-from sihl_operator.endings import refusal
+from sihl_operator.endings import Ending, Verdict
 from sihl_operator.kube import AlreadyExistsError, Api, ApiError, ConflictError, UnavailableError
 from sihl_operator.lifecycle import Moment, refused_by_api
 from sihl_operator.pod import render_pod
 from sihl_operator.queues import LEFT, OCCUPIED, TAKEN, kept
+from sihl_operator.refusals import definite, refusal
 from sihl_operator.settings import Settings
 from sihl_operator.views import JobView, Key, parse, pod_name
 from sihl_operator.world import World
@@ -76,7 +77,7 @@ class Attempts:
         """
         key = (job.namespace, pod_name(job.queue))
         if job.spec_fault:  # what was valid when it was admitted: the operator has been upgraded
-            await self._refused(job, ApiError(422, "Invalid", job.spec_fault))
+            await self._refused(job, 422, job.spec_fault)
             return
         pod = render_pod(job, job.attempt, job.queue, self._settings)
         occupant = self._world.pods.get(key)
@@ -88,12 +89,13 @@ class Attempts:
             await self._name_taken(job, key)
         except ConflictError:  # such as of two pods that a quota counts
             raise
-        except UnavailableError as error:
-            await self._unanswered(job, error)
         except ApiError as error:
-            if error.status == 403 and "cannot create resource" in error.message:
-                raise  # the operator's own permissions, as while an API server starts
-            await self._refused(job, error)
+            if definite(error.status, error.message):
+                await self._refused(job, error.status, error.message)
+            elif isinstance(error, UnavailableError):
+                await self._unanswered(job, error)
+            else:
+                raise
         else:
             self._world.saw_pod(created)
             self.over(job)
@@ -107,8 +109,8 @@ class Attempts:
                 f"The API server does not create the pod ({error.message or error.reason}): "
                 "it is asked again until spec.runner.startTimeout is over."
             )
-            new = say.start_problem(job, say.NOT_CREATED, text, self._clock())
-            await self._writes.status(job, new)
+            end = Ending(Verdict.INTERRUPTED, say.NOT_CREATED, text)
+            await self._writes.status(job, say.hindered(job, end, self._clock()))
         longest = self._settings.unavailable_backoff
         await asyncio.sleep(min(longest, max(SOON_SECONDS, lasts / 4)))
 
@@ -138,11 +140,11 @@ class Attempts:
         self.over(job)
         await self._writes.status(job, say.requeued(job, reason, message, self._clock()))
 
-    async def _refused(self, job: JobView, error: ApiError) -> None:
+    async def _refused(self, job: JobView, status: int, said: str) -> None:
         """The API server does not take the pod."""
         self.over(job)
         moment = Moment(self._clock(), self._settings)
-        decision = refused_by_api(job, refusal(error.status, error.message), moment)
+        decision = refused_by_api(job, refusal(job, status, said), moment)
         assert decision.status is not None
         await self._writes.status(job, decision.status)
         if decision.notice is not None:

@@ -37,14 +37,22 @@ class Ending:
     result: Result | None = None
 
 
-_OURS = (FETCH_TRAIN_CONTAINER, FETCH_VALIDATION_CONTAINER, TRAINER_CONTAINER)
+NOT_STARTED = "ContainerNotStarted"
+NEIGHBOUR_FAILED = "NeighbourFailed"
+OURS = (FETCH_TRAIN_CONTAINER, FETCH_VALIDATION_CONTAINER, TRAINER_CONTAINER)
 _FATAL = {ExitCode.BAD_DATA: "BadData", ExitCode.BAD_CONFIG: "BadConfig",
           ExitCode.OUT_OF_MEMORY: "OutOfMemory"}  # fmt: skip
 _STORES = (ExitCode.UNAVAILABLE, ExitCode.REFUSED)
 _NODE_REASONS = {
-    "Evicted", "NodeLost", "NodeShutdown", "Shutdown", "Terminated", "Preempting", "NodeAffinity",
-    "UnexpectedAdmissionError", "OutOfcpu", "OutOfmemory", "OutOfpods",
+    "Evicted", "NodeLost", "NodeShutdown", "Shutdown", "Terminated", "Preempting", "Preempted",
+    "DeadlineExceeded",
 }  # fmt: skip
+"""By which a node ends a pod that it has begun; what it never began it may refuse by any."""
+_NOT_STARTED = {"StartError", "ContainerCannotRun"}
+_NO_TRAINER = re.compile(r"executable file not found|exec:? \S+: no such file|exec format error")
+_STARVED = re.compile(
+    r"memory limit too low|OOM-killed|minimum memory limit|set memory limit|memory\.limit_in_bytes"
+)
 _VOLUME = re.compile(r'EmptyDir volume "([^"]+)"')
 _OWN_DISK = re.compile(r"ephemeral local storage usage|local ephemeral storage limit")
 
@@ -56,26 +64,20 @@ def ending(pod: PodView) -> Ending:
         or _own_words(pod)
         or _out_of_memory(pod)
         or _interrupted(pod)
+        or _not_begun(pod)
         or _crashed(pod)
     )
 
 
-def refusal(status: int, message: str) -> Ending:
-    """What it means that the API server does not take a pod."""
-    if status == 403 and "exceeded quota" in message:
-        text = (
-            f"The namespace's ResourceQuota has no room for the pod: {message}. The job is tried "
-            "again; have the quota raised, or ask for less in spec.runner of a new job."
-        )
-        return Ending(Verdict.INTERRUPTED, "QuotaExceeded", text)
-    if status in (400, 422):
-        text = f"The API server takes no such pod: {message}. Correct spec.runner in a new job."
-        return Ending(Verdict.FATAL, "PodRefused", text)
+def starved(said: str) -> Ending | None:
+    """A limit of memory below what it takes to start a container, in a runtime's words."""
+    if not _STARVED.search(said):
+        return None
     text = (
-        f"The API server refuses the pod: {message}. A policy or a webhook of the cluster forbids "
-        "it: change what it names in a new job, or ask who runs the cluster."
+        "The pod's limit of memory is below what it takes to start a container: raise "
+        f"spec.runner.resources.limits.memory in a new job. ({said.strip()})"
     )
-    return Ending(Verdict.FAILED, "PodRefused", text)
+    return Ending(Verdict.FATAL, "OutOfMemory", text)
 
 
 def _disk_limit(pod: PodView) -> Ending | None:
@@ -149,13 +151,36 @@ def _interrupted(pod: PodView) -> Ending | None:
         return Ending(
             Verdict.INTERRUPTED, "Disrupted", f"The pod was disrupted: {pod.disruption}.", result
         )
-    if pod.reason in _NODE_REASONS or pod.reason.startswith("OutOf"):
+    if pod.reason in _NODE_REASONS or (pod.reason and not pod.began):
         text = f"The node ended the pod: {pod.reason}. {pod.message}".strip()
         return Ending(Verdict.INTERRUPTED, pod.reason, text, result)
     if pod.deleting or pod.gone:
         return Ending(
             Verdict.INTERRUPTED, "PodDeleted", "The pod was deleted before it was done.", result
         )
+    return None
+
+
+def _not_begun(pod: PodView) -> Ending | None:
+    """A container that its node could not start or lost, or that is none of the job's."""
+    failed = next((c for c in pod.containers if c.exit_code), None)
+    if failed is None:
+        return None
+    if failed.ended_reason == "ContainerStatusUnknown":
+        text = f"The node lost the container {failed.name}, as by a restart. {failed.message}"
+        return Ending(Verdict.INTERRUPTED, "ContainerLost", text)
+    if failed.ended_reason in _NOT_STARTED and not _NO_TRAINER.search(failed.message):
+        text = (
+            f"The node {pod.node} could not start the container {failed.name}: {failed.message} "
+            "Whoever runs the cluster can mend the node."
+        )
+        return starved(failed.message) or Ending(Verdict.INTERRUPTED, NOT_STARTED, text)
+    if _decisive(pod) is None:
+        text = (
+            f"The container {failed.name}, which the cluster put beside the trainer, ended by exit "
+            f"code {failed.exit_code} before the trainer began. {failed.message.strip()[-800:]}"
+        )
+        return Ending(Verdict.INTERRUPTED, NEIGHBOUR_FAILED, text)
     return None
 
 
@@ -181,7 +206,7 @@ def _decisive(pod: PodView) -> ContainerView | None:
 
 def _own(pod: PodView) -> list[ContainerView]:
     """Without what a cluster puts beside: Kubernetes kills proxies last, and by any exit code."""
-    return [container for container in pod.containers if container.name in _OURS]
+    return [container for container in pod.containers if container.name in OURS]
 
 
 def _said(pod: PodView) -> Result | None:

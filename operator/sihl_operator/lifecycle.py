@@ -7,24 +7,25 @@ A policy sees the job, the pod that serves its current attempt (None: none is kn
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sihl_api.trainingjob import ConditionType, Phase
 from sihl_operator import status
 from sihl_operator.decision import NOTHING, Decision, Deletion, Notice
-from sihl_operator.endings import Ending, Verdict, ending
+from sihl_operator.endings import NEIGHBOUR_FAILED, NOT_STARTED, Ending, Verdict, ending
+from sihl_operator.hindrances import GATED, UNSCHEDULABLE, hindrance, lacking
 from sihl_operator.queues import queue_fault
+from sihl_operator.refusals import QUOTA_EXCEEDED
+from sihl_operator.retries import failed, judged
 from sihl_operator.settings import Settings
 from sihl_operator.views import JobView, PodView, parse, pod_name
 
-_IMAGE_PROBLEMS = {
-    "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull",
-    "RegistryUnavailable", "ImageInspectError",
-}  # fmt: skip
-_CONFIG_PROBLEMS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 _BESIDE_SECONDS = 30.0
 """How long a pod may outlast its trainer: the kubelet tells of its end within a few seconds."""
+_SANDBOX_SECONDS = 15.0
+"""Within which a node has a pod's network and volumes: nobody is told before."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,13 @@ def decide(job: JobView, pod: PodView | None, moment: Moment) -> Decision:
 def deleted(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
     """A job that is being deleted needs nothing: its pod goes with it, by its owner reference."""
     return NOTHING if job.deleting else None
+
+
+def resumable(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
+    """A Failed job that has a checkpoint is Stopped once its user suspends it, to be resumed."""
+    if job.phase is not Phase.FAILED or not job.suspend or job.status.checkpoint is None:
+        return None
+    return Decision(status=status.resumable(job, moment.now))
 
 
 def finished(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
@@ -123,7 +131,7 @@ def without_pod(job: JobView, pod: PodView | None, moment: Moment) -> Decision |
     if moment.creating:
         if job.suspend:
             return _never_created(job, moment)
-        if moment.now < _start_due(job, moment.now):
+        if moment.now < _start_due(job, parse(job.status.started_at) or moment.now):
             return Decision(create=True)
         return _not_created_in_time(job, absent, moment)
     seen = "vanished unseen" if job.phase is not Phase.STARTING else "is not there"
@@ -137,17 +145,19 @@ def without_pod(job: JobView, pod: PodView | None, moment: Moment) -> Decision |
 
 def _start_due(job: JobView, began: float) -> float:
     """Until when the trainer must run."""
-    return (parse(job.status.started_at) or began) + job.runner_seconds("startTimeout", "1h")
+    return began + job.runner_seconds("startTimeout", "1h")
 
 
 def _not_created_in_time(job: JobView, name: str, moment: Moment) -> Decision:
-    """The API server refused all along, or did not answer: nobody's fault, and others may go."""
+    """The API server did not answer all along: nobody's fault, and others may go."""
     told = status.condition(job.status, ConditionType.DATASET_READY)
     text = "The pod was not created within spec.runner.startTimeout."
     if told is not None and told.reason == status.NOT_CREATED:
-        text += f" {told.message}"
+        text += f" {status.cause(told)}"
+    met = status.obstacle(job, status.NOT_CREATED, moment.now, attempts=1)
+    text += f" {status.since(met)}"
     again = moment.now + moment.settings.retry_backoff_limit
-    new = status.requeued(job, status.NOT_CREATED, text, moment.now, retry_at=again)
+    new = status.requeued(job, status.NOT_CREATED, text, moment.now, retry_at=again, obstacle=met)
     notice = Notice(status.NOT_CREATED, text)
     return Decision(status=new, confirm_absent=name, notice=notice, due=again)
 
@@ -169,21 +179,20 @@ def over(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
         )
         return Decision(status=new)
     if end.verdict is Verdict.FATAL:
-        return _failed(told, end, moment)
+        return failed(told, end, moment.now)
     if job.suspend:
         return Decision(status=_stopped(told, pod, end, moment))
-    if end.verdict is Verdict.FAILED:
-        return _retried(told, end, moment)
-    backoff = moment.settings.unavailable_backoff if _may_recur_at_once(end, pod) else 0
+    if end.verdict is Verdict.FAILED or _may_recur_at_once(end, pod):
+        return judged(told, end, moment.now, moment.settings)
     text = f"{end.message} The next attempt resumes from the last checkpoint."
-    again = moment.now + backoff if backoff else None
-    new = status.requeued(told, end.reason, text, moment.now, retry_at=again)
-    return Decision(status=new, notice=Notice(end.reason, text), due=again)
+    new = status.requeued(told, end.reason, text, moment.now)
+    return Decision(status=new, notice=Notice(end.reason, text))
 
 
 def _may_recur_at_once(end: Ending, pod: PodView) -> bool:
-    """The store is away, or a node refused the pod before anything of it ran."""
-    return end.verdict is Verdict.INTERRUPTED and (end.result is not None or not pod.began)
+    """The store is away, or a node refused the pod before anything of the job's ran."""
+    refused = not pod.began or end.reason in (NOT_STARTED, NEIGHBOUR_FAILED)
+    return end.verdict is Verdict.INTERRUPTED and (end.result is not None or refused)
 
 
 def _stopped(job: JobView, pod: PodView, end: Ending, moment: Moment) -> status.Status:
@@ -192,32 +201,6 @@ def _stopped(job: JobView, pod: PodView, end: Ending, moment: Moment) -> status.
     saved = end.verdict is Verdict.STOPPED
     missing = end.result.reason if end.result and not saved else "NoStepYet"
     return status.stopped(job, end.message, moment.now, saved=saved, missing=missing)
-
-
-def _failed(job: JobView, end: Ending, moment: Moment) -> Decision:
-    new = status.ended(job, Phase.FAILED, ConditionType.FAILED, end.reason, end.message, moment.now)
-    return Decision(status=new, notice=Notice(end.reason, end.message))
-
-
-def _retried(job: JobView, end: Ending, moment: Moment) -> Decision:
-    """Counted against `retries`, with a backoff that doubles."""
-    failures, retries = job.failures + 1, int(job.runner.get("retries", 3))
-    if failures > retries:
-        text = end.message
-        if retries:
-            text += f" Given up after {failures} failed attempts (spec.runner.retries: {retries})."
-        return _failed(
-            _counted(job, failures), Ending(end.verdict, end.reason, text, end.result), moment
-        )
-    limit = moment.settings.retry_backoff_limit
-    again = moment.now + min(limit, moment.settings.retry_backoff * 2 ** min(failures - 1, 30))
-    text = f"{end.message} Failure {failures}, to be retried up to {retries} times."
-    new = status.requeued(job, end.reason, text, moment.now, failures=failures, retry_at=again)
-    return Decision(status=new, notice=Notice(end.reason, text), due=again)
-
-
-def _counted(job: JobView, failures: int) -> JobView:
-    return JobView(job.raw, {**job.stored_status, "failures": failures})
 
 
 def stuck(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
@@ -268,69 +251,62 @@ def hindered(job: JobView, pod: PodView | None, moment: Moment) -> Decision | No
     """Starting, and something is in the way: said at once, given back after a time-out."""
     if pod is None or job.phase is not Phase.STARTING:
         return None
-    problem = start_problem(pod, job)
-    started = parse(job.status.started_at) or pod.created
-    due = _start_due(job, pod.created)
-    if problem is not None:
-        patience = (
-            moment.settings.unschedulable_timeout
-            if problem[0] == "Unschedulable"
-            else moment.settings.startup_problem_timeout
-        )
-        # What the trainer's container lacks shows only once the dataset is fetched.
-        last = max((c.finished or 0.0 for c in pod.containers), default=0.0)
-        due = min(due, max(started, last) + patience)
-    if moment.now >= due:
-        reason, text = problem or (
-            "StartTimeout",
-            f"The job was not running within spec.runner.startTimeout ({due - started:.0f} s): "
-            "submit it again with a longer one if its dataset takes so long to fetch.",
-        )
-        return _given_back(job, pod, reason, text, moment)
-    new = status.start_problem(job, *(problem or status.NOT_FETCHED), moment.now)
-    return Decision(status=_written(job, new).status, due=due)
+    end, began = hindrance(pod, job), _tried_since(job, pod)
+    due = min(_start_due(job, began), _patience_over(job, pod, end, moment.settings))
+    if end is not None and end.reason == GATED:
+        due = math.inf  # whoever set the gate has the pod in a line of theirs
+    if moment.now >= due or (end is not None and end.verdict is Verdict.FATAL):
+        return _given_back(job, pod, end or _not_started(job, pod), moment)
+    if pod.sandbox is False and moment.now < began + _SANDBOX_SECONDS:
+        return Decision(due=min(due, began + _SANDBOX_SECONDS))
+    if end is None:
+        new = status.not_fetched(job, moment.now)
+    else:
+        new = status.hindered(job, end, moment.now)
+    return Decision(status=_written(job, new).status, due=due if due < math.inf else None)
 
 
-def start_problem(pod: PodView, job: JobView) -> tuple[str, str] | None:
-    """Reason and message of what keeps a pod from starting."""
-    if not pod.node and pod.unschedulable:
-        return "Unschedulable", f"Kubernetes finds no node for the pod: {pod.unschedulable}"
-    for container in pod.containers:
-        if container.waiting_reason in _IMAGE_PROBLEMS:
-            return (
-                "ImageNotPulled",
-                "The trainer's image cannot be pulled: check spec.runner.image, or the operator's "
-                f"trainer image and pull secrets. {container.waiting_message}",
-            )
-        if container.waiting_reason in _CONFIG_PROBLEMS:
-            return (
-                "PodNotConfigured",
-                f"The container {container.name} cannot be made: {container.waiting_message}. A "
-                f"Secret must exist in namespace {job.namespace} with the keys accessKeyId and "
-                "secretAccessKey (sihl-store also endpoint and bucket).",
-            )
-    return None
+def _tried_since(job: JobView, pod: PodView) -> float:
+    """Since when a node tries to start the pod; what a scheduler took before is nobody's start."""
+    return max(parse(job.status.started_at) or pod.created, pod.scheduled or 0.0)
 
 
-def _given_back(job: JobView, pod: PodView, reason: str, text: str, moment: Moment) -> Decision:
-    decision = _retried(job, Ending(Verdict.FAILED, reason, text), moment)
-    return Decision(
-        status=decision.status,
-        notice=decision.notice,
-        due=decision.due,
-        delete=_deletion(pod, None),
+def _patience_over(job: JobView, pod: PodView, end: Ending | None, settings: Settings) -> float:
+    """Until when a hindrance may last before others have the pod's queue and room."""
+    if end is None:
+        return math.inf
+    since, patience = _tried_since(job, pod), settings.startup_problem_timeout
+    if end.reason == UNSCHEDULABLE:
+        return since + settings.unschedulable_timeout
+    before = job.status.obstacle
+    if before is not None and before.reason == end.reason and before.attempts:
+        patience /= 2  # what lasted before holds a node's room for a small part of the time
+    # What the trainer's container lacks shows only once the dataset is fetched.
+    return max(since, *(c.finished or 0.0 for c in pod.containers), 0.0) + patience
+
+
+def _not_started(job: JobView, pod: PodView) -> Ending:
+    """The dataset's time is over; or it never began, which is not the job's fault."""
+    if not pod.began:
+        return lacking(pod)
+    text = (
+        "The job was not running within spec.runner.startTimeout "
+        f"({job.runner.get('startTimeout', '1h')}): submit it again with a longer one if its "
+        "dataset takes so long to fetch."
     )
+    return Ending(Verdict.FAILED, "StartTimeout", text)
+
+
+def _given_back(job: JobView, pod: PodView, end: Ending, moment: Moment) -> Decision:
+    decision = judged(job, end, moment.now, moment.settings)
+    return replace(decision, delete=_deletion(pod, None))
 
 
 def refused_by_api(job: JobView, end: Ending, moment: Moment) -> Decision:
-    """The API server does not take the pod: final for a field, counted unless a quota is full."""
-    if end.verdict is Verdict.FATAL:
-        return _failed(job, end, moment)
-    if end.verdict is Verdict.INTERRUPTED:
-        again = moment.now + moment.settings.unavailable_backoff
-        new = status.requeued(job, end.reason, end.message, moment.now, retry_at=again)
-        return Decision(status=new, due=again)
-    return _retried(job, end, moment)
+    """The API server does not take the pod: it holds no room, and may be asked again soon."""
+    settings = moment.settings
+    longest = 0.0 if end.reason == QUOTA_EXCEEDED else settings.retry_backoff_limit
+    return judged(job, end, moment.now, settings, longest)
 
 
 def _deletion(pod: PodView, grace: int | None) -> Deletion:
@@ -345,6 +321,7 @@ def _written(job: JobView, new: status.Status) -> Decision:
 
 POLICIES: tuple[Policy, ...] = (
     deleted,
+    resumable,
     finished,
     suspended_while_waiting,
     not_accepted,

@@ -44,7 +44,8 @@ class Settings:
     reserve_after: float = 300.0  # a job that waited so long for room has a node kept free for it
     retry_backoff: float = 10.0  # doubles with each failure
     retry_backoff_limit: float = 600.0
-    unavailable_backoff: float = 30.0
+    unavailable_backoff: float = 30.0  # what is not the job's fault; doubles while it lasts
+    unavailable_backoff_limit: float = 1800.0
     progress_interval: float = 10.0
     position_interval: float = 10.0
     relist_interval: float = 300.0

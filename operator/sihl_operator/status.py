@@ -14,10 +14,12 @@ from sihl_api.trainingjob import (
     CheckpointStatus,
     Condition,
     ConditionType,
+    Obstacle,
     Phase,
     Progress,
     TrainingJobStatus,
 )
+from sihl_operator.endings import Ending, Verdict
 from sihl_operator.views import JobView, PodView, pod_name, rfc3339
 
 MESSAGE_LIMIT = 2000
@@ -27,6 +29,7 @@ NOT_CREATED = "PodNotCreated"
 NOT_FETCHED = ("NotFetched", "The dataset is not fetched yet.")
 """Why the dataset is not there, while nothing is in the way."""
 
+_SINCE = "In the way since"
 _ORDER = list(ConditionType)
 Status = TrainingJobStatus
 _REASON_LIMIT = 100
@@ -60,14 +63,14 @@ def with_condition(
         before.status, before.reason, before.message, before.observed_generation
     ):  # fmt: skip
         return status
-    since = before.last_transition_time if before and before.status == text else rfc3339(now)
+    moved = before.last_transition_time if before and before.status == text else rfc3339(now)
     new = Condition.model_validate(
         {
             "type": kind.value,
             "status": text,
             "reason": reason,
             "message": message,
-            "last_transition_time": since,
+            "last_transition_time": moved,
             "observed_generation": job.generation,
         }
     )
@@ -147,6 +150,21 @@ def refused(job: JobView, reason: str, message: str, now: float) -> Status:
     )
 
 
+def obstacle(job: JobView, reason: str, now: float, attempts: int = 0) -> Obstacle:
+    """What is in the job's way: as before, or since now.
+
+    Args:
+        job: With its status as it stands.
+        reason: The condition's.
+        now: Seconds since 1970.
+        attempts: How many more it has cost.
+    """
+    before, reason = job.status.obstacle, as_reason(reason)
+    if before is None or before.reason != reason:
+        before = Obstacle(reason=reason, since=rfc3339(now), attempts=0)
+    return before.model_copy(update={"attempts": before.attempts + attempts})
+
+
 def requeued(
     job: JobView,
     reason: str,
@@ -155,6 +173,7 @@ def requeued(
     *,
     failures: int | None = None,
     retry_at: float | None = None,
+    obstacle: Obstacle | None = None,
 ) -> Status:
     """Back in its queue after an attempt, to resume from its last checkpoint."""
     status = queued(job, None, reason, message, now)
@@ -164,6 +183,7 @@ def requeued(
             update={
                 "failures": failures if failures is not None else status.failures,
                 "retry_after": rfc3339(retry_at + 0.999) if retry_at is not None else None,
+                "obstacle": obstacle,
                 "progress": progress
                 and Progress(
                     step=progress.step, max_steps=progress.max_steps, percent=progress.percent
@@ -205,11 +225,30 @@ def starting(job: JobView, now: float) -> Status:
     return status
 
 
-def start_problem(job: JobView, reason: str, message: str, now: float) -> Status:
-    """Starting, but something is in the way that a person may have to mend."""
+def not_fetched(job: JobView, now: float) -> Status:
+    """Starting, and nothing is in the way."""
     return with_condition(
-        job, _next(job, now), ConditionType.DATASET_READY, False, reason, message, now
+        job, _next(job, now), ConditionType.DATASET_READY, False, *NOT_FETCHED, now
     )
+
+
+def hindered(job: JobView, end: Ending, now: float) -> Status:
+    """Starting, but something is in the way by which the attempt ends if it lasts."""
+    status, text = _next(job, now), end.message
+    if end.verdict is Verdict.INTERRUPTED:
+        met = obstacle(job, end.reason, now)
+        status, text = _next(job, now, obstacle=met), f"{text} {since(met)}"
+    return with_condition(job, status, ConditionType.DATASET_READY, False, end.reason, text, now)
+
+
+def since(met: Obstacle) -> str:
+    """Since when an obstacle is met, for a person."""
+    return f"{_SINCE} {met.since}; the job waits, and no failure is counted."
+
+
+def cause(told: Condition) -> str:
+    """What is in the way, without since when."""
+    return told.message.partition(f" {_SINCE}")[0]
 
 
 def running(job: JobView, pod: PodView, now: float) -> Status:
@@ -269,7 +308,7 @@ def _with_checkpoint(
     old = status.checkpoint
     if new is None or (old is not None and old.step >= new.step):
         return status
-    status = status.model_copy(update={"checkpoint": new})
+    status = status.model_copy(update={"checkpoint": new, "obstacle": None})
     return with_condition(
         job, status, ConditionType.CHECKPOINT_SAVED, True, "Saved", _saved(new), now
     )
@@ -335,6 +374,7 @@ def ended(
         ended_at=rfc3339(now),
         queue_position=None,
         retry_after=None,
+        obstacle=None,
         progress=progress,
     )
     if condition(status, ConditionType.DATASET_READY) is not None:
@@ -350,6 +390,15 @@ def ended(
     if kind is not None:
         status = with_condition(job, status, kind, True, reason, message, now)
     return status
+
+
+def resumable(job: JobView, now: float) -> Status:
+    """Failed, and now Stopped by its user: what it counted is over, its checkpoint stands."""
+    status = without_condition(
+        job.status.model_copy(update={"failures": None}), ConditionType.FAILED
+    )
+    text = "The job had failed: set spec.suspend to false to resume from its checkpoint."
+    return stopped(_with_status(job, status), text, now, saved=False)
 
 
 def stopped(

@@ -27,6 +27,8 @@ PROJECT_LABEL = f"{GROUP}/project"
 QUEUE_LABEL = f"{GROUP}/queue"
 ATTEMPT_LABEL = f"{GROUP}/attempt"
 
+_SANDBOX_CONDITION = "PodReadyToStartContainers"
+
 Raw = Mapping[str, Any]
 Resources = dict[str, Decimal]
 Key = tuple[str, str]
@@ -250,6 +252,9 @@ class PodView:
     deletion_due: float | None = None  # when its grace period is over
     finalizers: tuple[str, ...] = ()
     unschedulable: str = ""
+    gates: tuple[str, ...] = ()  # whoever set one keeps the scheduler from looking at the pod
+    scheduled: float | None = None
+    sandbox: bool | None = None  # whether its node has made what containers run in
     disruption: str = ""
     reason: str = ""
     message: str = ""
@@ -315,7 +320,7 @@ def pod_view(raw: Raw, gone: bool = False) -> PodView:
     metadata, spec, status = raw["metadata"], raw["spec"], raw.get("status") or {}
     labels = metadata.get("labels") or {}
     conditions = {c["type"]: c for c in status.get("conditions") or []}
-    scheduled = conditions.get("PodScheduled", {})
+    scheduled, sandbox = (conditions.get(c, {}) for c in ("PodScheduled", _SANDBOX_CONDITION))
     disruption = conditions.get("DisruptionTarget", {})
     return PodView(
         namespace=metadata["namespace"],
@@ -333,8 +338,13 @@ def pod_view(raw: Raw, gone: bool = False) -> PodView:
         deletion_due=parse(metadata.get("deletionTimestamp")),
         finalizers=tuple(metadata.get("finalizers") or ()),
         unschedulable=str(scheduled.get("message", ""))
-        if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable"
+        if scheduled.get("status") == "False" and scheduled.get("reason") != "SchedulingGated"
         else "",
+        gates=tuple(str(gate.get("name")) for gate in spec.get("schedulingGates") or ()),
+        scheduled=parse(scheduled.get("lastTransitionTime"))
+        if scheduled.get("status") == "True"
+        else None,
+        sandbox={"True": True, "False": False}.get(sandbox.get("status", "")),
         disruption=str(disruption.get("reason", "")) if disruption.get("status") == "True" else "",
         reason=status.get("reason") or "",
         message=status.get("message") or "",

@@ -117,7 +117,9 @@ class Writes:
             return
         if deletion.grace == 0:
             pod = self._world.pods.get(where)
-            if pod is not None and pod.uid == deletion.uid and pod.phase in ("Succeeded", "Failed"):
+            if pod is None or pod.uid != deletion.uid or pod.kept:
+                return
+            if pod.phase in ("Succeeded", "Failed"):
                 self._world.forget_pod(pod)
 
     async def announce(self, job: JobView, notice: Notice) -> None:

@@ -19,8 +19,8 @@ EPOCH = 1_800_000_000.0
 SETTLING_SECONDS = 1800.0
 SETTINGS = {
     "lost_node_timeout": 20.0, "retry_backoff": 2.0, "retry_backoff_limit": 20.0,
-    "unavailable_backoff": 5.0, "reserve_after": 40.0, "relist_interval": 30.0,
-    "lease_duration": 15.0, "lease_renewal": 5.0,
+    "unavailable_backoff": 5.0, "unavailable_backoff_limit": 20.0, "reserve_after": 40.0,
+    "relist_interval": 30.0, "lease_duration": 15.0, "lease_renewal": 5.0,
 }  # fmt: skip
 QUIET_SECONDS = 40.0  # longer than a relist takes to come
 

@@ -71,6 +71,7 @@ def raw_pod(
     version: int = 1,
     node: str = "node-1",
     queue: str = "cells",
+    gates: tuple[str, ...] = (),
     **change: Any,
 ) -> Raw:
     """A pod; `containers` and `init` map names to states."""
@@ -90,7 +91,11 @@ def raw_pod(
     metadata |= change.pop("metadata", {})
     return {
         "metadata": metadata,
-        "spec": {"nodeName": node, "containers": [{"resources": {"requests": {"cpu": "1"}}}]},
+        "spec": {
+            "nodeName": node,
+            "schedulingGates": [{"name": gate} for gate in gates],
+            "containers": [{"resources": {"requests": {"cpu": "1"}}}],
+        },
         "status": {
             "phase": phase,
             "podIP": "10.0.0.1",

@@ -14,10 +14,11 @@ from sihl_operator.decision import Decision
 from sihl_operator.lifecycle import Moment, decide
 from sihl_operator.queues import in_line
 from sihl_operator.settings import Settings
-from sihl_operator.views import JobView, PodView
-from tests.support.objects import NOW, RUNNING, Raw, ended, job, pod, waiting
+from sihl_operator.views import JobView, PodView, parse
+from tests.support.objects import NOW, RUNNING, SPEC, Raw, ended, job, pod, waiting
 
 MOMENT = Moment(NOW, Settings())
+MORNING = "2027-01-16T08:00:00Z"
 CHECKPOINT = CheckpointStatus(step=7, uri="s3://b/c/7", saved_at="2027-01-15T08:00:00Z")
 MODEL = ModelStatus(uri="s3://b/model", checksum="0" * 64)
 DELETING: Raw = {
@@ -110,6 +111,25 @@ def test_a_stopped_job_stays_so_while_suspended_and_queues_when_resumed() -> Non
 @pytest.mark.parametrize("suspend", [True, False])
 def test_a_final_phase_is_final(phase: str, suspend: bool) -> None:
     assert decide(job(phase=phase, suspend=suspend), None, MOMENT).status is None
+
+
+def test_a_failed_job_that_has_a_checkpoint_is_resumed_by_its_user_and_counts_on() -> None:
+    known = {"checkpoint": CHECKPOINT.model_dump(by_alias=True), "attempt": 4, "failures": 2}
+    failed = after(1, of=job(phase="Running", status=known))
+    assert next_phase(failed) is Phase.FAILED
+    assert "spec.suspend" in condition(failed, ConditionType.FAILED)[2]
+    assert failed.status is not None
+    left = say.as_json(failed.status)
+    assert decide(job(status=left), None, MOMENT).status is None, "it is final of itself"
+    stopped = decide(job(status=left, suspend=True), None, MOMENT)
+    assert next_phase(stopped) is Phase.STOPPED
+    assert stopped.status is not None
+    assert say.condition(stopped.status, ConditionType.FAILED) is None
+    assert condition(stopped, ConditionType.CHECKPOINT_SAVED)[0] == "True"
+    queued = decide(job(status=say.as_json(stopped.status)), None, MOMENT).status
+    assert queued is not None
+    assert (queued.phase, queued.attempt, queued.checkpoint) == (Phase.QUEUED, 4, CHECKPOINT)
+    assert not queued.failures, "its retries begin anew"
 
 
 # --- while an attempt runs -------------------------------------------------------------------
@@ -227,6 +247,22 @@ def test_what_a_retry_cannot_help_is_not_retried(code: ExitCode) -> None:
     )
 
 
+def test_a_limit_of_memory_below_what_a_container_takes_to_start_is_final() -> None:
+    text = "container init was OOM-killed (memory limit too low?)"
+    state = {"fetch-train": ended(128, reason="StartError", text=text)}
+    decision = decide(job(phase="Starting"), pod(phase="Failed", init=state), MOMENT)
+    assert next_phase(decision) is Phase.FAILED
+    assert "resources.limits.memory" in condition(decision, ConditionType.FAILED)[2]
+
+
+def test_an_image_that_has_no_trainer_is_counted() -> None:
+    text = 'exec: "sihl-trainer": executable file not found in $PATH'
+    state = {"fetch-train": ended(128, reason="StartError", text=text)}
+    decision = decide(job(phase="Starting"), pod(phase="Failed", init=state), MOMENT)
+    assert decision.status is not None
+    assert decision.status.failures == 1
+
+
 def test_the_kernels_kill_for_memory_fails_with_the_field_to_change() -> None:
     killed = pod(phase="Failed", containers={"trainer": ended(137, reason="OOMKilled")})
     decision = decide(job(phase="Running"), killed, MOMENT)
@@ -254,6 +290,10 @@ DISRUPTED = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionBy
         pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory."),
         pod(phase="Failed", conditions=[DISRUPTED]),
         pod(phase="Failed", containers={"trainer": ended(ExitCode.UNAVAILABLE)}),
+        pod(phase="Failed", reason="DeadlineExceeded", containers={"trainer": ended(137)}),
+        pod(phase="Failed", containers={"trainer": ended(137, reason="ContainerStatusUnknown")}),
+        pod(phase="Failed", containers={"trainer": ended(128, reason="StartError",
+            text="nvidia-container-cli: initialization error: driver not loaded")}),
         pod(gone=True, containers={"trainer": RUNNING}, **DELETING),
     ],
 )  # fmt: skip
@@ -313,6 +353,94 @@ def test_a_hindrance_is_told_at_once_and_given_back_in_time(
     late = decide(job(phase="Starting"), hindered, replace(MOMENT, now=NOW + 1000))
     assert next_phase(late) is Phase.QUEUED
     assert late.delete is not None
+
+
+OWN_IMAGE = {**SPEC["runner"], "image": "registry/none:1"}
+AWAY = {"fetch-train": waiting("ImagePullBackOff", "dial tcp: i/o timeout")}
+
+
+def test_what_is_not_the_jobs_fault_is_waited_for_without_end_and_less_and_less_often() -> None:
+    away, now, left = pod(phase="Pending", init=AWAY), NOW, say.as_json(begun().status)
+    rounds = []
+    for _ in range(12):
+        told = decide(job(status=left), away, replace(MOMENT, now=now))
+        assert told.status is not None
+        assert told.due is not None
+        given = decide(
+            job(status=say.as_json(told.status)), away, replace(MOMENT, now=told.due)
+        ).status
+        assert given is not None
+        assert (given.phase, given.failures) == (Phase.QUEUED, None)
+        waits = job(status=say.as_json(given))
+        rounds.append((waits.retry_after - told.due, told.due - now))
+        now = waits.retry_after
+        left = say.as_json(say.starting(waits, now))
+    assert given is not None
+    met = given.obstacle
+    assert met is not None
+    assert (met.reason, met.attempts, parse(met.since)) == ("ImageNotPulled", 12, NOW)
+    assert f"since {met.since}" in condition(Decision(given), ConditionType.ADMITTED)[2]
+    pauses = [pause for pause, _ in rounds]
+    assert pauses[0] == MOMENT.settings.unavailable_backoff
+    assert pauses == sorted(pauses)
+    pause, held = rounds[-1]
+    assert held / (pause + held) < 0.05, "the rest of the time others have the GPU"
+
+
+def test_what_is_no_longer_in_the_way_is_forgotten_once_a_checkpoint_is_saved() -> None:
+    met = {"reason": "ImageNotPulled", "since": "2027-01-15T07:00:00Z", "attempts": 3}
+    result = Result(reason="Stopped", step=7, checkpoint=CHECKPOINT)
+    decision = after(ExitCode.STOPPED, result, job(phase="Running", status={"obstacle": met}))
+    assert decision.status is not None
+    assert decision.status.obstacle is None
+
+
+def test_an_image_that_does_not_exist_is_counted_and_then_final() -> None:
+    none = pod(phase="Pending", init={"fetch-train": waiting("ErrImagePull", "x: not found")})
+    late = replace(MOMENT, now=NOW + 1000)
+    first = decide(job(phase="Starting", runner=OWN_IMAGE), none, late)
+    assert first.status is not None
+    assert (first.status.phase, first.status.failures) == (Phase.QUEUED, 1)
+    last = decide(job(phase="Starting", runner=OWN_IMAGE, status={"failures": 2}), none, late)
+    assert next_phase(last) is Phase.FAILED
+
+
+def test_a_gated_pod_keeps_its_place_in_whosoever_line_it_is() -> None:
+    gated = pod(phase="Pending", node="", gates=("kueue.x-k8s.io/admission",))
+    told = decide(begun(), gated, replace(MOMENT, now=NOW + 86400))
+    assert next_phase(told) is Phase.STARTING
+    assert (told.due, told.delete) == (None, None)
+    assert condition(told, ConditionType.DATASET_READY)[1] == "SchedulingGated"
+    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": MORNING}
+    fetching = pod(phase="Pending", init={"fetch-train": RUNNING}, conditions=[scheduled])
+    begins = decide(begun(), fetching, replace(MOMENT, now=(parse(MORNING) or 0) + 1))
+    assert begins.status is None
+    assert begins.due == (parse(MORNING) or 0) + 600, "its startTimeout runs from then on"
+
+
+def test_a_sandbox_that_lacks_is_told_after_a_moment_and_is_never_the_datasets_fault() -> None:
+    lacking = pod(
+        phase="Pending", init={"fetch-train": waiting("PodInitializing")},
+        conditions=[{"type": "PodReadyToStartContainers", "status": "False"}],
+    )  # fmt: skip
+    at_once = decide(begun(), lacking, replace(MOMENT, now=NOW - 55))
+    assert at_once.status is None, "a node takes some seconds, and the API server has other work"
+    assert at_once.due is not None
+    told = decide(begun(), lacking, replace(MOMENT, now=at_once.due))
+    assert condition(told, ConditionType.DATASET_READY)[1] == "SandboxNotCreated"
+    brief = job(phase="Starting", runner={**SPEC["runner"], "startTimeout": "5s", "retries": 0})
+    over = decide(brief, lacking, MOMENT)
+    assert next_phase(over) is Phase.QUEUED
+    assert "dataset takes so long" not in condition(over, ConditionType.ADMITTED)[2]
+
+
+@pytest.mark.parametrize("node", ["", "node-1"])
+def test_a_start_of_which_nothing_ever_ran_is_not_counted(node: str) -> None:
+    unseen = pod(phase="Pending", node=node)
+    decision = decide(begun(), unseen, replace(MOMENT, now=NOW + 3600))
+    assert next_phase(decision) is Phase.QUEUED
+    assert decision.status is not None
+    assert not decision.status.failures
 
 
 def test_what_is_missing_after_a_long_fetch_is_waited_for_as_what_is_missing_before() -> None:
@@ -415,10 +543,14 @@ def test_how_a_container_that_others_put_beside_the_trainer_ends_is_no_verdict(p
     assert condition(failed, ConditionType.FAILED)[1] == "DatasetMalformed"
 
 
-def test_a_container_of_others_that_kept_the_trainer_from_starting_is_named() -> None:
+def test_a_container_of_others_that_kept_the_trainer_from_starting_is_named_and_not_counted() -> (
+    None
+):
     failed = pod(phase="Failed", init={"vault-agent": ended(1, text="no such role")})
     decision = decide(job(phase="Starting"), failed, MOMENT)
     assert next_phase(decision) is Phase.QUEUED
+    assert decision.status is not None
+    assert not decision.status.failures
     message = condition(decision, ConditionType.ADMITTED)[2]
     assert "vault-agent" in message
     assert "no such role" in message
@@ -427,7 +559,17 @@ def test_a_container_of_others_that_kept_the_trainer_from_starting_is_named() ->
 # --- what comes again and again ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reason", ["UnexpectedAdmissionError", "OutOfnvidia.com/gpu", "NodeLost"])
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "UnexpectedAdmissionError",
+        "OutOfnvidia.com/gpu",
+        "NodeLost",
+        "TopologyAffinityError",
+        "SysctlForbidden",
+        "Evicted",
+    ],
+)
 def test_a_pod_that_a_node_refuses_at_once_is_not_made_again_at_once(reason: str) -> None:
     decision = decide(job(phase="Starting"), pod(phase="Failed", reason=reason), MOMENT)
     assert next_phase(decision) is Phase.QUEUED

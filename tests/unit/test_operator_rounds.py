@@ -313,9 +313,10 @@ async def test_what_the_operator_may_not_do_is_no_failure_of_the_job() -> None:
     rounds = leading(api, gpus=4)
     submit(rounds, api, "job", "cells")
     await turns(rounds)
-    assert api.asked == 1, "it is asked again once the job has rested"
-    assert api.objects["job"]["status"]["phase"] == "Starting"
-    assert "failures" not in api.objects["job"]["status"]
+    assert api.asked == 1, "it is asked again after a pause"
+    status = api.objects["job"]["status"]
+    assert (status["phase"], status["obstacle"]["reason"]) == ("Queued", "OperatorForbidden")
+    assert "failures" not in status
 
 
 async def test_positions_of_many_queues_are_written_a_few_a_second_until_all_are_right() -> None:

@@ -1,0 +1,151 @@
+"""What it means that the API server does not take a pod. Pure.
+
+Only what the job's own fields cannot be is final. Whatever a policy, a quota, a webhook or a
+missing object says is waited for: people change these, and a mistake of theirs is no job's fault.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sihl_api.units import quantity
+from sihl_operator.endings import Ending, Verdict
+from sihl_operator.views import JobView
+
+QUOTA_EXCEEDED = "QuotaExceeded"
+_CLUSTER = "whoever runs the cluster"
+
+_WAITED_FOR: tuple[tuple[str, str, str], ...] = (
+    (r"exceeded quota", QUOTA_EXCEEDED,
+     "The namespace's ResourceQuota has no room for the pod. Wait until others end, have it "
+     "raised, or ask for less in spec.runner of a new job."),
+    (r"failed quota|must specify|insufficient quota|status unknown for quota", "QuotaUnmet",
+     "A ResourceQuota of the namespace does not admit such a pod. Who set the quota can add a "
+     "LimitRange with defaults; or a new job names in spec.runner.resources what it asks for."),
+    (r"(?:maximum|minimum) \S+ usage per |limit to request ratio per ", "LimitRangeUnmet",
+     "A LimitRange of the namespace does not admit the pod. Who set it can change it; or a new "
+     "job asks in spec.runner.resources for what it allows."),
+    (r"no PriorityClass with name", "PriorityClassMissing",
+     f"The pod's PriorityClass does not exist: {_CLUSTER} can create it, or a new job names "
+     "another in spec.runner.priorityClassName."),
+    (r"error looking up service account", "ServiceAccountMissing",
+     "The pod's ServiceAccount does not exist: create it in the job's namespace, or name another "
+     "in spec.runner.serviceAccountName of a new job."),
+    (r"RuntimeClass \S+ not found", "RuntimeClassMissing",
+     f"The pod's RuntimeClass does not exist: {_CLUSTER} can create it."),
+    (r"because it is being terminated", "NamespaceTerminating",
+     "The job's namespace is being deleted, and the job with it."),
+    (r"cannot create resource", "OperatorForbidden",
+     f"The operator may not create pods in this namespace: {_CLUSTER} can give it the role that "
+     "its chart has."),
+    (r"failed calling webhook|failed to call webhook", "WebhookUnavailable",
+     f"A webhook that is asked about each pod does not answer: {_CLUSTER} can mend or remove it."),
+    (r"violates PodSecurity", "PodDenied",
+     "The namespace enforces a Pod Security Standard that the pod does not meet, as others "
+     f"changed it: {_CLUSTER} can mend what changes it, or change the namespace's label."),
+)  # fmt: skip
+"""What the API server says, by which reason a job is told of it, and who can remove it."""
+
+_DENIED = re.compile(
+    r"denied (?:the )?request|denied one or more|admission webhook|AdmissionPolicy|is forbidden:"
+)
+_FAULT = re.compile(
+    r"(?P<path>(?:spec|metadata)\.[^\s:,]+): (?:Invalid value|Required value|Unsupported value|"
+    r"Duplicate value|Not found|Forbidden|Too long|Too many|Internal error)"
+    r"(?:: (?P<rest>.*?))?(?=, (?:spec|metadata)\.|\]?$)",
+    re.DOTALL,
+)
+_SAID = re.compile(r'^"([^"]*)"| limit of (\S+)')
+_FIELDS = (
+    (r"spec\.(nodeSelector|tolerations|affinity|serviceAccountName|priorityClassName)\b", ""),
+    (r"spec\.(?:initC|c)ontainers\[\d+\]\.(image|resources)\b", ""),
+    (r"spec\.terminationGracePeriodSeconds\b", "stopGracePeriod"),
+    (r"spec\.volumes\[0\]\.emptyDir\.sizeLimit\b", "datasetSize"),
+)
+"""By the pod's field, that of spec.runner from which it is made; empty: of the same name."""
+
+
+def refusal(job: JobView, status: int, said: str) -> Ending:
+    """What a definite no of the API server's means: final, or waited for.
+
+    Args:
+        job: Whose pod it is.
+        status: Of the answer.
+        said: The answer's message.
+    """
+    if job.spec_fault:
+        return Ending(Verdict.FATAL, "PodRefused", f"No trainer takes the job: {job.spec_fault}")
+    for pattern, reason, text in _WAITED_FOR:
+        if re.search(pattern, said):
+            return Ending(Verdict.INTERRUPTED, reason, f"{text} {_quoted(said)}")
+    if status in (400, 422) and not _DENIED.search(said):
+        return _invalid(job, status, said)
+    text = (
+        f"A policy or a webhook of the cluster denies the pod: {_CLUSTER} can lift it, or a new "
+        "job leaves out what it names."
+    )
+    return Ending(Verdict.INTERRUPTED, "PodDenied", f"{text} {_quoted(said)}")
+
+
+def definite(status: int, said: str) -> bool:
+    """Whether an answer is a no: the pod is not there, and asking again at once helps nobody."""
+    if 400 <= status < 500 and status not in (401, 404, 408, 409, 429):
+        return True
+    return bool(_DENIED.search(said)) or any(re.search(each, said) for each, *_ in _WAITED_FOR)
+
+
+def _quoted(said: str) -> str:
+    return f"The API server says: {said.rstrip('.')}."
+
+
+def _invalid(job: JobView, status: int, said: str) -> Ending:
+    """A pod that cannot be: final by the job's own fields, waited for where others made it so."""
+    own = [_own_field(job, each["path"], each["rest"] or "") for each in _FAULT.finditer(said)]
+    if all(own) and (own or status == 400):
+        fields = ", ".join(sorted({f"spec.runner.{name}" for name in own})) or "spec.runner"
+        text = f"No pod can be what {fields} says: correct it in a new job."
+        return Ending(Verdict.FATAL, "PodRefused", f"{text} {_quoted(said)}")
+    text = (
+        "The pod is invalid by what the job does not say, such as a default of the operator or of "
+        f"a LimitRange, or a webhook's change: {_CLUSTER} can mend it."
+    )
+    return Ending(Verdict.INTERRUPTED, "PodInvalid", f"{text} {_quoted(said)}")
+
+
+def _own_field(job: JobView, path: str, rest: str) -> str | None:
+    """The field of spec.runner that is at fault; None where the value is not the job's own."""
+    for pattern, named in _FIELDS:
+        if found := re.match(pattern, path):
+            name = named or found.group(1)
+            value = job.runner.get(name)
+            place = re.match(r"spec\.tolerations\[(\d+)\]", path)
+            if not value or (place and int(place.group(1)) >= len(value)):
+                return None  # what admission has added
+            said = [bad or limit for bad, limit in _SAID.findall(rest)]
+            return name if all(_among(each, value) for each in said) else None
+    return None
+
+
+def _among(text: str, value: Any) -> bool:
+    """Whether a text, or an equal amount, is somewhere in a value."""
+    return any(text == each or _equal(text, each) for each in _leaves(value))
+
+
+def _equal(text: str, other: str) -> bool:
+    try:
+        return quantity(text) == quantity(other)
+    except ValueError:
+        return False
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        yield from value
+        value = list(value.values())
+    if not isinstance(value, list):
+        yield str(value)
+        return
+    for inner in value:
+        yield from _leaves(inner)

@@ -1,0 +1,74 @@
+"""What becomes of a job whose attempt is over: final, retried and counted, or waited for. Pure."""
+
+from __future__ import annotations
+
+from sihl_api.trainingjob import ConditionType, Phase
+from sihl_operator import status
+from sihl_operator.decision import Decision, Notice
+from sihl_operator.endings import Ending, Verdict
+from sihl_operator.settings import Settings
+from sihl_operator.views import JobView
+
+
+def judged(
+    job: JobView, end: Ending, now: float, settings: Settings, longest: float | None = None
+) -> Decision:
+    """What follows from an end that is neither a success nor a stop.
+
+    Args:
+        job: With its last result already in its status.
+        end: How the attempt ended.
+        now: Seconds since 1970.
+        settings: The operator's.
+        longest: Of the pauses between attempts that are not counted, in seconds.
+    """
+    if end.verdict is Verdict.FATAL:
+        return failed(job, end, now)
+    if end.verdict is Verdict.FAILED:
+        return _retried(job, end, now, settings)
+    return _waited_for(job, end, now, settings, longest)
+
+
+def failed(job: JobView, end: Ending, now: float) -> Decision:
+    """Final, unless there is a checkpoint from which its user resumes it."""
+    text = end.message
+    if saved := job.status.checkpoint:
+        text += (
+            f" The checkpoint of step {saved.step} stands: once the cause is mended, set "
+            "spec.suspend to true and, when the job is Stopped, to false to resume from it."
+        )
+    new = status.ended(job, Phase.FAILED, ConditionType.FAILED, end.reason, text, now)
+    return Decision(status=new, notice=Notice(end.reason, end.message))
+
+
+def _retried(job: JobView, end: Ending, now: float, settings: Settings) -> Decision:
+    """Counted against `retries`, with a backoff that doubles."""
+    failures, retries = job.failures + 1, int(job.runner.get("retries", 3))
+    if failures > retries:
+        text = end.message
+        if retries:
+            text += f" Given up after {failures} failed attempts (spec.runner.retries: {retries})."
+        counted = JobView(job.raw, {**job.stored_status, "failures": failures})
+        return failed(counted, Ending(end.verdict, end.reason, text, end.result), now)
+    again = now + _pause(settings.retry_backoff, failures, settings.retry_backoff_limit)
+    text = f"{end.message} Failure {failures}, to be retried up to {retries} times."
+    new = status.requeued(job, end.reason, text, now, failures=failures, retry_at=again)
+    return Decision(status=new, notice=Notice(end.reason, text), due=again)
+
+
+def _waited_for(
+    job: JobView, end: Ending, now: float, settings: Settings, longest: float | None
+) -> Decision:
+    """Nobody counts; asked again less and less often while the same is in the way."""
+    met = status.obstacle(job, end.reason, now, attempts=1)
+    limit = settings.unavailable_backoff_limit if longest is None else longest
+    again = now + _pause(settings.unavailable_backoff, met.attempts, limit)
+    text = f"{end.message} {status.since(met)}"
+    new = status.requeued(job, end.reason, text, now, retry_at=again, obstacle=met)
+    # Told once as an Event: the condition goes on saying it.
+    notice = Notice(end.reason, text) if met.attempts == 1 else None
+    return Decision(status=new, notice=notice, due=again)
+
+
+def _pause(first: float, times: int, longest: float) -> float:
+    return min(max(first, longest), first * 2.0 ** min(times - 1, 30))
