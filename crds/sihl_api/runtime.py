@@ -173,10 +173,20 @@ def read_result(text: str | None) -> Result | None:
         return None
 
 
+_VARIABLE_LIMIT = 120_000
+"""Of the job's JSON, in bytes: Linux gives no process a variable of 128 KiB or more."""
+_PLACES = ("affinity", "node_selector", "tolerations")
+"""Fields of the runner that say where the pod goes; the pod itself has them."""
+
+
 def reference_json(
     namespace: str, name: str, uid: str, spec: dict[str, Any], created_at: str | None = None
 ) -> str:
-    """JSON for `Env.JOB` from a job's raw spec."""
+    """JSON for `Env.JOB` from a job's raw spec.
+
+    What can make a spec longer than a variable may be is where the pod goes, such as an affinity
+    to thousands of nodes by name: nobody in the pod needs that, and there it is left out.
+    """
     reference = JobReference(
         namespace=namespace,
         name=name,
@@ -184,4 +194,10 @@ def reference_json(
         spec=TrainingJobSpec.model_validate(spec),
         created_at=created_at,
     )
-    return reference.model_dump_json(by_alias=True, exclude_none=True)
+    text = ""
+    for count in range(len(_PLACES) + 1):
+        left_out = {"spec": {"runner": set(_PLACES[:count])}}
+        text = reference.model_dump_json(by_alias=True, exclude_none=True, exclude=left_out)
+        if len(text.encode()) <= _VARIABLE_LIMIT:
+            break
+    return text

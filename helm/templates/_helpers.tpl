@@ -60,7 +60,29 @@ capabilities: {drop: [ALL]}
 
 {{/* A value as text: helm reads every number as a float, which it writes as 1e+06. */}}
 {{- define "sihl.text" -}}
-{{- if kindIs "float64" . }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
+{{- if kindIs "float64" . }}{{ int64 . }}
+{{- else if or (kindIs "map" .) (kindIs "slice" .) }}{{ toJson . }}
+{{- else }}{{ . }}{{ end -}}
+{{- end }}
+
+{{/* The seconds of a duration such as 1m30s. */}}
+{{- define "sihl.seconds" -}}
+{{- $now := now -}}
+{{- sub ($now | mustDateModify . | unixEpoch) ($now | unixEpoch) -}}
+{{- end }}
+
+{{/* Fails where two of the operator's settings cannot be beside each other. */}}
+{{- define "sihl.checkSettings" -}}
+{{- if and .leaseRenewal .leaseDuration -}}
+{{- if gt (mul 2 (include "sihl.seconds" .leaseRenewal)) (include "sihl.seconds" .leaseDuration | int64) -}}
+{{- fail (printf "operator.settings.leaseRenewal (%s) must be at most half of leaseDuration (%s)" .leaseRenewal .leaseDuration) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .retryBackoff .retryBackoffLimit -}}
+{{- if gt (include "sihl.seconds" .retryBackoff | int64) (include "sihl.seconds" .retryBackoffLimit | int64) -}}
+{{- fail (printf "operator.settings.retryBackoff (%s) must be at most retryBackoffLimit (%s)" .retryBackoff .retryBackoffLimit) -}}
+{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{/* The names of a list of {name: ...}, by comma. */}}

@@ -112,8 +112,8 @@ def shortage(nodes: Iterable[NodeView], demand: Demand) -> str:
     suitable = [node for node in nodes if _suits(node, demand)]
     if not suitable:
         return (
-            "no node matches the job's nodeSelector, affinity and tolerations: change "
-            "spec.runner in a new job, or add a node"
+            "no node that runs Linux on an architecture of the trainer's image matches the job's "
+            "nodeSelector, affinity and tolerations: change spec.runner in a new job, or add a node"
         )
     parts = []
     for name, amount in sorted(demand.requests.items()):
@@ -180,10 +180,14 @@ def _selected(node: NodeView, affinity: Raw | None) -> bool:
         "requiredDuringSchedulingIgnoredDuringExecution"
     ) or {}
     terms = required.get("nodeSelectorTerms") or []
-    return not terms or any(
-        all(_matches(node.labels, e) for e in term.get("matchExpressions") or [])
-        and all(_matches({"metadata.name": node.name}, e) for e in term.get("matchFields") or [])
-        for term in terms
+    return not terms or any(_chooses(term, node) for term in terms)
+
+
+def _chooses(term: Raw, node: NodeView) -> bool:
+    expressions, fields = term.get("matchExpressions") or [], term.get("matchFields") or []
+    return bool(expressions or fields) and (  # a term that asks for nothing matches no node
+        all(_matches(node.labels, each) for each in expressions)
+        and all(_matches({"metadata.name": node.name}, each) for each in fields)
     )
 
 

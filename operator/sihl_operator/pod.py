@@ -23,7 +23,9 @@ from sihl_api.runtime import (
     reference_json,
 )
 from sihl_api.trainingjob import API_VERSION, KIND
+from sihl_api.units import quantity
 from sihl_operator.capacity import Demand
+from sihl_operator.placement import placement
 from sihl_operator.settings import Settings
 from sihl_operator.views import (
     ATTEMPT_LABEL,
@@ -34,6 +36,7 @@ from sihl_operator.views import (
     JobView,
     pod_name,
     pod_requests,
+    resources,
     rfc3339,
 )
 
@@ -72,14 +75,10 @@ def render_pod(job: JobView, attempt: int, queue: str, settings: Settings) -> di
             {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": settings.shared_memory}},
             *_secret_volumes(job),
         ],
+        "os": {"name": "linux"},
+        **placement(job, settings),
     }
-    for field in (
-        "nodeSelector",
-        "tolerations",
-        "affinity",
-        "serviceAccountName",
-        "priorityClassName",
-    ):
+    for field in ("serviceAccountName", "priorityClassName"):
         if runner.get(field):
             spec[field] = runner[field]
     if settings.image_pull_secrets:
@@ -95,11 +94,12 @@ def render_pod(job: JobView, attempt: int, queue: str, settings: Settings) -> di
 def demand(job: JobView, settings: Settings) -> Demand:
     """What the job's pod will ask of a node."""
     containers = {"containers": [{"resources": _resources(job, settings)}]}
+    where = placement(job, settings)
     return Demand(
         pod_requests(containers),
-        job.runner.get("nodeSelector") or {},
-        tuple(job.runner.get("tolerations") or ()),
-        job.runner.get("affinity"),
+        where.get("nodeSelector", {}),
+        tuple(where.get("tolerations", ())),
+        where.get("affinity"),
     )
 
 
@@ -116,7 +116,11 @@ def _metadata(job: JobView, attempt: int, queue: str) -> dict[str, Any]:
             QUEUE_LABEL: queue,
             ATTEMPT_LABEL: str(attempt),
         },
-        "annotations": {"prometheus.io/scrape": "true", "prometheus.io/port": str(HTTP_PORT)},
+        "annotations": {
+            "prometheus.io/scrape": "true",
+            "prometheus.io/port": str(HTTP_PORT),
+            "kubectl.kubernetes.io/default-container": TRAINER_CONTAINER,  # of `kubectl logs`
+        },
         # The job's deletion deletes the pod, gracefully, even while no operator runs.
         "ownerReferences": [
             {
@@ -255,10 +259,21 @@ def _limited(size: str) -> dict[str, str]:
 def _cpu_and_memory(job: JobView, settings: Settings) -> dict[str, dict[str, Any]]:
     given: Mapping[str, Any] = job.runner.get("resources") or {}
     limits, requests = dict(given.get("limits") or {}), dict(given.get("requests") or {})
-    for name, default in (("cpu", settings.default_cpu), ("memory", settings.default_memory)):
+    for name, default, most in (
+        ("cpu", settings.default_cpu, settings.default_cpu_limit),
+        ("memory", settings.default_memory, settings.default_memory_limit),
+    ):
         if name not in requests and name not in limits:
             requests[name] = default
+        if most and name not in limits:
+            limits[name] = _at_least(requests[name], most)
     return {"limits": limits, "requests": requests}
+
+
+def _at_least(request: Any, limit: str) -> Any:
+    """The limit, or a request that is beyond it."""
+    within = resources({"asked": request}).get("asked", quantity(limit)) <= quantity(limit)
+    return limit if within else request
 
 
 def _resources(job: JobView, settings: Settings) -> dict[str, dict[str, Any]]:

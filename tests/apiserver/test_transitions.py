@@ -128,7 +128,13 @@ def _operator(
     log = tmp_path_factory.mktemp("operator") / "log"
     with (
         HandKubelet(api, {"vast-a": 100_000, "vast-b": 100_000}, PLENTY),
-        leading("drawn", kubeconfig, log, SIHL_OPERATOR_RETRY_BACKOFF="1h"),
+        leading(
+            "drawn",
+            kubeconfig,
+            log,
+            SIHL_OPERATOR_RETRY_BACKOFF="1h",
+            SIHL_OPERATOR_RETRY_BACKOFF_LIMIT="1h",
+        ),
     ):
         yield
     assert "Traceback" not in log.read_text(), log.read_text()[-3000:]

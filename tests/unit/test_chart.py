@@ -27,6 +27,26 @@ EXTERNAL: dict[str, Any] = {
 }
 PROXY = {"podSelector": {"matchLabels": {"app": "oauth2-proxy"}}}
 PROXIED = {**TWO, "dashboard": {"proxy": {"from": [PROXY]}}}
+EXAMPLES: dict[str, Any] = {
+    "gpuResource": "example.com/gpu",
+    "runnerArchitectures": "amd64, arm64",
+    "autoscalerMaxGpus": 3,
+    "autoscalerMaxCpus": 3,
+    "allowCpu": True,
+    "defaultCpu": 1,
+    "defaultMemory": "0.5Gi",
+    "defaultCpuLimit": "1500m",
+    "defaultMemoryLimit": "2G",
+    "defaultNodeSelector": {"pool": "training", "example.com/kind": ""},
+    "defaultTolerations": [{"key": "dedicated", "operator": "Exists", "tolerationSeconds": 30}],
+    "sharedMemory": "1Gi",
+    "scratchSize": "5Gi",
+    "runnerUser": 3,
+    "watchNamespaces": "cells, vision",
+    "logLevel": "DEBUG",
+    "leaseRenewal": "15s",
+}
+"""Of the operator's settings; those that are not here are durations."""
 COMBINATIONS: dict[str, dict[str, Any]] = {
     "nothing given": {},
     "two namespaces": TWO,
@@ -93,17 +113,20 @@ def test_the_crd_can_be_left_out() -> None:
 def test_the_operator_accepts_the_settings_that_the_chart_gives_it() -> None:
     settings = read_settings(operator_environment(render(TWO)))
     assert settings.trainer_image == "sihl/trainer:0.1.0"
-    assert settings.lease_namespace == "from a field"
+    assert settings.lease_namespace == "from-a-field"
     assert settings.allow_cpu is False
 
 
 def test_every_setting_that_the_schema_allows_is_one_of_the_operators() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
     allowed = schema["properties"]["operator"]["properties"]["settings"]["properties"]
-    values = {name: _example(name, rule) for name, rule in allowed.items()}
-    objects = render({"operator": {"settings": values}})
+    examples = {name: EXAMPLES.get(name, "30s") for name in allowed}
+    objects = render({"operator": {"settings": examples}})
     settings = read_settings(operator_environment(objects))
     assert settings.allow_cpu is True
+    assert settings.default_node_selector == EXAMPLES["defaultNodeSelector"]
+    assert list(settings.default_tolerations) == EXAMPLES["defaultTolerations"]
+    assert settings.runner_architectures == ("amd64", "arm64")
 
 
 def test_large_numbers_reach_the_operator_as_they_are_written() -> None:
@@ -112,21 +135,24 @@ def test_large_numbers_reach_the_operator_as_they_are_written() -> None:
     assert (settings.runner_user, settings.autoscaler_max_gpus) == (1000640000, 1000000)
 
 
-def _example(name: str, rule: dict[str, Any]) -> Any:
-    if "enum" in rule:
-        return rule["enum"][0]
-    if rule["type"] != "string":
-        return {"integer": 3, "boolean": True}[rule["type"]]
-    if name == "gpuResource":
-        return "example.com/gpu"
-    return "30s" if "pattern" in rule else "1"
+def test_the_settings_that_the_values_show_are_the_operators_own() -> None:
+    shown = yaml.safe_load((CHART / "values.yaml").read_text())["operator"]["settings"]
+    variables = {f"SIHL_OPERATOR_{_snake(name).upper()}" for name in shown}
+    environ = operator_environment(render())
+    assert variables <= set(environ)
+    given = read_settings({name: environ[name] for name in variables})
+    assert given == read_settings({})
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter}" if letter.isupper() else letter for letter in name)
 
 
 def operator_environment(objects: list[Any]) -> dict[str, str]:
     """The operator's environment as the chart gives it."""
     deployment = one(objects, "Deployment", "sihl-operator")
     env = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
-    return {each["name"]: each.get("value", "from a field") for each in env}
+    return {each["name"]: each.get("value", "from-a-field") for each in env}
 
 
 @pytest.mark.parametrize("name", ["vision", "cells"])
@@ -192,6 +218,12 @@ def test_a_secret_that_others_make_is_left_alone() -> None:
         ({"store": {"endpoint": "s3.example.com"}}, "endpoint"),
         ({"namespaces": {"Vision": {}}}, "Vision"),
         ({"operator": {"image": {"digest": "latest"}}}, "digest"),
+        ({"operator": {"image": {"repository": "https://r.example/op"}}}, "repository"),
+        ({"operator": {"image": {"tag": "latest now"}}}, "tag"),
+        ({"operator": {"resources": {"limits": {"memory": "1GB"}}}}, "memory"),
+        ({"operator": {"nodeSelector": {"a b": "c"}}}, "a b"),
+        ({"operator": {"tolerations": [{"key": "a", "operator": "Equals"}]}}, "operator"),
+        ({"imagePullSecrets": [{"name": "My Secret"}]}, "imagePullSecrets"),
         ({"dashboard": {"enable": False}}, "enable"),
         ({"dashboard": {"replicas": 2}}, "replicas"),
         ({"dashboard": {"settings": {}}}, "settings"),
@@ -205,6 +237,42 @@ def test_a_secret_that_others_make_is_left_alone() -> None:
 def test_values_that_mean_nothing_are_refused_by_name(values: dict[str, Any], named: str) -> None:
     with pytest.raises(ChartRefusedError, match=named):
         render(values)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("gpuResource", "gpu"),
+        ("runnerArchitectures", "x86_64"),
+        ("autoscalerMaxGpus", -1),
+        ("autoscalerMaxCpus", "many"),
+        ("defaultCpu", "1 core"),
+        ("defaultCpu", 0),
+        ("defaultMemory", "2GB"),
+        ("defaultMemory", "2"),
+        ("defaultMemory", "0Gi"),
+        ("defaultCpuLimit", "two"),
+        ("defaultMemoryLimit", "8gb"),
+        ("defaultNodeSelector", {"pool": 1}),
+        ("defaultNodeSelector", {"a b": "c"}),
+        ("defaultTolerations", [{"key": "a", "operator": "Equals"}]),
+        ("sharedMemory", "1GiB"),
+        ("scratchSize", "much"),
+        ("runnerUser", 0),
+        ("watchNamespaces", "Team A"),
+        ("logLevel", "LOUD"),
+        ("leaseDuration", "15"),
+        ("leaseDuration", "0s"),
+        ("leaseRenewal", "20s"),
+        ("retryBackoff", "1h"),
+        ("relistInterval", "5 minutes"),
+    ],
+)
+def test_a_setting_that_is_none_is_refused_by_name_before_anything_is_installed(
+    name: str, value: Any
+) -> None:
+    with pytest.raises(ChartRefusedError, match=name):
+        render({"operator": {"settings": {name: value}}})
 
 
 def granted_to(account: str, objects: list[Any]) -> set[tuple[str, str]]:

@@ -7,7 +7,7 @@ import pytest
 
 from sihl_api.runtime import DATASET_KEYS, Env, JobReference
 from sihl_operator.pod import demand, render_pod
-from sihl_operator.settings import Settings, read_settings
+from sihl_operator.settings import Settings
 from sihl_operator.views import pod_requests
 from tests.support.objects import SPEC, Raw, job
 
@@ -107,17 +107,27 @@ def test_room_is_counted_as_the_scheduler_will_count_it(gpus: int) -> None:
     assert limits.get("nvidia.com/gpu") == (str(gpus) if gpus else None)
 
 
-def test_settings_are_read_from_the_environment_and_unknown_ones_refused() -> None:
-    given = {
-        "SIHL_OPERATOR_RETRY_BACKOFF": "1m30s",
-        "SIHL_OPERATOR_ALLOW_CPU": "true",
-        "SIHL_OPERATOR_IMAGE_PULL_SECRETS": "a, b",
-        "HOME": "/",
-    }
-    settings = read_settings(given)
-    assert (settings.retry_backoff, settings.allow_cpu) == (90.0, True)
-    assert settings.image_pull_secrets == ("a", "b")
-    with pytest.raises(ValueError, match="SIHL_OPERATOR_NONSENSE is no setting"):
-        read_settings({"SIHL_OPERATOR_NONSENSE": "1"})
-    with pytest.raises(ValueError, match="SIHL_OPERATOR_RETRY_BACKOFF='soon'"):
-        read_settings({"SIHL_OPERATOR_RETRY_BACKOFF": "soon"})
+def test_kubectl_logs_shows_the_trainer_unless_it_is_asked_for_another() -> None:
+    pod = rendered()
+    default = pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"]
+    assert [each["name"] for each in pod["spec"]["containers"]] == [default]
+
+
+def test_a_spec_near_the_api_servers_limit_reaches_the_container() -> None:
+    names = [f"node-{number:04}.{'x' * 50}" for number in range(100)]
+    expression = {"key": "kubernetes.io/hostname", "operator": "NotIn", "values": names}
+    term = {"matchExpressions": [expression] * 20}
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term] * 9}}
+    selector = {f"label-{number}": "x" * 60 for number in range(20)}
+    runner = {**SPEC["runner"], "nodeSelector": selector, "affinity": {"nodeAffinity": required}}
+    pod = rendered(runner=runner)
+    assert len(json.dumps(pod)) > 1_000_000
+    (text,) = {e["value"] for c in containers(pod) for e in c["env"] if e["name"] == "SIHL_JOB"}
+    assert len(text.encode()) < 128 * 1024
+    reference = JobReference.model_validate_json(text)
+    assert reference.spec.runner.node_selector == selector, "only what is too long is left out"
+    assert reference.spec.dataset == JobReference.model_validate_json(environment()).spec.dataset
+
+
+def environment() -> str:
+    return str({e["name"]: e.get("value") for e in containers(rendered())[0]["env"]}["SIHL_JOB"])

@@ -85,7 +85,10 @@ def test_a_container_sees_the_jobs_own_secret_or_the_stores_and_by_reference(sec
         assert {each["name"] for each in references} == {name}
         assert all(set(each) <= {"name", "key", "optional"} for each in references)
         assert all(set(each) <= {"secretKeyRef", "fieldRef"} for each in sources)
-    assert all(set(volume) == {"name", "emptyDir"} for volume in pod["spec"]["volumes"])
+    volumes = pod["spec"]["volumes"]
+    assert all(set(volume) in ({"name", "emptyDir"}, {"name", "secret"}) for volume in volumes)
+    mounted = {volume["secret"]["secretName"] for volume in volumes if "secret" in volume}
+    assert mounted == {secret, STORE_SECRET}
 
 
 def test_labels_and_annotations_of_a_job_are_not_the_pods() -> None:
@@ -102,11 +105,12 @@ def test_labels_and_annotations_of_a_job_are_not_the_pods() -> None:
 def test_a_fixed_list_of_fields_makes_up_the_pod_whatever_the_runner_says() -> None:
     affinity = {"nodeAffinity": {}, "hostNetwork": True, "containers": [{"name": "x"}]}
     spec = rendered(affinity=affinity, serviceAccountName="other", priorityClassName="high")["spec"]
-    assert spec.pop("affinity") == affinity  # as it is, in the one place where it means nothing
+    where = spec.pop("affinity")  # as it is, in the one place where it means nothing
+    assert {**where, "nodeAffinity": {}} == affinity
     assert set(spec) == {
         "restartPolicy", "automountServiceAccountToken", "enableServiceLinks", "securityContext",
         "terminationGracePeriodSeconds", "initContainers", "containers", "volumes",
-        "serviceAccountName", "priorityClassName",
+        "serviceAccountName", "priorityClassName", "os", "tolerations",
     }  # fmt: skip
     assert spec["automountServiceAccountToken"] is False
 
