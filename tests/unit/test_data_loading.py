@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sihl_api.runtime import ExitCode
 from sihl_trainer.data.draws import Stream, permutation
 from sihl_trainer.dataset.dataset import Datasets, open_datasets
 from sihl_trainer.dataset.loading import Order, batches, validation_batches
@@ -154,18 +155,21 @@ def test_processes_make_the_same_batches_and_outlive_signals_meant_for_others(
     for batch, other in zip(islice(loading, 38), expected[2:], strict=True):
         assert same(batch, other)
     processes = loaders()
-    loading.close()  # type: ignore[attr-defined]
+    loading.close()
     for pid in processes:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
 
 
 @pytest.mark.slow
-def test_a_loader_ends_when_its_own_process_says_so(datasets: Datasets) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_loader_that_is_ended_ends_the_attempt_with_its_reason(
+    datasets: Datasets, number: signal.Signals
+) -> None:
     loading = batches(datasets.train, SPEC, workers=1)
     next(loading)
     (pid,) = loaders()
-    os.kill(pid, signal.SIGTERM)
+    os.kill(pid, number)
     with pytest.raises(TrainerError, match="decodes images was ended") as told:
         while True:
             next(loading)
@@ -179,3 +183,14 @@ def test_a_bad_image_met_by_a_loader_process_is_told_as_bad_data(tmp_path: Path)
     datasets = open_datasets(job(validation_prefix="x"), tmp_path)
     with pytest.raises(BadData, match=r"images/2\.jpg is not a JPEG"):
         list(validation_batches(datasets.validation, SPEC, workers=1))
+
+
+def test_a_file_that_the_disk_no_longer_gives_is_not_the_datasets_fault(tmp_path: Path) -> None:
+    write(tmp_path / "train", classification(4))
+    dataset = open_datasets(job(training={"batchSize": 4}), tmp_path).train
+    image = tmp_path / "train" / "images" / dataset.names[0]
+    image.unlink()
+    image.symlink_to("/proc/self/mem")  # answers as a broken disk does
+    with pytest.raises(TrainerError, match=r"Input/output error.*node's disk") as told:
+        next(validation_batches(dataset, SPEC))
+    assert (told.value.reason, told.value.exit_code) == ("DatasetUnreadable", ExitCode.CRASHED)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import torch
 from safetensors.torch import load_file
 
 from sihl_api.record import Manifest
+from sihl_trainer.dataset.awaited import Awaited
 from sihl_trainer.dataset.loading import batches
+from sihl_trainer.dataset.samples import Batch
 from sihl_trainer.errors import BadConfig
 from sihl_trainer.model.weights import sha256
 from sihl_trainer.tasks.multiclass_classification.metric import Accuracy
@@ -92,18 +95,44 @@ def test_a_stop_is_saved_before_its_loaders_are_waited_for(
 ) -> None:
     saved_when_closed = []
 
-    def closing(*given: Any) -> Iterator[Any]:
+    def closing(*given: Any) -> Generator[Batch]:
         try:
             yield from batches(*given)
         finally:
             saved_when_closed.append(len(heard.checkpoints))
 
+    def loaded(*given: Any) -> Awaited[Batch]:
+        return Awaited(closing(*given), str)
+
     run, heard = prepared(
         monkeypatch, SPEC, dataset, tmp_path, stop=lambda run: run.state.step == 1
     )
-    monkeypatch.setattr("sihl_trainer.training.loop.batches", closing)
+    monkeypatch.setattr("sihl_trainer.training.loop.batches", loaded)
     assert not train(run)
     assert saved_when_closed == [1]
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_stop_is_heard_and_saved_while_an_image_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, split: str
+) -> None:
+    folder = multitask(tmp_path / "dataset")
+    asked = itertools.count()
+
+    def stop(run: Run) -> bool:
+        if run.state.step == 0:
+            return False
+        if (times := next(asked)) == 0:
+            # A disk that does not answer: to open a pipe that nobody writes takes for ever.
+            for name in getattr(run.data, split).names:
+                (folder / "train" / "images" / name).unlink()
+                os.mkfifo(folder / "train" / "images" / name)
+        return times > 5
+
+    spec = multitask_job({"maxSteps": 9, "validations": 3, "batchSize": 2})
+    run, heard = prepared(monkeypatch, spec, folder, tmp_path / "scratch", stop=stop)
+    assert not train(run)
+    assert [message.final for message in heard.checkpoints] == [True]
 
 
 def test_a_run_in_bfloat16_is_stopped_resumed_and_validated_as_any(

@@ -110,7 +110,7 @@ def moved(
 def one_step(run: Run) -> dict[str, Tensor]:
     """The losses of the first step."""
     module = LossModule(run.model, run.loss_weights, run.ranks)
-    with closing(batches(run.data.train, run.spec, 0, 0, 1, 0)) as source:  # type: ignore[type-var]  # a generator, which can be closed
+    with closing(batches(run.data.train, run.spec, 0, 0, 1, 0)) as source:
         return step(run, module.train(), next(source))
 
 

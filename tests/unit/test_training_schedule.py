@@ -22,12 +22,12 @@ from sihl_trainer.training.schedule import rate_factor, validation_due
             {0: 0.5, 10: 0.75, 20: 1, 60: 0.55, 100: 0.1},
         ),
         ({"name": "OneCycle", "warmupSteps": 0}, {0: 1, 50: 0.50005}),
-        ({"name": "OneCycle", "warmupSteps": 1000}, {0: 0.04, 50: 0.52, 100: 1}),
+        ({"name": "OneCycle", "warmupSteps": 1000}, {0: 0.04, 50: 0.512535}),
     ],
 )
 def test_the_rate_follows_its_schedule(scheduler: Any, factors: dict[int, float]) -> None:
     settings = Scheduler.model_validate(scheduler)
-    found = {step: rate_factor(settings, step, 100) for step in factors}
+    found = {step: rate_factor(settings, step, 101) for step in factors}
     assert found == pytest.approx(factors)
 
 
@@ -42,6 +42,15 @@ def test_one_cycle_rises_then_falls_and_stays_between_nothing_and_the_full_rate(
     top = factors.index(max(factors))
     assert factors[: top + 1] == sorted(factors[: top + 1])
     assert factors[top:] == sorted(factors[top:], reverse=True)
+
+
+@given(st.integers(1, 5000), st.none() | st.integers(0, 5000), st.floats(1e-5, 1))
+def test_the_last_step_of_one_cycle_has_the_final_factor(
+    max_steps: int, warmup: int | None, final: float
+) -> None:
+    warmup = None if warmup is None else min(warmup, max_steps - 1)
+    settings = Scheduler(warmup_steps=warmup, final_factor=final)
+    assert rate_factor(settings, max_steps - 1, max_steps) == pytest.approx(final)
 
 
 @given(st.integers(1, 300), st.integers(1, 300))

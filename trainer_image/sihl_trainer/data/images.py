@@ -7,6 +7,7 @@ counts. `depth` says how 16 bits are scaled.
 
 from __future__ import annotations
 
+import errno
 import io
 import struct
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from sihl_trainer.data import depth, jpeg, kinds, png
-from sihl_trainer.errors import BadData
+from sihl_trainer.errors import BadData, TrainerError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,6 +56,8 @@ _CHANNELS = "{} channels, of which {} are shown"
 _DEPTH = "16 bits, of which {} are in use: scaled from 0 to {}, not to 65535"
 _MALFORMED = (OSError, SyntaxError, ValueError, EOFError, KeyError, TypeError, struct.error)
 """What Pillow raises of files that are not as they should be."""
+_DISK = (errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.ENOMEM)
+"""Errors that are none of the file's."""
 
 
 class Decoded(NamedTuple):
@@ -76,6 +79,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
     Raises:
         BadData: Not an image, of another format than its suffixes allow, truncated, or with too
             many pixels; names the file. Raised for decoding within the context as well.
+        TrainerError: The disk does not give what it holds.
     """
     with _told(path), _source(path) as source, Image.open(source, formats=_FORMATS) as image:
         depth.remember(image, source)
@@ -154,6 +158,9 @@ def _told(path: Path) -> Iterator[None]:
             ) from None
         raise _unreadable(path, "is not a JPEG, PNG or TIFF image that can be read") from None
     except _MALFORMED as error:
+        if isinstance(error, OSError) and error.errno in _DISK:
+            text = f"{path.parent.name}/{path.name} cannot be read ({error.strerror})"
+            raise TrainerError("DatasetUnreadable", f"{text}: look at the node's disk") from None
         told = str(error) if str(error).startswith("is ") else f"cannot be decoded ({error})"
         raise _unreadable(path, told) from None
 

@@ -37,6 +37,14 @@ class Ranks:
         distributed.broadcast(value, 0, group=self.control)
         return int(value.item())
 
+    def agree_when_ready(self, decision: int, ready: bool) -> tuple[int, bool]:
+        """Rank 0's decision, on every rank, and whether all of them are ready."""
+        if self.size == 1:
+            return decision, ready
+        value = torch.tensor([decision if self.first else 0, int(not ready)])
+        distributed.all_reduce(value, group=self.control)
+        return int(value[0].item()), int(value[1].item()) == 0
+
     def sum(self, mine: Tensor) -> Tensor:
         """Of a tensor of each rank, on its device."""
         if self.size == 1:

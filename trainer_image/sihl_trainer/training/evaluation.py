@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Generator, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from concurrent.futures import Future, wait
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import torch
 
 from sihl_api.record import Better
+from sihl_trainer.dataset.awaited import Awaited
 from sihl_trainer.dataset.loading import validation_batches
 from sihl_trainer.dataset.samples import Batch
 from sihl_trainer.model.model import VisionModel
@@ -24,12 +25,10 @@ from sihl_trainer.tasks.rooms import painter_of
 from sihl_trainer.training.channel import MetricsMessage
 from sihl_trainer.training.pictures import chosen
 from sihl_trainer.training.report import line, tell
-from sihl_trainer.training.run import Run
+from sihl_trainer.training.run import HEARING_SECONDS, Run
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-
-_HEARING_SECONDS = 0.1
 
 
 @dataclass
@@ -78,12 +77,13 @@ def measure(run: Run) -> Measured | None:
     run.ranks.share_buffers(model)
     model.eval()
     try:
-        with torch.inference_mode(), run.precision(), closing(_even(run)) as source:
-            for batch in source:
-                if run.ranks.agree(int(run.ranks.first and run.stop_requested())):
+        with torch.inference_mode(), run.precision(), closing(_source(run)) as source:
+            for _ in range(_rounds(run)):
+                if not _waited(run, source):
                     return None
+                batch = next(source, None)
                 if batch is None:
-                    continue
+                    continue  # others have one more
                 images = batch.images.to(run.device, non_blocking=True)
                 keys = run.keys(batch)
                 views = model.views(images, wanted, keys)
@@ -179,20 +179,27 @@ def unless_stopped(run: Run, work: Callable[[], T]) -> T | None:
             future.set_exception(error)
 
     threading.Thread(target=call, name="measure", daemon=True).start()
-    while not wait([future], _HEARING_SECONDS).done:
+    while not wait([future], HEARING_SECONDS).done:
         if run.ranks.first and run.stop_requested():
             return None
     return future.result()
 
 
-def _even(run: Run) -> Generator[Batch | None]:
-    """Validation batches, None to the end of the longest rank's: all ranks agree once a batch."""
+def _source(run: Run) -> Awaited[Batch]:
+    ranks, data = run.ranks, run.data.validation
+    return validation_batches(data, run.spec, ranks.rank, ranks.size, run.workers)
+
+
+def _rounds(run: Run) -> int:
+    """As many batches as the rank with the most images has: all ranks agree once a batch."""
     size = max(1, run.spec.training.batch_size // run.ranks.size)
     longest = -(-len(run.data.validation) // run.ranks.size)
-    count = -(-longest // size)
-    loader = validation_batches(
-        run.data.validation, run.spec, run.ranks.rank, run.ranks.size, run.workers
-    )
-    with closing(loader) as source:  # type: ignore[type-var]  # a generator, which can be closed
-        for _ in range(count):
-            yield next(source, None)
+    return -(-longest // size)
+
+
+def _waited(run: Run, source: Awaited[Batch]) -> bool:
+    """Wait until all ranks have their next batch; False where a stop came first."""
+    while True:
+        stop, all_ready = run.heard(source, lambda: int(run.stop_requested()))
+        if stop or all_ready:
+            return not stop

@@ -107,10 +107,11 @@ def take_steps(run: Run) -> bool:
     loader = batches(
         run.data.train, run.spec, state.step, run.ranks.rank, run.ranks.size, run.workers
     )
-    with closing(loader) as source:  # type: ignore[type-var]  # a generator, which can be closed
+    with closing(loader) as source:
         run.model.train()
         while state.step < settings.max_steps:
-            order = Order(run.ranks.agree(pace.order()))
+            decision, all_ready = run.heard(source, pace.order)
+            order = Order(decision)
             if order is not Order.GO_ON:
                 meter.check()
             if order is Order.STOP:
@@ -122,6 +123,8 @@ def take_steps(run: Run) -> bool:
             run.writer.check()
             if order is Order.CHECKPOINT:
                 save(run)
+            if not all_ready:
+                continue
             batch = next(source)
             losses = step(run, module, batch)
             pace.stepped()

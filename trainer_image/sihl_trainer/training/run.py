@@ -12,6 +12,7 @@ import torch
 
 from sihl_api.runtime import Message
 from sihl_api.trainingjob import Precision, TrainingJobSpec
+from sihl_trainer.dataset.awaited import Awaited
 from sihl_trainer.dataset.dataset import Datasets
 from sihl_trainer.dataset.samples import Batch
 from sihl_trainer.model.model import VisionModel
@@ -19,6 +20,9 @@ from sihl_trainer.tasks.passes import Keys
 from sihl_trainer.training.checkpoint import BackgroundWriter, TrainingState
 from sihl_trainer.training.distributed import Ranks
 from sihl_trainer.training.pictures import PictureWriter
+
+HEARING_SECONDS = 0.1
+"""For so long at most nobody asks whether to stop."""
 
 
 @dataclass
@@ -57,6 +61,14 @@ class Run:
     pictures: PictureWriter | None = None
     clock: Callable[[], float] = time.monotonic
     writer: BackgroundWriter = field(default_factory=BackgroundWriter)
+
+    def heard(self, source: Awaited[Batch], decision: Callable[[], int]) -> tuple[int, bool]:
+        """Rank 0's decision, on every rank, and whether all of them have their next batch.
+
+        A moment at most is waited for it: what asks for a stop meanwhile is to be heard.
+        """
+        ready = source.ready(HEARING_SECONDS)
+        return self.ranks.agree_when_ready(decision(), ready)
 
     @property
     def loss_weights(self) -> dict[str, float]:

@@ -15,7 +15,8 @@ FINAL_FACTOR = 1e-4
 def rate_factor(scheduler: Scheduler, step: int, max_steps: int) -> float:
     """What the learning rate is multiplied by at a step, counted from 0.
 
-    OneCycle rises and falls along half cosines (Smith and Topin, "Super-Convergence", 2018).
+    OneCycle rises and falls along half cosines (Smith and Topin, "Super-Convergence", 2018), and
+    ends at the last step: that one's factor is the final one.
     """
     if scheduler.name is SchedulerName.CONSTANT:
         return 1.0
@@ -30,7 +31,8 @@ def rate_factor(scheduler: Scheduler, step: int, max_steps: int) -> float:
         warmup = min(scheduler.warmup_steps, max_steps)
     if step < warmup:
         return _cosine(initial, 1.0, step / warmup)
-    return _cosine(1.0, final, min(1.0, (step - warmup) / max(1, max_steps - warmup)))
+    last = max_steps - 1
+    return _cosine(1.0, final, (step - warmup) / (last - warmup) if step < last else 1.0)
 
 
 def _cosine(start: float, end: float, part: float) -> float:
