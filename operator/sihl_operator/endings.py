@@ -29,12 +29,18 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Ending:
-    """How an attempt ended."""
+    """How an attempt ended.
+
+    Attributes:
+        of_the_jobs: The obstacle is a place that the job itself names, and maybe names wrongly: it
+            is not waited for without counting for ever.
+    """
 
     verdict: Verdict
     reason: str
     message: str
     result: Result | None = None
+    of_the_jobs: bool = False
 
 
 NOT_STARTED = "ContainerNotStarted"
@@ -127,7 +133,9 @@ def _own_words(pod: PodView) -> Ending | None:
         return Ending(Verdict.STOPPED_UNSAVED, "Stopped", told or "Stopped.", result)
     if code in _STORES:
         reason = result.reason if result else "Unavailable"
-        return Ending(Verdict.INTERRUPTED, reason, told or "A store did not answer.", result)
+        told = told or "A store did not answer."
+        its_own = reason.startswith("Dataset")
+        return Ending(Verdict.INTERRUPTED, reason, told, result, of_the_jobs=its_own)
     return None
 
 

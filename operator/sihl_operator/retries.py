@@ -7,7 +7,10 @@ from sihl_operator import status
 from sihl_operator.decision import Decision, Notice
 from sihl_operator.endings import Ending, Verdict
 from sihl_operator.settings import Settings
-from sihl_operator.views import JobView
+from sihl_operator.views import JobView, parse
+
+_FORGIVEN_SECONDS = 3600.0
+"""For which a place that the job names may be away before an attempt counts."""
 
 
 def judged(
@@ -43,28 +46,45 @@ def failed(job: JobView, end: Ending, now: float) -> Decision:
 
 def _retried(job: JobView, end: Ending, now: float, settings: Settings) -> Decision:
     """Counted against `retries`, with a backoff that doubles."""
-    failures, retries = job.failures + 1, int(job.runner.get("retries", 3))
+    failures, retries = job.failures + 1, _retries(job)
     if failures > retries:
-        text = end.message
-        if retries:
-            text += f" Given up after {failures} failed attempts (spec.runner.retries: {retries})."
-        counted = JobView(job.raw, {**job.stored_status, "failures": failures})
-        return failed(counted, Ending(end.verdict, end.reason, text, end.result), now)
+        return _given_up(job, end, now, failures)
     again = now + _pause(settings.retry_backoff, failures, settings.retry_backoff_limit)
     text = f"{end.message} Failure {failures}, to be retried up to {retries} times."
     new = status.requeued(job, end.reason, text, now, failures=failures, retry_at=again)
     return Decision(status=new, notice=Notice(end.reason, text), due=again)
 
 
+def _retries(job: JobView) -> int:
+    return int(job.runner.get("retries", 3))
+
+
+def _given_up(job: JobView, end: Ending, now: float, failures: int) -> Decision:
+    text, retries = end.message, _retries(job)
+    if retries:
+        text += f" Given up after {failures} failed attempts (spec.runner.retries: {retries})."
+    counted = JobView(job.raw, {**job.stored_status, "failures": failures})
+    return failed(counted, Ending(end.verdict, end.reason, text, end.result), now)
+
+
 def _waited_for(
     job: JobView, end: Ending, now: float, settings: Settings, longest: float | None
 ) -> Decision:
-    """Nobody counts; asked again less and less often while the same is in the way."""
+    """Asked again less and less often while the same is in the way.
+
+    Nobody counts, but for a place that the job names and that has been away for an hour.
+    """
     met = status.obstacle(job, end.reason, now, attempts=1)
+    counts = end.of_the_jobs and now - (parse(met.since) or now) >= _FORGIVEN_SECONDS
+    failures = job.failures + counts
+    if counts and failures > _retries(job):
+        return _given_up(job, end, now, failures)
     limit = settings.unavailable_backoff_limit if longest is None else longest
     again = now + _pause(settings.unavailable_backoff, met.attempts, limit)
-    text = f"{end.message} {status.since(met)}"
-    new = status.requeued(job, end.reason, text, now, retry_at=again, obstacle=met)
+    text = f"{end.message} {status.since(met, failures if counts else 0, _retries(job))}"
+    new = status.requeued(
+        job, end.reason, text, now, failures=failures or None, retry_at=again, obstacle=met
+    )
     # Told once as an Event: the condition goes on saying it.
     notice = Notice(end.reason, text) if met.attempts == 1 else None
     return Decision(status=new, notice=notice, due=again)

@@ -241,8 +241,10 @@ def hindered(job: JobView, end: Ending, now: float) -> Status:
     return with_condition(job, status, ConditionType.DATASET_READY, False, end.reason, text, now)
 
 
-def since(met: Obstacle) -> str:
-    """Since when an obstacle is met, for a person."""
+def since(met: Obstacle, failures: int = 0, retries: int = 0) -> str:
+    """Since when an obstacle is met, and as which failure of how many, for a person."""
+    if failures:
+        return f"{_SINCE} {met.since}; failure {failures}, to be retried up to {retries} times."
     return f"{_SINCE} {met.since}; the job waits, and no failure is counted."
 
 

@@ -387,6 +387,46 @@ def test_what_is_not_the_jobs_fault_is_waited_for_without_end_and_less_and_less_
     assert held / (pause + held) < 0.05, "the rest of the time others have the GPU"
 
 
+def attempts_of_a_day(result: Result, code: ExitCode, held: float) -> list[tuple[float, JobView]]:
+    """When each attempt ended, `held` seconds after it began, and the job as it was left."""
+    found, now, left = [], NOW, job(status=say.as_json(begun().status))
+    while now < NOW + 86400 and left.phase is not Phase.FAILED:
+        over = pod(phase="Failed", init={"fetch-train": ended(code, result)})
+        told = decide(left, over, replace(MOMENT, now=now)).status
+        assert told is not None
+        waits = job(status=say.as_json(told))
+        found.append((now, waits))
+        now, left = waits.retry_after + held, job(status=say.as_json(say.starting(waits, now)))
+        left = waits if waits.phase is Phase.FAILED else left
+    return found
+
+
+@pytest.mark.parametrize("code", [ExitCode.UNAVAILABLE, ExitCode.REFUSED])
+def test_a_store_of_the_platforms_is_waited_for_and_its_gpu_is_others_most_of_the_time(
+    code: ExitCode,
+) -> None:
+    away = Result(reason="StoreUnavailable", message="It does not answer.")
+    attempts = attempts_of_a_day(away, code, held=80)
+    assert all(left.phase is Phase.QUEUED and not left.failures for _, left in attempts)
+    after_an_hour = [at for at, _ in attempts if at >= NOW + 3600]
+    assert 80 * len(after_an_hour) / (86400 - 3600) < 0.05
+    assert len(after_an_hour) > 40  # and it is found soon once it is back
+
+
+def test_a_dataset_that_is_away_is_counted_after_an_hour() -> None:
+    # The job may name it wrongly, and cannot be corrected.
+    away = Result(reason="DatasetUnavailable", message="It does not answer.")
+    attempts = attempts_of_a_day(away, ExitCode.UNAVAILABLE, held=80)
+    within = [left for at, left in attempts if at < NOW + 3600]
+    assert not any(left.failures for left in within)
+    counted = [left for at, left in attempts if at >= NOW + 3600]
+    assert [left.failures for left in counted] == [1, 2, 3]
+    assert [left.phase for left in counted[-2:]] == [Phase.QUEUED, Phase.FAILED]
+    told = say.condition(counted[0].status, ConditionType.ADMITTED)
+    assert told is not None
+    assert "failure 1, to be retried up to 2 times" in told.message
+
+
 def test_what_is_no_longer_in_the_way_is_forgotten_once_a_checkpoint_is_saved() -> None:
     met = {"reason": "ImageNotPulled", "since": "2027-01-15T07:00:00Z", "attempts": 3}
     result = Result(reason="Stopped", step=7, checkpoint=CHECKPOINT)
