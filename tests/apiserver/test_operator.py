@@ -9,7 +9,8 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
 from local_cluster.control_plane import free_port
-from sihl_api.runtime import ExitCode, Result
+from sihl_api.runtime import HTTP_PORT, ExitCode, ProgressReport, RecordReport, Result
 from sihl_api.trainingjob import CheckpointStatus
 from sihl_operator.kube import (
     AlreadyExistsError,
@@ -145,6 +146,49 @@ def test_bad_data_is_final_and_makes_an_event(
     assert "line 3" in team.told("job", "Failed", "DatasetMalformed")["message"]
     events = eventually(lambda: team.core.list_namespaced_event(team.namespace).items, 60)
     assert "DatasetMalformed" in {event.reason for event in events}
+
+
+@contextmanager
+def reporting(address: str) -> Iterator[list[RecordReport]]:
+    """A pod's own port, which tells the last of a list."""
+    told: list[RecordReport] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            report = ProgressReport(stage="Training", record=told[-1] if told else None)
+            body = report.model_dump_json(by_alias=True, exclude_none=True).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    server = ThreadingHTTPServer((address, HTTP_PORT), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield told
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_record_that_cannot_be_written_is_a_condition_and_an_event_until_it_can_be(
+    team: Team, kubelet: HandKubelet, operator: Process
+) -> None:
+    team.submit("job")
+    address = "127.0.94.64"  # which no other pod of these tests has
+    with reporting(address) as told:
+        kubelet.runs(team.pod(), address)
+        team.phase("job", "Running")
+        text = "Checkpoints cannot be written: correct the Secret."
+        told.append(RecordReport(writable=False, reason="StoreAccessRefused", message=text))
+        lost = team.told("job", "RecordWritable", "StoreAccessRefused")
+        assert (lost["status"], lost["message"]) == ("False", text)
+        told.append(RecordReport(writable=True))
+        assert team.told("job", "RecordWritable", "Written")["status"] == "True"
+
+    def events() -> set[tuple[str, str]]:
+        return {(e.type, e.reason) for e in team.core.list_namespaced_event(team.namespace).items}
+
+    wanted = {("Warning", "RecordNotWritable"), ("Normal", "RecordWritable")}
+    eventually(lambda: wanted <= events(), 60, 0.1)
 
 
 def test_a_deleted_jobs_pod_goes_with_it_and_the_next_one_waits_for_its_end(

@@ -47,9 +47,9 @@ class HandKubelet:
         for name in self._nodes:
             self._core.delete_node(name)
 
-    def runs(self, pod: Any) -> None:
-        """The dataset is there and the trainer runs."""
-        self._say(pod, "Running", {"running": {"startedAt": _now()}})
+    def runs(self, pod: Any, address: str = "127.0.0.1") -> None:
+        """The dataset is there and the trainer runs, at an address of this machine."""
+        self._say(pod, "Running", {"running": {"startedAt": _now()}}, address)
 
     def ends(self, pod: Any, code: int, result: Result | None = None) -> None:
         """The trainer ended."""
@@ -64,7 +64,7 @@ class HandKubelet:
             pod.metadata.name, pod.metadata.namespace, grace_period_seconds=0
         )
 
-    def _say(self, pod: Any, phase: str, state: dict[str, Any]) -> None:
+    def _say(self, pod: Any, phase: str, state: dict[str, Any], address: str = "127.0.0.1") -> None:
         def container(name: str, state: dict[str, Any]) -> dict[str, Any]:
             return {
                 "name": name,
@@ -78,8 +78,8 @@ class HandKubelet:
         fetched = {"terminated": {"exitCode": 0, "reason": "Completed"}}
         status = {
             "phase": phase,
-            "podIP": "127.0.0.1",
-            "podIPs": [{"ip": "127.0.0.1"}],
+            "podIP": address,
+            "podIPs": [{"ip": address}],
             "initContainerStatuses": [
                 container(init.name, fetched) for init in pod.spec.init_containers or []
             ],
