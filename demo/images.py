@@ -19,9 +19,9 @@ DOCKERFILES = {
     "dashboard": "dashboard/Dockerfile",
 }
 _SOURCES = {
-    "dashboard": ("crds/sihl_api", "dashboard/sihl_dashboard"),
+    "dashboard": ("crds/sihl_api", "crds/sihl_s3", "dashboard/sihl_dashboard"),
     "operator": ("crds/sihl_api", "operator/sihl_operator"),
-    "trainer": ("crds/sihl_api", "trainer_image/sihl_trainer"),
+    "trainer": ("crds/sihl_api", "crds/sihl_s3", "trainer_image/sihl_trainer"),
 }
 
 

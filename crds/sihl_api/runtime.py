@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from sihl_api.text import shortened
 from sihl_api.trainingjob import CheckpointStatus, ModelStatus, Progress, TrainingJobSpec
 
 HTTP_PORT = 9464
@@ -27,7 +28,9 @@ SCRATCH_DIRECTORY = "/scratch"
 TERMINATION_LOG = "/dev/termination-log"
 
 STORE_SECRET = "sihl-store"  # noqa: S105 (a Secret's name)
-STORE_OPTIONAL_KEYS = ("prefix", "region", "sessionToken")
+STORE_OPTIONAL_KEYS = (
+    "prefix", "region", "addressing", "certificateAuthority", "proxy", "sessionToken",
+)  # fmt: skip
 STORE_KEYS = ("endpoint", "bucket", "accessKeyId", "secretAccessKey", *STORE_OPTIONAL_KEYS)
 """Keys of the namespace's store Secret."""
 DATASET_OPTIONAL_KEYS = ("sessionToken",)
@@ -128,23 +131,16 @@ class Result(Message):
     def encode(self) -> bytes:
         """JSON of at most 4,096 bytes: Kubernetes cuts off what is longer, breaking it.
 
-        What gives way first is the metrics, which the record has too, then the message's end.
+        What gives way first is the metrics, which the record has too, then the message's middle.
         """
         text = b""
         for metrics, limit in ((self.metrics, 1500), ({}, 1500), ({}, 400)):
-            message = _shortened(self.message, limit)
+            message = shortened(self.message, limit)
             result = self.model_copy(update={"message": message, "metrics": metrics})
             text = result.model_dump_json(by_alias=True, exclude_none=True).encode()
             if len(text) <= TERMINATION_MESSAGE_LIMIT:
                 break
         return text
-
-
-def _shortened(text: str, limit: int) -> str:
-    raw = text.encode(errors="replace")
-    if len(raw) <= limit:
-        return text
-    return raw[: limit - 3].decode(errors="ignore") + "..."
 
 
 class RecordReport(Message):

@@ -90,8 +90,19 @@ class Credentials(Schema):
     )
 
 
+class Addressing(StrEnum):
+    """Where a request names the bucket: in the path, or in the host."""
+
+    PATH = "Path"
+    VIRTUAL_HOST = "VirtualHost"
+
+
 class S3Location(Schema):
-    """A dataset's place in S3-compatible storage. Read permission is enough."""
+    """A dataset's place in S3-compatible storage. Read permission is enough.
+
+    What it says is all that counts: neither variables nor profiles of AWS's tools change where, or
+    as whom, a dataset is read.
+    """
 
     endpoint: str = Field(
         pattern=r"^https?://[^\s/@]+/?$",
@@ -104,7 +115,32 @@ class S3Location(Schema):
         max_length=900,
         description="Folder of the dataset within the bucket: images/ lies directly below it.",
     )
-    region: str = Field(default="us-east-1", min_length=1, max_length=50)
+    region: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=50,
+        description="The bucket's. Left out, it is what the store says that it is.",
+    )
+    addressing: Addressing | None = Field(
+        default=None,
+        description="Where a request names the bucket: in its path, https://s3.example.org/bucket, "
+        "or in its host, https://bucket.s3.example.org. Left out, it is VirtualHost for AWS, "
+        "Alibaba Cloud, Tencent Cloud and Volcengine, else Path.",
+    )
+    certificate_authority: str | None = Field(
+        default=None,
+        pattern=r"^\s*-----BEGIN CERTIFICATE-----",
+        max_length=32768,
+        description="Certificates in PEM that are trusted beside the public authorities': of a "
+        "private one, or the store's own where it has signed that itself.",
+    )
+    proxy: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s/@]+/?$",
+        max_length=300,
+        description="URL of the proxy by which the store is reached, for example "
+        "http://proxy.example.org:3128. Left out, the pod's HTTPS_PROXY and NO_PROXY count.",
+    )
     credentials: Credentials | None = Field(
         default=None, description="Without credentials the bucket is read anonymously."
     )

@@ -20,7 +20,8 @@ from typing import Any
 import boto3
 
 from sihl_api.trainingjob import S3Location
-from sihl_trainer.fetch.bucket import Bucket, Keys
+from sihl_s3.access import Keys
+from sihl_trainer.fetch.bucket import Bucket
 from sihl_trainer.fetch.download import download
 from sihl_trainer.fetch.plan import PlannedFile
 from tests.bench.report import tell

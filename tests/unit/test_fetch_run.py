@@ -27,19 +27,15 @@ from prometheus_client import CollectorRegistry, Gauge
 from sihl_api.runtime import Env, ExitCode, ProgressReport, Result, read_result, reference_json
 from sihl_api.tasks import SELF_SUPERVISED, Task
 from sihl_api.trainingjob import TrainingJobSpec
+from sihl_s3.access import Keys
+from sihl_s3.client import timestamp
 from sihl_trainer.dataset.dataset import open_datasets
 from sihl_trainer.errors import BadConfig, BadData, DiskFull, Refused, TrainerError, Unavailable
 from sihl_trainer.fetch import download as download_module
-from sihl_trainer.fetch.bucket import (
-    CHUNK_BYTES,
-    Bucket,
-    Changed,
-    Keys,
-    RemoteObject,
-    _timestamp,
-)
+from sihl_trainer.fetch.bucket import Bucket, Changed, RemoteObject
 from sihl_trainer.fetch.download import download, is_complete
 from sihl_trainer.fetch.main import fetch_main, fetch_split
+from sihl_trainer.fetch.mover import CHUNK_BYTES
 from sihl_trainer.fetch.plan import PlannedFile
 from sihl_trainer.fetch.progress import FetchProgress
 from sihl_trainer.http import ProgressServer
@@ -257,7 +253,7 @@ def test_fetching_and_checking_imports_no_torch(
     ],
 )
 def test_a_time_means_what_it_means_to_boto3(text: str) -> None:
-    assert _timestamp(text) == parse_timestamp(text)
+    assert timestamp(text) == parse_timestamp(text)
 
 
 # --- what is refused, before an image is fetched ---------------------------------------------
@@ -403,8 +399,8 @@ def test_keys_that_expire_read_with_their_session_token_and_not_without(tmp_path
         )
         with pytest.raises(Refused):
             fetch_split(spec, "train", tmp_path / "dataset", without)
-        store = {"endpoint": server.endpoint, "bucket": BUCKET, "access_key_id": key}
-        record = S3Store(S3Settings(**store, secret_access_key=secret, session_token=token))
+        settings = S3Settings(server.endpoint, BUCKET, key, secret, session_token=token)
+        record = S3Store(settings)
         assert record.get("metadata.yaml") == classification()["metadata.yaml"]
         assert token in record.settings.secrets
 
@@ -460,7 +456,7 @@ def test_a_store_that_stays_away_is_unavailable_and_named(tmp_path: Path) -> Non
 @pytest.mark.parametrize("code", ["SlowDown", "PermanentRedirect"])
 def test_a_store_that_answers_with_trouble_is_told_with_what_to_check(code: str) -> None:
     bucket = Bucket(job().dataset.train, None, patience=0)
-    with Stubber(bucket._client) as store, pytest.raises(Unavailable) as caught:
+    with Stubber(bucket._connection.client) as store, pytest.raises(Unavailable) as caught:
         store.add_client_error("list_objects_v2", code)
         bucket.list("images/")
     assert str(caught.value) == (
@@ -608,7 +604,7 @@ def test_an_object_whose_etag_is_no_md5_since_it_is_encrypted_is_fetched_once(
         return whole(file.remote, start, end)  # by the ETag that this server has for it
 
     bucket._stream = counted  # type: ignore[method-assign]
-    with Stubber(bucket._client) as store:
+    with Stubber(bucket._connection.client) as store:
         store.add_response("head_object", encryption, {"Bucket": BUCKET, "Key": file.remote.key})
         download(bucket, tmp_path, [replace(file, remote=listed)], lambda _: None)
     assert len(read) == fetches

@@ -12,8 +12,8 @@ import pytest
 
 from sihl_api.record import MetricLine, RecordPaths
 from sihl_api.runtime import Env, ExitCode, read_result, reference_json
+from sihl_s3.access import Keys
 from sihl_trainer.errors import TrainerError
-from sihl_trainer.fetch.bucket import Keys
 from sihl_trainer.fetch.main import fetch_main
 from sihl_trainer.record.s3 import S3Settings, S3Store
 from sihl_trainer.record.writer import RecordWriter

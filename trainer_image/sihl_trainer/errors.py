@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from sihl_api.runtime import ExitCode, Result
+from sihl_api.text import shortened
 
 _LONGEST = 1500
 
@@ -40,9 +41,7 @@ def _plain(message: str) -> str:
 
     Its own line breaks are followed by an indent, so that none looks like a line of the log.
     """
-    if len(message) > _LONGEST:
-        message = f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
-    lines = message.split("\n  ")
+    lines = shortened(message, _LONGEST).split("\n  ")
     return "\n  ".join(
         "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) for line in lines
     )

@@ -154,8 +154,11 @@ class _Looker:
                 yield unknown(f"{split}: bucket", "not looked at, without a key")
                 continue
             settings = S3Settings(
-                endpoint=location.endpoint, bucket=location.bucket, region=location.region,
+                endpoint=location.endpoint, bucket=location.bucket,
                 prefix=location.prefix.strip("/"),
+                region=location.region or "", addressing=location.addressing,
+                certificate_authority=location.certificate_authority or "",
+                proxy=location.proxy or "",
                 access_key_id=keys.get("accessKeyId", ""),
                 secret_access_key=keys.get("secretAccessKey", ""),
                 session_token=keys.get("sessionToken", ""),

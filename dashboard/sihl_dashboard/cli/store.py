@@ -23,6 +23,7 @@ from sihl_dashboard.records import (
 )
 from sihl_dashboard.records.measured import seconds_of
 from sihl_dashboard.records.refs import check_name, project_root
+from sihl_s3.access import DEFAULT_REGION
 
 REMEDY = "give --record DIR or --record s3://bucket/prefix"
 _SCHEME = "s3://"
@@ -40,11 +41,11 @@ def named_place(record: str, endpoint: str | None, environ: Mapping[str, str]) -
         return FolderPlace(Path(record))
     bucket, _, prefix = record.removeprefix(_SCHEME).partition("/")
     keys = own_keys(record)
-    region = boto3.session.Session().region_name or "us-east-1"
+    region = boto3.session.Session().region_name or ""
     named = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
     return _place(
         {
-            "endpoint": endpoint or named or f"https://s3.{region}.amazonaws.com",
+            "endpoint": endpoint or named or f"https://s3.{region or DEFAULT_REGION}.amazonaws.com",
             "bucket": bucket,
             "prefix": prefix,
             "region": region,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sihl_api.text import shortened
+
 _LONGEST = 500
 
 
@@ -53,5 +55,5 @@ class Trouble:
 
 def printable(text: object) -> str:
     """At most 500 characters that a terminal shows as they are, whatever a record held."""
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text)[: _LONGEST + 1])
-    return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 3] + "..."
+    held = shortened(str(text), _LONGEST)
+    return shortened("".join(c if c.isprintable() else ascii(c)[1:-1] for c in held), _LONGEST)

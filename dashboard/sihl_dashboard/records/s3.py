@@ -7,12 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import boto3
-from botocore import UNSIGNED
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-
 from sihl_api.runtime import STORE_KEYS, STORE_OPTIONAL_KEYS, Env
+from sihl_api.trainingjob import Addressing
 from sihl_dashboard.records.errors import (
     MissingError,
     RecordsError,
@@ -22,17 +18,13 @@ from sihl_dashboard.records.errors import (
     printable,
 )
 from sihl_dashboard.records.place import Content, Item
+from sihl_s3.access import Access, Keys
+from sihl_s3.answers import Fault, FaultError, Kind
+from sihl_s3.client import Connection, told
 
 T = TypeVar("T")
 
 CONNECTIONS = 16
-_MISSING = {"NoSuchKey", "404", "NotFound"}
-_UNCHANGED = {"304", "NotModified"}
-_REFUSED = {
-    "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AllAccessDisabled",
-    "InvalidToken", "ExpiredToken", "AuthorizationHeaderMalformed",
-}  # fmt: skip
-
 _EXPIRED = {"InvalidToken", "ExpiredToken"}
 
 
@@ -45,8 +37,25 @@ class S3Settings:
     access_key_id: str = field(default="", repr=False)
     secret_access_key: str = field(default="", repr=False)
     prefix: str = ""
-    region: str = "us-east-1"
+    region: str = ""
     session_token: str = field(default="", repr=False)
+    addressing: Addressing | None = None
+    certificate_authority: str = field(default="", repr=False)
+    proxy: str = ""
+
+    @property
+    def access(self) -> Access:
+        """Which way leads to the bucket."""
+        keys = Keys(self.access_key_id, self.secret_access_key, self.session_token)
+        return Access(
+            self.endpoint,
+            self.bucket,
+            keys if self.access_key_id else None,
+            region=self.region,
+            addressing=self.addressing,
+            certificate_authority=self.certificate_authority,
+            proxy=self.proxy,
+        )
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> S3Settings:
@@ -73,14 +82,20 @@ class S3Settings:
             # Libraries print a header that they refuse, and with it the key.
             if not all("!" <= character <= "~" for character in values[key]):
                 raise SettingsError(f"{Env.store(key)} has a character that no access key has")
+        addressing = values["addressing"]
+        if addressing and addressing not in set(Addressing):
+            raise SettingsError(f"{Env.store('addressing')} is neither Path nor VirtualHost")
         return cls(
             endpoint=endpoint,
             bucket=values["bucket"],
             access_key_id=values["accessKeyId"],
             secret_access_key=values["secretAccessKey"],
             prefix=values["prefix"].strip("/"),
-            region=values["region"] or "us-east-1",
+            region=values["region"],
             session_token=values["sessionToken"],
+            addressing=Addressing(addressing) if addressing else None,
+            certificate_authority=values["certificateAuthority"],
+            proxy=values["proxy"],
         )
 
 
@@ -97,25 +112,13 @@ class S3Place:
         self.settings = settings
         self.prefix = settings.prefix
         self.name = f"store {settings.endpoint}, bucket {settings.bucket}"
-        self._client: Any = boto3.session.Session().client(
-            "s3",
-            endpoint_url=settings.endpoint,
-            region_name=settings.region,
-            aws_access_key_id=settings.access_key_id or None,
-            aws_secret_access_key=settings.secret_access_key or None,
-            aws_session_token=settings.session_token or None,
-            config=Config(
-                signature_version=None if settings.access_key_id else UNSIGNED,
-                retries={"mode": "standard", "total_max_attempts": attempts},
-                connect_timeout=min(timeout, 5),
-                read_timeout=timeout,
-                max_pool_connections=CONNECTIONS,
-                parameter_validation=False,  # keys are ours, and there are many
-                s3={"addressing_style": "path"},
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
+        try:
+            # Keys are ours, and there are many: boto3 need not look at each.
+            self._connection = Connection(
+                settings.access, attempts, min(timeout, 5), timeout, CONNECTIONS, validates=False
+            )
+        except FaultError as error:
+            raise SettingsError(f"{self.name} {error}") from error
 
     def folders(self, prefix: str) -> list[str]:
         """Names, sorted, of what lies directly below a prefix that ends in a slash."""
@@ -156,55 +159,51 @@ class S3Place:
 
     def _got(self, key: str, **options: str) -> Content:
         def ask() -> Content:
-            answer = self._client.get_object(Bucket=self._bucket, Key=key, **options)
+            answer = self._connection.ask(
+                lambda client: client.get_object(Bucket=self._bucket, Key=key, **options)
+            )
             with answer["Body"] as body:
-                return Content(body.read(), str(answer.get("ETag", "")))
+                read = told(body.read, self.settings.access)
+                return Content(read, str(answer.get("ETag", "")))
 
         return self._asked(key, ask)
 
     def _pages(self, **query: Any) -> Iterator[dict[str, Any]]:
-        def ask() -> dict[str, Any]:
-            found: dict[str, Any] = self._client.list_objects_v2(Bucket=self._bucket, **query)
-            return found
-
-        while True:
-            page = self._asked(query["Prefix"], ask)
+        pages = self._connection.pages(**query)
+        while page := self._asked(query["Prefix"], lambda: next(pages, None)):
             yield page
-            if not page.get("IsTruncated"):
-                return
-            query["ContinuationToken"] = page["NextContinuationToken"]
 
     def _asked(self, key: str, request: Callable[[], T]) -> T:
         try:
             return request()
-        except ClientError as error:
-            raise self._explained(error, key) from error
-        except (BotoCoreError, HTTPClientError, OSError) as error:
-            raise StoreAwayError(
-                f"{self.name} did not answer ({printable(error)}): check that the endpoint is "
-                "right and can be reached from here"
-            ) from error
+        except FaultError as error:
+            raise self._explained(error.fault, key) from error
 
-    def _explained(self, error: ClientError, key: str) -> RecordsError:
-        code = str(error.response.get("Error", {}).get("Code", ""))
-        if code in _UNCHANGED:
-            return _UnchangedError(key)
-        if code in _MISSING:
-            return MissingError(key)
-        if code == "NoSuchBucket":
-            return StoreDeniedError(f"{self.name} does not exist: correct the bucket's name")
-        if code in _REFUSED:
-            if code in _EXPIRED and self.settings.session_token:
-                remedy = "the key is a temporary one: fetch a new one, with its session token"
-            elif self.settings.access_key_id:
-                remedy = (
-                    "correct the access key and its secret, or grant them read and list below "
-                    f"{self.prefix or 'the bucket'}/"
-                )
-            else:
-                remedy = "it was read without a key: name one"
-            return StoreDeniedError(f"{self.name} refused {printable(key)} ({code}): {remedy}")
-        return StoreAwayError(f"{self.name} answered {code or printable(error)}: try again later")
+    def _explained(self, fault: Fault, key: str) -> RecordsError:
+        match fault.kind:
+            case Kind.MISSING:
+                return MissingError(key)
+            case Kind.UNCHANGED:
+                return _UnchangedError(key)
+            case Kind.NO_BUCKET:
+                return StoreDeniedError(f"{self.name} does not exist: correct the bucket's name")
+            case Kind.DENIED:
+                where = f"{self.name} refused {printable(key)} ({fault.detail})"
+                return StoreDeniedError(f"{where}: {fault.remedy or self._remedy(fault.detail)}")
+        text = printable(
+            f"{self.name} {fault.when(f'read {key}')}: {fault.remedy or 'try again later'}"
+        )
+        return StoreAwayError(text) if fault.kind is Kind.AWAY else StoreDeniedError(text)
+
+    def _remedy(self, code: str) -> str:
+        if code in _EXPIRED and self.settings.session_token:
+            return "the key is a temporary one: fetch a new one, with its session token"
+        if self.settings.access_key_id:
+            return (
+                "correct the access key and its secret, or grant them read and list below "
+                f"{self.prefix or 'the bucket'}/"
+            )
+        return "it was read without a key: name one"
 
 
 def _items(page: Mapping[str, Any]) -> list[Item]:

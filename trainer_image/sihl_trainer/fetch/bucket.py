@@ -1,8 +1,8 @@
 """A dataset's place in S3: boto3 lists it, obstore moves its bytes.
 
-Each error of either is told as what it means for the job: its fields are wrong (`BadConfig`), the
+Each fault of either is told as what it means for the job: its fields are wrong (`BadConfig`), the
 store refuses its keys (`Refused`) or is away (`Unavailable`), or an object changed under our hands
-(`Changed`).
+(`Changed`) or cannot be read (`BadData`).
 """
 
 from __future__ import annotations
@@ -10,43 +10,32 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from urllib.parse import unquote
 
-import boto3
-import botocore.session
-import obstore
-from botocore import UNSIGNED
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-from botocore.utils import parse_timestamp
 from obstore import exceptions
-from obstore.store import S3Store
 
-from sihl_api.runtime import DATASET_KEYS, DATASET_OPTIONAL_KEYS, Env, ExitCode
+from sihl_api.runtime import ExitCode
 from sihl_api.trainingjob import S3Location
-from sihl_trainer.credentials import refuse_impossible
-from sihl_trainer.errors import BadConfig, Refused, TrainerError, Unavailable
+from sihl_s3.access import Keys
+from sihl_s3.answers import Fault, FaultError, Kind
+from sihl_s3.client import Connection
+from sihl_trainer.errors import BadConfig, BadData, Refused, TrainerError, Unavailable
+from sihl_trainer.fetch.location import access_of, folder_of
+from sihl_trainer.fetch.mover import Mover
 from sihl_trainer.record.retry import persist
-
-if TYPE_CHECKING:
-    from obstore.store import S3Config
 
 T = TypeVar("T")
 
 PATIENCE = 120.0
 """Seconds that a store may be away before the fetch gives up."""
+BRIEFLY = 10.0
+"""The same where asking again soon is of little use, but for a name server that was busy."""
 THREADS = 16
-CHUNK_BYTES = 2**18
-"""Larger ones are put together in memory that the kernel has to find first: this costs more."""
-_ACCESS_CODES = {
-    "403", "401", "AccessDenied", "AllAccessDisabled", "AuthorizationHeaderMalformed",
-    "AuthorizationQueryParametersError", "ExpiredToken", "Forbidden", "InvalidAccessKeyId",
-    "InvalidToken", "SignatureDoesNotMatch",
-}  # fmt: skip
-_BUCKET_CODES = {"404", "NoSuchBucket", "NotFound"}
+_NEVER = datetime.fromtimestamp(0, UTC)
+"""When an object changed that the store lists without a time."""
 
 
 class Changed(TrainerError):  # noqa: N818 (as in `errors`)
@@ -73,47 +62,18 @@ class Listing:
     folders: list[str]
 
 
-@dataclass(frozen=True)
-class Keys:
-    """An access key, if the dataset needs one; one that expires has a session token."""
-
-    access_key_id: str = field(repr=False)
-    secret_access_key: str = field(repr=False)
-    session_token: str = field(default="", repr=False)
-
-
-def keys_from_environment(location: S3Location, environ: Mapping[str, str]) -> Keys | None:
-    """The keys of the Secret that a location names, as the pod is given them.
-
-    Raises:
-        Refused: A key of the Secret is missing, or can be none.
-    """
-    if location.credentials is None:
-        return None
-    values = {key: environ.get(Env.dataset(key), "").strip() for key in DATASET_KEYS}
-    missing = [k for k, value in values.items() if not value and k not in DATASET_OPTIONAL_KEYS]
-    if missing:
-        raise Refused(
-            "DatasetCredentialsMissing",
-            f"Secret {location.credentials.secret_name} lacks {' and '.join(missing)}, which "
-            f"reading bucket {location.bucket} takes: add it",
-        )
-    refuse_impossible(values, location.credentials.secret_name, "DatasetCredentialsInvalid")
-    return Keys(values["accessKeyId"], values["secretAccessKey"], values["sessionToken"])
-
-
 class Bucket:
     """A dataset's bucket. Thread-safe.
 
     Args:
-        location: Endpoint, bucket, region and prefix.
+        location: Which, and how it is reached.
         keys: None reads anonymously.
         patience: Seconds that the store may be away before a request counts as failed; one that
             has answered may also refuse for so long, since new keys are a while on their way.
         renewed: The keys as the Secret has them by now; asked when the store refuses.
 
     Raises:
-        BadConfig: The prefix cannot be a folder's.
+        BadConfig: The prefix cannot be a folder's, or the location no store's.
     """
 
     def __init__(
@@ -125,41 +85,41 @@ class Bucket:
     ) -> None:
         self.location = location
         self.patience = patience
-        self.prefix = _folder(location.prefix)
+        self.prefix = folder_of(location.prefix)
         self._renewed = renewed or (lambda: keys)
         self._renewing = threading.Lock()
         self._answered = False
+        self._has_same_etags = True
         self._use(keys)
 
     def list(self, folder: str = "") -> Listing:
         """What lies directly in a folder of the dataset ("" or one that ends in a slash).
 
         Raises:
-            BadConfig: There is no such bucket, or it is not for everybody.
-            Refused: The keys are denied access.
+            BadConfig: There is no such bucket, it is not for everybody, or the location is wrong.
+            Refused: The keys are denied access, or something on the way lets nobody through.
             Unavailable: The store did not answer.
         """
-        prefix = self.prefix + folder
-        query = {"Bucket": self.location.bucket, "Prefix": prefix, "Delimiter": "/"}
+        return self._listed(self.prefix + folder)
 
-        def ask() -> list[dict[str, Any]]:
-            return [*self._client.get_paginator("list_objects_v2").paginate(**query)]
+    def elsewhere(self, top: Listing) -> str | None:
+        """Where the dataset may be, if there is nothing of it where its prefix leads.
 
-        pages = self._ask(f"list {prefix or '/'}", ask)
-        objects = {
-            item["Key"][len(prefix) :]: RemoteObject(
-                item["Key"], item["Size"], item.get("ETag", ""), item["LastModified"]
-            )
-            for page in pages
-            for item in page.get("Contents", ())
-            if item["Key"] != prefix  # a folder's own marker
-        }
-        folders = [
-            item["Prefix"][len(prefix) : -1]
-            for page in pages
-            for item in page.get("CommonPrefixes", ())
-        ]
-        return Listing(objects, folders)
+        Args:
+            top: What lies where its prefix leads.
+
+        Returns:
+            A prefix below which there is something, of a way to write it that is often meant.
+        """
+        if "" in top.folders:
+            return f"{self.prefix}/"
+        path = self.prefix.rstrip("/")
+        meant = (f"/{path}", unquote(path), path.removeprefix(f"{self.location.bucket}/"))
+        for each in dict.fromkeys(meant):
+            prefix = f"{each.rstrip('/')}/"
+            if each != path and self._is_there(prefix):
+                return prefix
+        return None
 
     def read(
         self, remote: RemoteObject, start: int, end: int, sink: Callable[[int, memoryview], None]
@@ -169,14 +129,15 @@ class Bucket:
         After a failure the range is read anew from its start.
 
         Raises:
+            BadData: The object is kept in a way in which it cannot be read.
             Refused: Access is denied.
             Changed: The object is no longer the one that was listed.
             Unavailable: The store did not answer, or too little.
         """
 
-        def read() -> None:
+        def sunk(chunks: Iterator[Any]) -> None:
             offset = start
-            for chunk in self._stream(remote, start, end):
+            for chunk in chunks:
                 sink(offset, memoryview(chunk))
                 offset += len(chunk)
             if offset != end:
@@ -185,6 +146,15 @@ class Bucket:
                     f"{self._where} sent {offset - start:,} of {end - start:,} bytes of "
                     f"{remote.key}: check the store and the network to it",
                 )
+
+        def read() -> None:
+            try:
+                sunk(self._stream(remote, start, end))
+            except (exceptions.PreconditionError, FileNotFoundError):
+                raise
+            except exceptions.BaseError:
+                etag = remote.etag if self._has_same_etags else ""
+                sunk(self._mover.stream_slowly(remote.key, start, end, etag))
 
         self._ask(f"read {remote.key}", read)
 
@@ -199,28 +169,78 @@ class Bucket:
             Changed: The object is gone.
             Unavailable: The store did not answer.
         """
-        query = {"Bucket": self.location.bucket, "Key": remote.key}
-        found = self._ask(f"read {remote.key}", lambda: self._client.head_object(**query))
+        found = self._head(remote)
         by_the_store = found.get("ServerSideEncryption", "AES256") == "AES256"
         return by_the_store and "SSECustomerAlgorithm" not in found
+
+    def _is_there(self, prefix: str) -> bool:
+        """Whether anything is below it, as far as the keys may know."""
+        try:
+            page = next(self._connection.pages(Prefix=prefix, MaxKeys=1))
+        except FaultError:
+            return False
+        return bool(page.get("Contents"))
+
+    def _listed(self, prefix: str) -> Listing:
+        pages = self._ask(
+            f"list {prefix or '/'}",
+            lambda: [*self._connection.pages(Prefix=prefix, Delimiter="/")],
+        )
+        objects = {
+            item["Key"][len(prefix) :]: RemoteObject(
+                item["Key"], item["Size"], item.get("ETag", ""), item.get("LastModified", _NEVER)
+            )
+            for page in pages
+            for item in page.get("Contents", ())
+            if item["Key"] != prefix  # a folder's own marker
+        }
+        folders = [
+            item["Prefix"][len(prefix) : -1]
+            for page in pages
+            for item in page.get("CommonPrefixes", ())
+        ]
+        return Listing(objects, folders)
 
     def _stream(self, remote: RemoteObject, start: int, end: int) -> Iterator[Any]:
         if end == 0:
             return iter(())  # an empty object has no range that could be asked for
-        options: Any = {"range": (start, end)}
-        if remote.etag:
-            options["if_match"] = remote.etag
-        found = obstore.get(self._store, remote.key, options=options)
-        return iter(found.stream(min_chunk_size=CHUNK_BYTES))
+        etag = remote.etag if self._has_same_etags else ""
+        try:
+            return self._mover.stream(remote.key, start, end, etag)
+        except exceptions.PreconditionError:
+            if not self._is_still(remote):
+                raise
+            # The store compares in its own way, with quotes say: each object is held to its size.
+            self._has_same_etags = False
+            return self._mover.stream(remote.key, start, end, "")
+
+    def _is_still(self, remote: RemoteObject) -> bool:
+        found = self._head(remote)
+        same = _bare(found.get("ETag", "")) == _bare(remote.etag)
+        return same and found.get("ContentLength") == remote.size
+
+    def _head(self, remote: RemoteObject) -> Mapping[str, Any]:
+        query = {"Bucket": self.location.bucket, "Key": remote.key}
+        found: Mapping[str, Any] = self._ask(
+            f"read {remote.key}",
+            lambda: self._connection.ask(lambda client: client.head_object(**query)),
+        )
+        return found
 
     def _ask(self, what: str, request: Callable[[], T]) -> T:
+        deadline = time.monotonic() + self.patience
+        soon = time.monotonic() + min(self.patience, BRIEFLY)
+
         def ask() -> T:
+            nonlocal deadline
             try:
                 found = request()
-            except Exception as error:
-                if told := self._explain(error, what):
-                    raise told from error
-                raise
+            except FaultError as error:
+                if error.fault.at_once:
+                    deadline = soon
+                raise self._explained(error.fault, what) from error
+            except (exceptions.PreconditionError, FileNotFoundError) as error:
+                raise _changed(what) from error  # the latter is obstore's name for a missing object
             self._answered = True
             return found
 
@@ -232,7 +252,6 @@ class Bucket:
                     raise
                 raise Unavailable(refused.reason, refused.message) from refused
 
-        deadline = time.monotonic() + self.patience
         return persist(persistently, f"To {what}", lambda: deadline)
 
     def _renew(self) -> bool:
@@ -246,47 +265,50 @@ class Bucket:
 
     def _use(self, keys: Keys | None) -> None:
         self._keys = keys
-        self._client = _client(self.location, keys)
-        self._store = _store(self.location, keys)
+        try:
+            self._connection = Connection(
+                access_of(self.location, keys), attempts=2, connections=THREADS
+            )
+        except FaultError as error:
+            raise self._explained(error.fault, "be reached") from error
+        self._mover = Mover(self._connection)
 
     @property
     def _where(self) -> str:
         return f"bucket {self.location.bucket} at {self.location.endpoint}"
 
-    def _explain(self, error: Exception, what: str) -> TrainerError | None:
-        if isinstance(error, ClientError):
-            code = str(error.response.get("Error", {}).get("Code", ""))
-            if code in _ACCESS_CODES:
-                return self._denied(what, code)
-            if code in _BUCKET_CODES:
-                return BadConfig(
-                    "DatasetBucketNotFound",
-                    f"there is no {self._where}: correct the dataset's bucket or endpoint",
-                )
-            return Unavailable(
-                "DatasetUnavailable",
-                f"{self._where} answered {code} when asked to {what}: check the dataset's "
-                "endpoint and region, and that the store is well",
-            )
-        if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
-            return self._denied(what, type(error).__name__.removesuffix("Error"))
-        if isinstance(error, exceptions.PreconditionError | FileNotFoundError):
-            return _changed(what)  # the latter is obstore's name for a missing object
-        if isinstance(error, BotoCoreError | HTTPClientError | exceptions.BaseError):
-            return Unavailable(
-                "DatasetUnavailable",
-                f"{self._where} did not answer when asked to {what} ({_short(error)}): check that "
-                "the endpoint is right and can be reached from the pod",
-            )
-        return None
+    def _explained(self, fault: Fault, what: str) -> TrainerError:
+        """What a fault means for the job."""
+        reason = f"Dataset{fault.name}"
+        text = f"{self._where} {fault.when(what)}: {fault.remedy}"
+        match fault.kind:
+            case Kind.MISSING:
+                return _changed(what)
+            case Kind.DENIED:
+                return self._denied(fault, what)
+            case Kind.NO_BUCKET:
+                text = f"there is no {self._where}: correct the dataset's bucket or endpoint"
+                return BadConfig(reason, text)
+            case Kind.SETTING:
+                return BadConfig(reason, f"{text}, in the dataset's location")
+            case Kind.OBJECT:
+                return BadData(reason, text)
+            case Kind.OBSTRUCTED:
+                return Refused(reason, text)
+            case Kind.AWAY | Kind.UNCHANGED:
+                check = "check the dataset's endpoint and region, and that the store is well"
+                return Unavailable(reason, text if fault.remedy else f"{text}{check}")
 
-    def _denied(self, what: str, code: str) -> TrainerError:
-        text = f"{self._where} refused to {what} ({code}): "
+    def _denied(self, fault: Fault, what: str) -> TrainerError:
+        text = f"{self._where} refused to {what} ({fault.detail}): "
         credentials = self.location.credentials
         if credentials is None:
             text += "name a Secret in the dataset's credentials: it was read anonymously"
             return BadConfig("DatasetAccessDenied", text)
-        text += (
+        if not self._answered and self._connection.is_paid_by_reader():
+            text += "it is one whose readers pay (requester pays), which is not supported: copy it"
+            return BadConfig("DatasetRequesterPays", text)
+        text += fault.remedy or (
             f"correct accessKeyId and secretAccessKey in Secret {credentials.secret_name}, grant "
             "them read and list, or correct the dataset's bucket"
         )
@@ -301,73 +323,5 @@ def _changed(what: str) -> Changed:
     )
 
 
-def _folder(prefix: str) -> str:
-    path = prefix.strip("/")
-    for part in path.split("/") if path else ():
-        if part in ("", ".", ".."):
-            raise BadConfig(
-                "DatasetPrefixInvalid",
-                f"the dataset's prefix {prefix!r} has the part {part!r}, which no folder can be "
-                "called by: correct it to the path of a folder",
-            )
-    return f"{path}/" if path else ""
-
-
-def _client(location: S3Location, keys: Keys | None) -> Any:
-    signing: dict[str, Any] = {} if keys else {"signature_version": UNSIGNED}
-    core = botocore.session.get_session()
-    parsers = core.get_component("response_parser_factory")
-    parsers.set_parser_defaults(timestamp_parser=_timestamp)
-    return boto3.Session(botocore_session=core).client(
-        "s3",
-        endpoint_url=location.endpoint,
-        region_name=location.region,
-        aws_access_key_id=keys.access_key_id if keys else None,
-        aws_secret_access_key=keys.secret_access_key if keys else None,
-        aws_session_token=(keys.session_token or None) if keys else None,
-        config=Config(
-            retries={"mode": "standard", "total_max_attempts": 2},
-            connect_timeout=5,
-            read_timeout=30,
-            s3={"addressing_style": "path"},
-            **signing,
-        ),
-    )
-
-
-def _timestamp(value: Any) -> datetime:
-    """As botocore's, which spends more on an object's time than on all else of a listing."""
-    if isinstance(value, str) and value.endswith("Z"):
-        with suppress(ValueError):
-            return datetime.fromisoformat(value)
-    found: datetime = parse_timestamp(value)
-    return found
-
-
-def _store(location: S3Location, keys: Keys | None) -> S3Store:
-    config: S3Config = {
-        "endpoint": location.endpoint.rstrip("/"),
-        "region": location.region,
-        "virtual_hosted_style_request": False,
-        "skip_signature": keys is None,
-    }
-    if keys:
-        config["access_key_id"] = keys.access_key_id
-        config["secret_access_key"] = keys.secret_access_key
-        if keys.session_token:
-            config["session_token"] = keys.session_token
-    return S3Store(
-        location.bucket,
-        config=config,
-        client_options={
-            "allow_http": True,
-            "connect_timeout": timedelta(seconds=5),
-            "timeout": timedelta(minutes=5),
-        },
-        retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=30)},
-    )
-
-
-def _short(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 200 else text[:197] + "..."
+def _bare(etag: str) -> str:
+    return etag.removeprefix("W/").strip('"')

@@ -11,17 +11,19 @@ from pathlib import Path
 from sihl_api.runtime import DATASET_DIRECTORY, HTTP_PORT, ExitCode, Result
 from sihl_api.trainingjob import Head, S3Location, TrainingJobSpec
 from sihl_api.units import human_bytes
+from sihl_s3.access import Keys
 from sihl_trainer.data.documents import METADATA_LIMIT
 from sihl_trainer.data.names import TRAIN, VALIDATION
 from sihl_trainer.dataset.feeds import choose_set, needs_metadata
 from sihl_trainer.dataset.metadata import IMAGES, METADATA_NAMES, read_metadata
 from sihl_trainer.environment import job_of
-from sihl_trainer.errors import BadConfig, TrainerError
-from sihl_trainer.fetch.bucket import PATIENCE, Bucket, Keys, keys_from_environment
+from sihl_trainer.errors import BadConfig, BadData, TrainerError
+from sihl_trainer.fetch.bucket import PATIENCE, Bucket, Listing
 from sihl_trainer.fetch.check import check_images, check_settings, open_to_check
 from sihl_trainer.fetch.download import download, is_complete
 from sihl_trainer.fetch.fetched import write_fetched
 from sihl_trainer.fetch.fingerprint import fingerprint, mark_of
+from sihl_trainer.fetch.location import keys_from_environment
 from sihl_trainer.fetch.plan import (
     PlannedFile,
     Room,
@@ -110,6 +112,7 @@ def fetch_split(
     place = f"s3://{location.bucket}/{bucket.prefix}"
 
     top = bucket.list()
+    _refuse_empty(bucket, top, place)
     metadata: list[PlannedFile] = []
     annotations: list[PlannedFile] = []
     if needs_metadata(spec.model.heads):
@@ -133,6 +136,24 @@ def fetch_split(
         check_images(opened, progress)
     check_settings(spec, split, opened)
     write_fetched(root, split, started_at, fingerprint(opened, [mark_of(file) for file in files]))
+
+
+def _refuse_empty(bucket: Bucket, top: Listing, place: str) -> None:
+    """Where nothing is, and something is where a prefix that was meant would lead.
+
+    Raises:
+        BadData: It says where.
+    """
+    if top.objects or set(top.folders) - {""} or (other := bucket.elsewhere(top)) is None:
+        return
+    other = f"s3://{bucket.location.bucket}/{other}"
+    if "//" in other.removeprefix("s3://"):
+        text = f"there is something in {other}: keys with a slash at their beginning, or with two "
+        text += "in a row, are not read; copy them to keys without"
+    else:
+        prefix = other.removeprefix(f"s3://{bucket.location.bucket}/")
+        text = f"there is something in {other}: correct the dataset's prefix to {prefix}"
+    raise BadData("DatasetEmpty", f"there is nothing in {place}, but {text}")
 
 
 def _plan_annotations(

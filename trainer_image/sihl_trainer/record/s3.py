@@ -9,25 +9,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import boto3
 from boto3.s3.transfer import TransferConfig
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-from s3transfer.exceptions import RetriesExceededError
 
 from sihl_api.runtime import STORE_KEYS, STORE_OPTIONAL_KEYS, STORE_SECRET, Env
+from sihl_api.trainingjob import Addressing
+from sihl_s3.access import Access, Keys
+from sihl_s3.answers import Fault, FaultError, Kind
+from sihl_s3.client import Connection, told
 from sihl_trainer.credentials import refuse_impossible
 from sihl_trainer.errors import Refused, TrainerError, Unavailable
 from sihl_trainer.record.store import CHUNK_BYTES, MissingObjectError, StoredObject
 
 T = TypeVar("T")
 
-# Errors by their S3 code; what is in none of these is taken for the store's own trouble.
-_MISSING = {"NoSuchKey", "404", "NotFound"}
-_REFUSED = {
-    "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AllAccessDisabled",
-    "InvalidToken", "ExpiredToken", "AuthorizationHeaderMalformed",
-}  # fmt: skip
 _TRANSFER = TransferConfig(
     # "crt" ignores endpoint_url (boto3#4839).
     preferred_transfer_client="classic",
@@ -46,8 +40,24 @@ class S3Settings:
     access_key_id: str = field(repr=False)
     secret_access_key: str = field(repr=False)
     prefix: str = ""
-    region: str = "us-east-1"
+    region: str = ""
     session_token: str = field(default="", repr=False)
+    addressing: Addressing | None = None
+    certificate_authority: str = field(default="", repr=False)
+    proxy: str = ""
+
+    @property
+    def access(self) -> Access:
+        """Which way leads to the bucket."""
+        return Access(
+            self.endpoint,
+            self.bucket,
+            Keys(self.access_key_id, self.secret_access_key, self.session_token),
+            region=self.region,
+            addressing=self.addressing,
+            certificate_authority=self.certificate_authority,
+            proxy=self.proxy,
+        )
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -86,8 +96,11 @@ class S3Settings:
             access_key_id=values["accessKeyId"],
             secret_access_key=values["secretAccessKey"],
             prefix=values["prefix"].strip("/"),
-            region=values["region"] or "us-east-1",
+            region=values["region"],
             session_token=values["sessionToken"],
+            addressing=_addressing(values["addressing"]),
+            certificate_authority=values["certificateAuthority"],
+            proxy=values["proxy"],
         )
 
 
@@ -115,11 +128,11 @@ class S3Store:
         self._timeout = timeout
         self._renewed = renewed or (lambda: self.settings)
         self._renewing = threading.Lock()
-        self._client = _client(settings, attempts, timeout)
+        self._connection = _connection(settings, attempts, timeout)
 
     def put(self, key: str, data: bytes) -> None:
         """Write an object; whole or not at all."""
-        self._ask(key, lambda: self._client.put_object(Bucket=self._bucket, Key=key, Body=data))
+        self._ask(key, lambda s3: s3.put_object(Bucket=self._bucket, Key=key, Body=data))
 
     def get(self, key: str) -> bytes:
         """Read a small object. Raises MissingObjectError."""
@@ -127,15 +140,14 @@ class S3Store:
 
     def upload(self, key: str, path: Path) -> None:
         """Write a file's content; whole or not at all."""
-        self._ask(
-            key, lambda: self._client.upload_file(str(path), self._bucket, key, Config=_TRANSFER)
-        )
+        self._ask(key, lambda s3: s3.upload_file(str(path), self._bucket, key, Config=_TRANSFER))
 
     def read(self, key: str) -> Iterator[bytes]:
         """Read an object of any size in chunks. Raises MissingObjectError before the first."""
-        body = self._ask(key, lambda: self._client.get_object(Bucket=self._bucket, Key=key))["Body"]
+        access = self.settings.access
+        body = self._ask(key, lambda s3: s3.get_object(Bucket=self._bucket, Key=key))["Body"]
         try:
-            while chunk := self._explained(key, lambda: body.read(CHUNK_BYTES)):
+            while chunk := self._told(key, lambda: told(lambda: body.read(CHUNK_BYTES), access)):
                 yield chunk
         finally:
             body.close()
@@ -143,7 +155,7 @@ class S3Store:
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is removed already."""
         # One by one: not every store knows DeleteObjects, and a checkpoint has few files.
-        self._ask(key, lambda: self._client.delete_object(Bucket=self._bucket, Key=key))
+        self._ask(key, lambda s3: s3.delete_object(Bucket=self._bucket, Key=key))
 
     def objects(self, prefix: str) -> list[StoredObject]:
         """All objects whose key begins with the prefix, sorted by key."""
@@ -176,24 +188,23 @@ class S3Store:
         return self.settings.bucket
 
     def _pages(self, **query: str) -> list[dict[str, Any]]:
-        def ask() -> list[dict[str, Any]]:
-            paginator = self._client.get_paginator("list_objects_v2")
-            return list(paginator.paginate(Bucket=self._bucket, **query))
+        return self._tried(query["Prefix"], lambda connection: [*connection.pages(**query)])
 
-        return self._ask(query["Prefix"], ask)
+    def _ask(self, key: str, request: Callable[[Any], T]) -> T:
+        return self._tried(key, lambda connection: connection.ask(request))
 
-    def _ask(self, key: str, request: Callable[[], T]) -> T:
+    def _tried(self, key: str, request: Callable[[Connection], T]) -> T:
         """A request, and once more if it failed with keys that are no longer the Secret's."""
-        used = self._client
+        used = self._connection
         try:
-            return self._explained(key, request)
+            return self._told(key, lambda: request(used))
         except TrainerError:
             if not self._renew(used):
                 raise
-        return self._explained(key, request)
+        return self._told(key, lambda: request(self._connection))
 
-    def _renew(self, used: Any) -> bool:
-        """Whether there is by now another client than the one that was used.
+    def _renew(self, used: Connection) -> bool:
+        """Whether there is by now another connection than the one that was used.
 
         Raises:
             Refused: the Secret is no longer whole.
@@ -202,76 +213,59 @@ class S3Store:
             # The record stays where it began, below the prefix of then.
             said = replace(self._renewed(), prefix=self.prefix)
             if said != self.settings:
-                self._client = _client(said, self._attempts, self._timeout)
+                self._connection = _connection(said, self._attempts, self._timeout)
                 self.settings = said
-            return self._client is not used
+            return self._connection is not used
 
-    def _explained(self, key: str, request: Callable[[], T]) -> T:
+    def _told(self, key: str, request: Callable[[], T]) -> T:
         try:
             return request()
-        except Exception as error:
-            told = _explain(error, key, self.settings)
-            if told is None:
-                raise
-            raise told from error
+        except FaultError as error:
+            raise _explained(error.fault, key, self.settings) from error
 
 
-def _client(settings: S3Settings, attempts: int, timeout: float) -> Any:
-    return boto3.session.Session().client(
-        "s3",
-        endpoint_url=settings.endpoint,
-        region_name=settings.region,
-        aws_access_key_id=settings.access_key_id,
-        aws_secret_access_key=settings.secret_access_key,
-        aws_session_token=settings.session_token or None,
-        config=Config(
-            retries={"mode": "standard", "total_max_attempts": attempts},
-            connect_timeout=min(timeout, 5),
-            read_timeout=timeout,
-            s3={"addressing_style": "path"},
-            # Stores other than AWS's differ in which checksums they know; every file of a
-            # record is held by the sha256 of its manifest instead.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-        ),
-    )
+def _addressing(text: str) -> Addressing | None:
+    try:
+        return Addressing(text) if text else None
+    except ValueError:
+        raise Refused(
+            "StoreAddressingWrong",
+            f"Secret {STORE_SECRET}, key addressing: {text!r} is neither Path nor VirtualHost",
+        ) from None
 
 
-def _explain(
-    error: BaseException, key: str, settings: S3Settings
-) -> TrainerError | MissingObjectError | None:
-    """What an error of boto3 means for the one who has to act on it; None if it is none of its."""
+def _connection(settings: S3Settings, attempts: int, timeout: float) -> Connection:
+    """Raises Refused, of a Secret that names no store."""
+    try:
+        return Connection(settings.access, attempts, min(timeout, 5), timeout)
+    except FaultError as error:
+        raise _explained(error.fault, "be reached", settings) from error
+
+
+def _explained(fault: Fault, key: str, settings: S3Settings) -> TrainerError | MissingObjectError:
+    """What a fault means for the one who has to act on it."""
     where = f"store {settings.endpoint}, bucket {settings.bucket} (Secret {STORE_SECRET})"
-    cause = error.__cause__ or error.__context__
-    if type(error).__name__ == "S3UploadFailedError" and cause is not None:
-        # upload_file wraps what went wrong in an exception of its own.
-        return _explain(cause, key, settings)
-    if isinstance(error, ClientError):
-        code = str(error.response.get("Error", {}).get("Code", ""))
-        if code in _MISSING:
+    text = f"{where} {fault.when(f'write or read {key}')}: {fault.remedy}"
+    match fault.kind:
+        case Kind.MISSING:
             return MissingObjectError(key)
-        if code == "NoSuchBucket":
+        case Kind.NO_BUCKET:
             return Refused(
                 "StoreBucketMissing",
                 f"{where} does not exist: create the bucket, or correct the Secret's key bucket",
             )
-        if code in _REFUSED:
-            return Refused(
-                "StoreAccessRefused",
-                f"{where} refused {key} ({code}): correct the Secret's keys accessKeyId and "
-                "secretAccessKey, or grant them read, write, list and delete below "
-                f"{settings.prefix or 'the bucket'}/",
+        case Kind.DENIED:
+            remedy = fault.remedy or (
+                "correct the Secret's keys accessKeyId and secretAccessKey, or grant them read, "
+                f"write, list and delete below {settings.prefix or 'the bucket'}/"
             )
-        return Unavailable("StoreUnavailable", f"{where} answered {code or error} for {key}")
-    if isinstance(error, BotoCoreError | HTTPClientError | RetriesExceededError | OSError):
-        return Unavailable(
-            "StoreUnavailable",
-            f"{where} did not answer ({_short(error)}): check that the endpoint is right and "
-            "reachable from the pod",
-        )
-    return None
-
-
-def _short(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 200 else text[:197] + "..."
+            return Refused(
+                "StoreAccessRefused", f"{where} refused {key} ({fault.detail}): {remedy}"
+            )
+        case Kind.AWAY | Kind.UNCHANGED:
+            check = "check that the store is well, and the Secret's key endpoint"
+            return Unavailable("StoreUnavailable", text if fault.remedy else f"{text}{check}")
+        case Kind.SETTING:
+            return Refused(f"Store{fault.name}", f"{text}, in the Secret")
+        case Kind.OBJECT | Kind.OBSTRUCTED:
+            return Refused(f"Store{fault.name}", text)

@@ -1,0 +1,111 @@
+"""How a bucket is reached: what was written down, and what follows from its endpoint. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field, replace
+from typing import Self
+from urllib.parse import urlsplit
+
+from sihl_api.trainingjob import Addressing
+
+DEFAULT_REGION = "us-east-1"
+"""What a request is signed for where neither a person nor the endpoint names a region."""
+
+_REGION = re.compile(r"(?:^|[.-])(?:s3|oss)[.-](?:dualstack\.|fips\.)?([a-z]{2}(?:-[a-z]+)+-\d+)\.")
+_VIRTUAL = re.compile(r"\.(?:amazonaws\.com(?:\.cn)?|aliyuncs\.com|myqcloud\.com|volces\.com)$")
+"""Services that ask for the bucket in the host, or will: of the others, many have no such names."""
+_PRIVATE_LINK = re.compile(r"\.vpce\.")
+
+
+@dataclass(frozen=True)
+class Keys:
+    """An access key; one that expires has a session token."""
+
+    access_key_id: str = field(repr=False)
+    secret_access_key: str = field(repr=False)
+    session_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where a bucket is, as whom it is asked, and which way leads there.
+
+    Args:
+        endpoint: URL of the service, without the bucket.
+        bucket: Its name.
+        keys: None asks anonymously.
+        region: Empty: the store's own word is taken.
+        addressing: None: by the endpoint.
+        certificate_authority: PEM, of certificates that are trusted beside the public ones.
+        proxy: URL. Empty: what HTTP_PROXY, HTTPS_PROXY and NO_PROXY say.
+    """
+
+    endpoint: str
+    bucket: str
+    keys: Keys | None = None
+    region: str = ""
+    addressing: Addressing | None = None
+    certificate_authority: str = field(default="", repr=False)
+    proxy: str = ""
+
+    @property
+    def signing_region(self) -> str:
+        """The region that was named, or else that the endpoint names, or else a usual one."""
+        return self.region or region_in(self.endpoint) or DEFAULT_REGION
+
+    @property
+    def is_virtual(self) -> bool:
+        """Whether the bucket stands in the host rather than in the path."""
+        if self.addressing is not None:
+            return self.addressing is Addressing.VIRTUAL_HOST
+        url = urlsplit(self.endpoint)
+        host = url.hostname or ""
+        # A certificate for *.host fits one more label, and a bucket with dots has several.
+        fits = "." not in self.bucket or url.scheme == "http"
+        return bool(_VIRTUAL.search(host)) and not _PRIVATE_LINK.search(host) and fits
+
+    @property
+    def bucket_endpoint(self) -> str:
+        """The URL that the bucket's objects lie below, or below its name."""
+        url = urlsplit(self.endpoint.rstrip("/"))
+        host = f"{self.bucket}.{url.netloc}" if self.is_virtual else url.netloc
+        return f"{url.scheme}://{host}{url.path}"
+
+    def within(self, region: str) -> Self:
+        """The same, signed for a region."""
+        return replace(self, region=region)
+
+
+def region_in(endpoint: str) -> str:
+    """The region that an endpoint's host names, or nothing."""
+    found = _REGION.search(f"{urlsplit(endpoint).hostname or ''}.")
+    return found[1] if found else ""
+
+
+def without_bucket(endpoint: str, bucket: str) -> str | None:
+    """The endpoint that is meant by one that has the bucket in its host; None where it has not."""
+    url = urlsplit(endpoint)
+    rest = url.netloc.removeprefix(f"{bucket}.")
+    return None if rest == url.netloc or is_address(rest) else f"{url.scheme}://{rest}"
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address rather than a name."""
+    try:
+        ipaddress.ip_address(host.partition(":")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def is_certificate(text: str) -> bool:
+    """Whether a text looks like certificates in PEM."""
+    return "-----BEGIN CERTIFICATE-----" in text and "-----END CERTIFICATE-----" in text
+
+
+def is_proxy(url: str) -> bool:
+    """Whether a URL can be a proxy's; one with a password cannot: it would be shown."""
+    parts = urlsplit(url)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in url
