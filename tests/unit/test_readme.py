@@ -71,7 +71,7 @@ def test_every_reason_that_it_explains_is_one_that_the_code_gives() -> None:
     named = {r for row in table.splitlines()[2:] for r in re.findall(r"`(\w+)`", row.split("|")[1])}
     code = "".join(
         path.read_text()
-        for folder in ("operator", "trainer_image")
+        for folder in ("crds", "operator", "trainer_image")
         for path in (ROOT / folder).rglob("*.py")
     )
     assert len(named) > 10
