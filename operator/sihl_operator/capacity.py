@@ -38,8 +38,8 @@ class Room:
 
     nodes: Mapping[str, NodeView]
     used: dict[str, Resources]
-    others: Decimal = _NONE
-    """GPUs that other people's pods hold: nobody here knows for how long."""
+    others: Resources = field(default_factory=dict)
+    """What other people's pods hold of what nodes are added for: nobody knows for how long."""
 
     def place(self, demand: Demand) -> str | None:
         """Take room on a node, the one that is left with the least; None where there is none."""

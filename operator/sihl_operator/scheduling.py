@@ -10,7 +10,8 @@ from sihl_operator.capacity import TO_COME, Demand, Room, could_hold, shortage
 from sihl_operator.settings import Settings
 from sihl_operator.views import JobView
 
-_SETTING = "the chart's operator.settings.autoscalerMaxGpus"
+_CPU = "cpu"
+_NONE = Decimal(0)
 POSITIONS = 10
 """So many of a queue have their position in their status; a metric has all."""
 
@@ -34,44 +35,75 @@ def admit(
 ) -> list[Verdict]:
     """Which of the free queues' heads start now; those who wait longest are asked first."""
     verdicts = []
-    kept = Decimal(0)  # of the autoscaler's maximum, for who waited long and needs a node to come
+    kept = dict[str, Decimal]()  # of what nodes are added for, for who waited long for one to come
     for job in sorted(heads, key=lambda job: (-job.priority, job.created, job.key)):
         wanted = demand(job)
-        asked = _asked(wanted, settings)
-        if asked and kept and not _within(kept + asked, room, settings):
-            verdicts.append(Verdict(job, False, *_overtaking(kept, settings)))
-        elif room.place(wanted) is not None or _autoscaled(wanted, room, settings):
+        grown = _grown(wanted, settings)
+        before = kept.get(grown.name, _NONE)
+        if grown.asked and before and not _within(grown, room, before):
+            verdicts.append(Verdict(job, False, *_overtaking(grown, before, settings)))
+        elif room.place(wanted) is not None or _autoscaled(wanted, grown, room):
             verdicts.append(Verdict(job, True))
         else:
-            verdicts.append(Verdict(job, False, *_why(wanted, room, settings)))
+            verdicts.append(Verdict(job, False, *_why(wanted, grown, room, settings)))
             waited = now - job.created >= settings.reserve_after
             # Who has to wait for other people's pods may wait for ever: nobody waits with it.
-            if waited and not room.reserve(wanted) and asked:
-                possible = room.others + asked <= settings.autoscaler_max_gpus
-                kept += asked if possible else 0
+            if waited and not room.reserve(wanted):
+                possible = room.others.get(grown.name, _NONE) + grown.asked <= grown.most
+                kept[grown.name] = before + (grown.asked if possible else 0)
     return verdicts
 
 
-def _overtaking(kept: Decimal, settings: Settings) -> tuple[str, str]:
+@dataclass(frozen=True)
+class _Grown:
+    """What an autoscaler adds nodes for.
+
+    Attributes:
+        name: The resource: GPUs, or CPUs for who asks for no GPU.
+        asked: How much of it a demand needs.
+        most: How much of it all pods together may ask for; 0 where no nodes are added for it.
+        setting: Who says so.
+    """
+
+    name: str
+    asked: Decimal
+    most: int
+    setting: str
+
+    @property
+    def told(self) -> str:
+        """For a person."""
+        return f"nodes are added for at most {self.most} {self.name} in all ({self.setting})"
+
+
+def _grown(wanted: Demand, settings: Settings) -> _Grown:
+    chart = "the chart's operator.settings."
+    gpus = wanted.requests.get(settings.gpu_resource, _NONE)
+    if gpus:
+        most, setting = settings.autoscaler_max_gpus, f"{chart}autoscalerMaxGpus"
+        return _Grown(settings.gpu_resource, gpus, most, setting)
+    most, setting = settings.autoscaler_max_cpus, f"{chart}autoscalerMaxCpus"
+    return _Grown(_CPU, wanted.requests.get(_CPU, _NONE), most, setting)
+
+
+def _reason(name: str, settings: Settings) -> str:
+    return "WaitingForGPUs" if name == settings.gpu_resource else "WaitingForRoom"
+
+
+def _overtaking(grown: _Grown, kept: Decimal, settings: Settings) -> tuple[str, str]:
     """Reason and message of why a demand that has room is kept waiting."""
-    limit, name = settings.autoscaler_max_gpus, settings.gpu_resource
-    return "WaitingForGPUs", (
-        f"An earlier job waits for {kept} of the {limit} {name} that nodes are added for "
-        f"({_SETTING}): the job starts when there is room for both."
+    return _reason(grown.name, settings), (
+        f"An earlier job waits for {kept} of the {grown.most} {grown.name} that nodes are added "
+        f"for ({grown.setting}): the job starts when there is room for both."
     )
 
 
-def _why(wanted: Demand, room: Room, settings: Settings) -> tuple[str, str]:
+def _why(wanted: Demand, grown: _Grown, room: Room, settings: Settings) -> tuple[str, str]:
     """Reason and message of why a demand has no room."""
-    nodes, name = room.nodes.values(), settings.gpu_resource
-    holding, limit = could_hold(nodes, wanted), settings.autoscaler_max_gpus
-    asked = _asked(wanted, settings)
-    most = f"nodes are added for at most {limit} {name} in all ({_SETTING})"
-    if not holding and not 0 < asked <= limit:
-        text = shortage(nodes, wanted)
-        if asked and limit:
-            text += f"; {most}: raise it if the autoscaler can add more"
-        return "NoNodeFits", text
+    nodes = room.nodes.values()
+    holding = could_hold(nodes, wanted)
+    if not holding and not 0 < grown.asked <= grown.most:
+        return "NoNodeFits", shortage(nodes, wanted) + _not_grown(grown, settings)
     lacking = room.lacking(holding, wanted)
     if holding and not lacking:
         many = "1 node could hold the job but takes"
@@ -80,28 +112,35 @@ def _why(wanted: Demand, room: Room, settings: Settings) -> tuple[str, str]:
         state = "cordoned, not ready or under pressure"
         text = f"{many} no pods now ({state}): the job starts when that is over."
         return "NodesUnavailable", text
-    short = set.intersection(*lacking) if lacking else {name}
-    reason = "WaitingForGPUs" if name in short else "WaitingForRoom"
+    short = set.intersection(*lacking) if lacking else {grown.name}
+    name = settings.gpu_resource if settings.gpu_resource in short else _CPU
     what = ", ".join(sorted(short)) or f"{' and '.join(sorted(set.union(*lacking)))} together"
-    what += f", and {most}" if asked and limit else ""
-    return reason, f"No node has enough free {what}: the job starts when one has."
+    what += f", and {grown.told}" if grown.most else ""
+    text = f"No node has enough free {what}: the job starts when one has."
+    return _reason(name, settings), text
 
 
-def _autoscaled(wanted: Demand, room: Room, settings: Settings) -> bool:
+def _not_grown(grown: _Grown, settings: Settings) -> str:
+    """What an autoscaler would need to be told, where there is one."""
+    if grown.most:
+        return f"; {grown.told}: raise it if the autoscaler can add more"
+    if grown.name == _CPU and settings.autoscaler_max_gpus:
+        return (
+            "; or, if the autoscaler can add nodes for jobs without GPUs, have "
+            f"{grown.setting} say for how many CPUs"
+        )
+    return ""
+
+
+def _autoscaled(wanted: Demand, grown: _Grown, room: Room) -> bool:
     """Whether an autoscaler may add a node for the demand, within the configured maximum."""
-    asked = _asked(wanted, settings)
-    if not asked or not _within(asked, room, settings):
+    if not grown.asked or not _within(grown, room):
         return False
     room.take(TO_COME, wanted.requests)
     return True
 
 
-def _within(asked: Decimal, room: Room, settings: Settings) -> bool:
-    """Whether all GPUs together, these among them, are no more than the autoscaler may add."""
-    taken = (node.get(settings.gpu_resource, Decimal(0)) for node in room.used.values())
-    return sum(taken, asked) <= settings.autoscaler_max_gpus
-
-
-def _asked(wanted: Demand, settings: Settings) -> Decimal:
-    """GPUs that a demand needs."""
-    return wanted.requests.get(settings.gpu_resource, Decimal(0))
+def _within(grown: _Grown, room: Room, kept: Decimal = _NONE) -> bool:
+    """Whether all pods together, this one among them, ask for no more than may be added."""
+    taken = (node.get(grown.name, _NONE) for node in room.used.values())
+    return sum(taken, grown.asked) + kept <= grown.most

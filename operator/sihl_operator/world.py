@@ -245,9 +245,9 @@ class World:
             starting: Jobs that are being admitted, whatever their status says yet.
             settings: The operator's.
         """
-        others = _NONE
-        if settings.autoscaler_max_gpus:
-            others = self.held_by_others(settings.gpu_resource)
+        grown = {settings.gpu_resource: settings.autoscaler_max_gpus}
+        grown["cpu"] = settings.autoscaler_max_cpus
+        others = {name: self.held_by_others(name) for name, most in grown.items() if most}
         room = Room(self.nodes, self.used(), others)
         for key in sorted({*self.queues.active(), *starting}):
             job = self.jobs.get(key)

@@ -98,7 +98,7 @@ def test_a_job_that_waited_long_for_a_node_to_come_is_not_overtaken_for_ever() -
     # Without GPUs nobody is overtaken; and what never ends is not waited for by all.
     without = gpu_job("none", 0, created=60)
     assert admit([large, without], Room(nodes, dict(taken)), needs, NOW, settings)[1].admitted
-    for_ever = Room(nodes, dict(taken), others=Decimal(1))
+    for_ever = Room(nodes, dict(taken), others={GPU: Decimal(1)})
     assert admit([large, small], for_ever, needs, NOW, settings)[1].admitted
     assert admit([large, small], Room(nodes, {}), needs, NOW, settings)[0].admitted
 
@@ -127,7 +127,24 @@ def test_an_autoscaler_helps_within_its_maximum_and_who_asks_for_gpus(
     waits = job("a", "Queued", runner=runner)
     (verdict,) = admit([waits], room(node(gpus=0)), needs, NOW, settings)
     assert (verdict.admitted, verdict.reason) == (not reason, reason)
-    assert ("autoscalerMaxGpus" in verdict.message) == (gpus == 4)
+    named = {2: "", 4: "autoscalerMaxGpus", 0: "autoscalerMaxCpus"}[gpus]
+    assert named in verdict.message, "who can mend it is told how"
+
+
+def test_an_autoscaler_may_add_nodes_for_jobs_without_gpus_up_to_a_maximum_of_their_own() -> None:
+    settings = Settings(autoscaler_max_cpus=8)
+    asks = {"gpus": 0, "resources": {"requests": {"cpu": "5"}}}
+    heads = [job(name, "Queued", runner=asks) for name in ("first", "second")]
+    verdicts = admit(heads, Room({}, {}), needs, NOW, settings)
+    assert [(verdict.admitted, verdict.reason) for verdict in verdicts] == [
+        (True, ""),
+        (False, "WaitingForRoom"),
+    ]
+    assert "at most 8 cpu in all (the chart's operator.settings.autoscalerMaxCpus)" in (
+        verdicts[1].message
+    )
+    (with_gpu,) = admit([gpu_job("a", 1)], Room({}, {}), needs, NOW, settings)
+    assert (with_gpu.admitted, with_gpu.reason) == (False, "NoNodeFits")
 
 
 @given(st.lists(st.integers(1, 4), max_size=8))
