@@ -16,6 +16,8 @@ from sihl_operator import status as say
 from sihl_operator.attempts import SOON_SECONDS, Attempts
 from sihl_operator.decision import Decision, Deletion
 from sihl_operator.kube import ApiError, ConflictError, NotFoundError, UnavailableError
+from sihl_operator.queues import Reason
+from sihl_operator.refusals import lacking
 from sihl_operator.settings import Settings
 from sihl_operator.views import JobView, Key
 from sihl_operator.world import World
@@ -51,6 +53,8 @@ class Acts:
         """Jobs that are being admitted, and their queues: they hold both queue and room already."""
         self.resting: set[Key] = set()
         """Jobs whose act the API server refused: they hold up nobody until they are tried again."""
+        self.lacking: dict[Key, Reason] = {}
+        """Why a pod in a queue's way is not deleted: the operator's role does not let it."""
         self._world = world
         self._writes = writes
         self._attempts = attempts
@@ -106,16 +110,27 @@ class Acts:
             await asyncio.sleep(SOON_SECONDS)
         except ApiError as error:
             log.error("%s/%s: the API server refuses: %s", *key, error)
+            await self._tell_lacking(key, error)
             await self._rest(key)
         except Exception:
             log.exception("%s/%s: acting failed; trying again", *key)
             await self._rest(key)
+        else:
+            self.lacking.pop(key, None)
         finally:
             self.busy.discard(key)
             self._world.dirty.add(key)
             self._ask_queue_of(key)
             if (pod := self._world.pods.get(key)) is not None:  # an act on a pod in a queue's way
                 self._world.dirty_queues.add((pod.namespace, pod.queue))
+
+    async def _tell_lacking(self, key: Key, error: ApiError) -> None:
+        """What the operator's role lacks is said by the job, or by those that wait for a pod."""
+        end, job = lacking(error.status, error.message), self._world.jobs.get(key)
+        if end is not None and job is not None:
+            await self._writes.lacking(job, end)
+        elif end is not None:
+            self.lacking[key] = (end.reason, end.message)
 
     async def _rest(self, key: Key) -> None:
         """Out of its line meanwhile, so that it holds up nobody."""

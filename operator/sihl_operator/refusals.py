@@ -37,9 +37,6 @@ _WAITED_FOR: tuple[tuple[str, str, str], ...] = (
      f"The pod's RuntimeClass does not exist: {_CLUSTER} can create it."),
     (r"because it is being terminated", "NamespaceTerminating",
      "The job's namespace is being deleted, and the job with it."),
-    (r"cannot create resource", "OperatorForbidden",
-     f"The operator may not create pods in this namespace: {_CLUSTER} can give it the role that "
-     "its chart has."),
     (r"failed calling webhook|failed to call webhook", "WebhookUnavailable",
      f"A webhook that is asked about each pod does not answer: {_CLUSTER} can mend or remove it."),
     (r"violates PodSecurity", "PodDenied",
@@ -48,6 +45,9 @@ _WAITED_FOR: tuple[tuple[str, str, str], ...] = (
 )  # fmt: skip
 """What the API server says, by which reason a job is told of it, and who can remove it."""
 
+_LACKS = re.compile(
+    r'cannot (?P<verb>\w+) resource "(?P<what>[\w/]+)"(?:.*?(?P<where> in the namespace "[^"]*"))?'
+)
 _DENIED = re.compile(
     r"denied (?:the )?request|denied one or more|admission webhook|AdmissionPolicy|is forbidden:"
 )
@@ -77,6 +77,8 @@ def refusal(job: JobView, status: int, said: str) -> Ending:
     """
     if job.spec_fault:
         return Ending(Verdict.FATAL, "PodRefused", f"No trainer takes the job: {job.spec_fault}")
+    if (end := lacking(status, said)) is not None:
+        return end
     for pattern, reason, text in _WAITED_FOR:
         if re.search(pattern, said):
             return Ending(Verdict.INTERRUPTED, reason, f"{text} {_quoted(said)}")
@@ -94,6 +96,18 @@ def definite(status: int, said: str) -> bool:
     if 400 <= status < 500 and status not in (401, 404, 408, 409, 429):
         return True
     return bool(_DENIED.search(said)) or any(re.search(each, said) for each, *_ in _WAITED_FOR)
+
+
+def lacking(status: int, said: str) -> Ending | None:
+    """What the operator's own role does not let it do, if that is what an answer says."""
+    found = _LACKS.search(said) if status == 403 else None
+    if found is None:
+        return None
+    text = (
+        f"The operator may not {found['verb']} {found['what']}{found['where'] or ''}: {_CLUSTER} "
+        "can give it the role that its chart has. It tries again by itself."
+    )
+    return Ending(Verdict.INTERRUPTED, "OperatorForbidden", f"{text} {_quoted(said)}")
 
 
 def _quoted(said: str) -> str:

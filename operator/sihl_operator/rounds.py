@@ -223,7 +223,7 @@ class Rounds:
         if pod is None or pod.ended:
             return None
         self._send_away(pod, key, now)
-        return LEFT
+        return self._acts.lacking.get(pod.key, LEFT)
 
     def _send_away(self, pod: PodView, queue: Key, now: float) -> None:
         if pod.deleting:

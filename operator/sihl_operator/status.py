@@ -241,6 +241,16 @@ def hindered(job: JobView, end: Ending, now: float) -> Status:
     return with_condition(job, status, ConditionType.DATASET_READY, False, end.reason, text, now)
 
 
+def lacking(job: JobView, end: Ending, now: float) -> Status:
+    """What is to be done for the job is not, since the operator's own role does not let it."""
+    if job.phase is Phase.STARTING:
+        return hindered(job, end, now)
+    told = condition(job.status, ConditionType.ADMITTED)
+    value = told is not None and told.status == "True"
+    kind = ConditionType.ADMITTED
+    return with_condition(job, _next(job, now), kind, value, end.reason, end.message, now)
+
+
 def since(met: Obstacle, failures: int = 0, retries: int = 0) -> str:
     """Since when an obstacle is met, and as which failure of how many, for a person."""
     if failures:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from sihl_api.trainingjob import Phase, TrainingJobStatus
 from sihl_operator import status as say
 from sihl_operator.decision import Deletion, Notice
+from sihl_operator.endings import Ending
 from sihl_operator.events import event_for
 from sihl_operator.kube import Api, ApiError, ConflictError, NotFoundError
 from sihl_operator.metrics import Metrics
@@ -36,6 +37,8 @@ class Writes:
         self._clock = clock
         self._stopping: dict[Key, float] = {}
         """Since when a job is Stopping, where this process made it so."""
+        self._announced: set[Key] = set()
+        """Jobs whose status cannot be written, and that were told so by an event."""
 
     def forget_all(self) -> None:
         """Another replica has led: it may have seen the end of who was stopping."""
@@ -44,6 +47,7 @@ class Writes:
     def forget(self, key: Key) -> None:
         """A job that is gone."""
         self._stopping.pop(key, None)
+        self._announced.discard(key)
 
     async def status(self, job: JobView, new: TrainingJobStatus) -> JobView:
         """A job's status, by compare-and-swap; the job as it is then.
@@ -65,6 +69,15 @@ class Writes:
             self._stopping.pop(job.key, None)
             self._forget_gone(job)
         return after
+
+    async def lacking(self, job: JobView, end: Ending) -> None:
+        """What the operator's role does not let it do for a job; if need be, by an event."""
+        try:
+            await self.status(job, say.lacking(job, end, self._clock()))
+        except ApiError as error:
+            if error.status == 403 and job.key not in self._announced:
+                self._announced.add(job.key)
+                await self.announce(job, Notice(end.reason, end.message))
 
     def _forget_gone(self, job: JobView) -> None:
         """A pod that is gone is remembered only until its job's status tells its end."""

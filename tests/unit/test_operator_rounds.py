@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sihl_operator.kube import AlreadyExistsError, ApiError, ConflictError, See
+from sihl_operator.kube import AlreadyExistsError, ApiError, NotFoundError, ConflictError, See
 from sihl_operator.metrics import Metrics
 from sihl_operator.rounds import Rounds
 from sihl_operator.settings import Settings
@@ -295,21 +295,50 @@ async def test_a_job_made_anew_under_its_name_comes_after_those_made_before_it()
 
 
 class ForbiddingApi(SlowApi):
-    """As an API server that has not read its roles yet."""
+    """As an API server that has not read its roles yet, or whose roles lack something."""
 
-    def __init__(self) -> None:
+    def __init__(self, lacking: str) -> None:
         super().__init__()
         self.answers.set()
+        self.lacking = lacking
         self.asked = 0
+        self.events: list[Raw] = []
+
+    def _asked(self, right: str) -> None:
+        if right == self.lacking:
+            self.asked += 1
+            verb, what = right.split()
+            who = 'is forbidden: User "system:serviceaccount:sihl-system:sihl-operator"'
+            where = 'in API group "" in the namespace "team"'
+            raise ApiError(403, "Forbidden", f'x {who} cannot {verb} resource "{what}" {where}')
 
     async def create_pod(self, pod: Raw) -> Raw:
-        self.asked += 1
-        text = 'pods is forbidden: User "operator" cannot create resource "pods" in API group ""'
-        raise ApiError(403, "Forbidden", text)
+        self._asked("create pods")
+        return await super().create_pod(pod)
+
+    async def delete_pod(self, namespace: str, name: str, uid: str, grace: int | None) -> None:
+        self._asked("delete pods")
+
+    async def get_pod(self, namespace: str, name: str) -> Raw:
+        self._asked("get pods")
+        raise NotFoundError(404, "NotFound", name)
+
+    async def patch_job_status(self, namespace: str, name: str, version: str, status: Raw) -> Raw:
+        self._asked("patch trainingjobs/status")
+        return await super().patch_job_status(namespace, name, version, status)
+
+    async def create_event(self, event: Raw) -> None:
+        self.events.append(event)
+
+
+def told(api: SlowApi, name: str, reason: str) -> str:
+    """A condition's message."""
+    conditions = api.objects[name]["status"]["conditions"]
+    return next(str(c["message"]) for c in conditions if c["reason"] == reason)
 
 
 async def test_what_the_operator_may_not_do_is_no_failure_of_the_job() -> None:
-    api = ForbiddingApi()
+    api = ForbiddingApi("create pods")
     rounds = leading(api, gpus=4)
     submit(rounds, api, "job", "cells")
     await turns(rounds)
@@ -317,6 +346,44 @@ async def test_what_the_operator_may_not_do_is_no_failure_of_the_job() -> None:
     status = api.objects["job"]["status"]
     assert (status["phase"], status["obstacle"]["reason"]) == ("Queued", "OperatorForbidden")
     assert "failures" not in status
+    assert told(api, "job", "OperatorForbidden").startswith(
+        'The operator may not create pods in the namespace "team": whoever runs the cluster can'
+    )
+
+
+@pytest.mark.parametrize("lacking", ["delete pods", "get pods"])
+async def test_a_job_says_which_right_the_operator_lacks_to_go_on_with_it(lacking: str) -> None:
+    api = ForbiddingApi(lacking)
+    rounds = leading(api, gpus=4)
+    submit(rounds, api, "job", "cells", phase="Running", suspend=lacking == "delete pods")
+    if lacking == "delete pods":
+        rounds.world.saw_pod(raw_pod(version=10))
+    await turns(rounds)
+    assert api.asked == 1, "it is asked again after a pause"
+    assert f"may not {lacking} in the namespace" in told(api, "job", "OperatorForbidden")
+
+
+async def test_who_waits_for_a_pod_that_the_operator_may_not_delete_is_told_so() -> None:
+    api = ForbiddingApi("delete pods")
+    rounds = leading(api, gpus=4)
+    submit(rounds, api, "ended", "cells", phase="Failed", status={"attempt": 1})
+    rounds.world.saw_pod(raw_pod("ended", version=10))
+    submit(rounds, api, "next", "cells")
+    await turns(rounds)
+    assert api.objects["next"]["status"]["phase"] == "Queued"
+    assert "may not delete pods" in told(api, "next", "OperatorForbidden")
+
+
+async def test_a_job_whose_status_may_not_be_written_is_told_so_by_one_event() -> None:
+    api = ForbiddingApi("patch trainingjobs/status")
+    rounds = leading(api, gpus=4, settings=Settings(retry_backoff=0.001))
+    submit(rounds, api, "job", "cells", phase=None)
+    while api.asked < 6:
+        rounds.round()
+        await asyncio.sleep(0.001)
+    (event,) = api.events
+    assert event["reason"] == "OperatorForbidden"
+    assert "may not patch trainingjobs/status" in event["message"]
 
 
 async def test_positions_of_many_queues_are_written_a_few_a_second_until_all_are_right() -> None:
