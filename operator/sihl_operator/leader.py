@@ -25,6 +25,8 @@ class Leader:
     """
 
     def __init__(self, api: KubeApi, settings: Settings, monotonic: Callable[[], float]) -> None:
+        self.lacking = ""
+        """What the operator's role does not let it do with the Lease, if that is so."""
         self._holds = False
         self._beginning: asyncio.Task[None] | None = None
         self._begun = False
@@ -38,10 +40,10 @@ class Leader:
     @property
     def leading(self) -> bool:
         """Whether all has begun, and no other replica can have taken over since."""
-        return self._begun and self._held
+        return self._begun and self.holding
 
     @property
-    def _held(self) -> bool:
+    def holding(self) -> bool:
         """Whether the Lease can be no other's; a process that slept too long knows it."""
         silent = self._monotonic() - self._renewed
         return self._holds and silent < self._settings.lease_duration
@@ -58,9 +60,11 @@ class Leader:
                 asked = self._monotonic()
                 try:
                     self._holds = await self._try()
+                    self.lacking = ""
                 except ApiError as error:
+                    self.lacking = str(error) if error.status == 403 else ""
                     log.warning("the lease could not be renewed: %s", error)
-                if not self._held:
+                if not self.holding:
                     self._end()
                 elif self._beginning is None:
                     self._beginning = asyncio.create_task(self._begin(began))
@@ -151,7 +155,7 @@ class Leader:
     async def _put(self, verb: str, lease: dict[str, Any]) -> None:
         asked = self._monotonic()  # others count from when they see it, which is never earlier
         self._mine = await self._asked(verb, lease)
-        if not self._held:  # by now another may have led and let go: all begins anew
+        if not self.holding:  # by now another may have led and let go: all begins anew
             self._end()
         self._renewed = asked
 

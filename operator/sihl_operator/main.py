@@ -19,6 +19,7 @@ from sihl_operator.leader import Leader
 from sihl_operator.metrics import Metrics
 from sihl_operator.progress import follow_progress
 from sihl_operator.reflector import Reflector
+from sihl_operator.refusals import lacking
 from sihl_operator.rounds import Rounds
 from sihl_operator.settings import Settings, read_settings
 from sihl_operator.world import World
@@ -41,6 +42,8 @@ class Operator:
         self.world = World()
         self.metrics = Metrics(self.world)
         self._tasks: list[asyncio.Task[Any]] = []
+        self._trouble = ""
+        """Why the last list failed, if it did."""
 
     async def start(self) -> None:
         """Connect, serve metrics, follow the cluster, compete for the lead."""
@@ -99,18 +102,30 @@ class Operator:
         if age < _INTERVALS_UNREAD * self.settings.relist_interval:
             return None
         since = "yet" if age == math.inf else f"for {age:.0f} s"
-        return f"the cluster has not been read {since}"
+        return f"the cluster has not been read {since}{self._trouble}"
 
     async def _relist(self) -> None:
         """A first list makes this replica ready; later ones mend what a watch left out."""
         while True:
             try:
                 await self.reflector.relist()
+                self._trouble = ""
             except ApiError as error:
+                self._trouble = f": {error}"
                 log.warning("listing failed: %s", error)
+                await self._tell_blind(error)
             except Exception:  # else nothing would be mended any more
                 log.exception("listing failed")
             await asyncio.sleep(2 if self.unread() else self.settings.relist_interval)
+
+    async def _tell_blind(self, error: ApiError) -> None:
+        """Who waits is told by whoever holds the lease, which cannot lead without a list."""
+        end = lacking(error.status, error.message)
+        if end is not None and self.leader.holding:
+            try:
+                await self.rounds.tell_blind(end)
+            except ApiError as another:
+                log.warning("nor can it be told: %s", another)
 
     async def _serve(self) -> None:
         application = web.Application()
@@ -125,7 +140,7 @@ class Operator:
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _answer_ready(self, _: web.Request) -> web.Response:
-        fault = self.fault() or self.unread()
+        fault = self.fault() or self.unread() or self.leader.lacking
         return web.Response(status=503 if fault else 200, text=fault or "ok")
 
 

@@ -15,6 +15,7 @@ from sihl_operator.acts import Acts
 from sihl_operator.alarms import Alarms
 from sihl_operator.attempts import Attempts
 from sihl_operator.decision import Deletion
+from sihl_operator.endings import Ending
 from sihl_operator.kube import Api
 from sihl_operator.lifecycle import Moment, decide
 from sihl_operator.metrics import Metrics
@@ -306,6 +307,14 @@ class Rounds:
         if job.retry_after > now:
             reason = _as_told(job) or reason
         return Moment(now, self._settings, position, reason, self._attempts.creating(job))
+
+    async def tell_blind(self, end: Ending) -> None:
+        """What the operator's role lacks to see the cluster is said by all who wait.
+
+        Raises:
+            ApiError: The jobs cannot be listed either.
+        """
+        await self._writes.lacking_for_all(end)
 
     def tell_progress(self, job: JobView, pod: PodView, report: ProgressReport) -> None:
         """Write what a pod said of its progress, if it is news."""

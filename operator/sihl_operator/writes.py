@@ -79,6 +79,17 @@ class Writes:
                 self._announced.add(job.key)
                 await self.announce(job, Notice(end.reason, end.message))
 
+    async def lacking_for_all(self, end: Ending) -> None:
+        """What the operator's role does not let it do at all, said by every job that waits.
+
+        Raises:
+            ApiError: The jobs cannot be listed.
+        """
+        jobs, _ = await self._api.list_all("job")
+        for job in map(JobView, jobs):
+            if job.phase in (None, Phase.QUEUED):
+                await self.lacking(job, end)
+
     def _forget_gone(self, job: JobView) -> None:
         """A pod that is gone is remembered only until its job's status tells its end."""
         pod = self._world.pods.get((job.namespace, job.status.pod_name or ""))

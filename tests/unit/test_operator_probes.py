@@ -29,8 +29,15 @@ class Answering:
     silence = (0.0, "")
 
 
+class Lacking:
+    """Whoever competes for the lease, as far as it may."""
+
+    lacking = ""
+
+
 def operator(heartbeat: float | None = None) -> Operator:
     made = Operator(Settings())
+    made.leader = Lacking()  # type: ignore[assignment]  # all that is read
     made.api = Answering()  # type: ignore[assignment]  # all that is read
     made.rounds = Loop(heartbeat or time.time())  # type: ignore[assignment]  # all that is read
     return made
@@ -82,6 +89,9 @@ async def test_a_replica_is_ready_once_it_has_read_the_cluster_and_while_it_has_
     assert (answer.status, answer.text) == (503, "the cluster has not been read yet")
     await made.reflector.relist()
     assert (await made._answer_ready(request)).status == 200
+    made.leader.lacking = "403 Forbidden: leases is forbidden"
+    answer = await made._answer_ready(request)
+    assert (answer.status, answer.text) == (503, "403 Forbidden: leases is forbidden")
     made.rounds.heartbeat = 0
     assert (await made._answer_ready(request)).status == 503
 
@@ -112,10 +122,14 @@ async def test_a_replica_that_cannot_read_the_cluster_any_more_is_not_ready_unti
         answer = await made._answer_ready(make_mocked_request("GET", "/readyz"))
         return answer.status, answer.text
 
+    made._trouble = ": no route to host"
     interval = made.settings.relist_interval
     assert await answer(0) == (200, "ok")
     api.away = True
     assert await answer(2.9 * interval) == (200, "ok")
-    assert await answer(3.1 * interval) == (503, "the cluster has not been read for 930 s")
+    assert await answer(3.1 * interval) == (
+        503,
+        "the cluster has not been read for 930 s: no route to host",
+    )
     api.away = False
     assert await answer(3.2 * interval) == (200, "ok")

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from sihl_operator.kube import AlreadyExistsError, ApiError, NotFoundError, ConflictError, See
+from sihl_operator.kube import AlreadyExistsError, ApiError, ConflictError, NotFoundError, See
 from sihl_operator.metrics import Metrics
+from sihl_operator.refusals import lacking
 from sihl_operator.rounds import Rounds
 from sihl_operator.settings import Settings
 from sihl_operator.world import World
@@ -372,6 +373,30 @@ async def test_who_waits_for_a_pod_that_the_operator_may_not_delete_is_told_so()
     await turns(rounds)
     assert api.objects["next"]["status"]["phase"] == "Queued"
     assert "may not delete pods" in told(api, "next", "OperatorForbidden")
+
+
+async def test_what_the_operator_lacks_to_see_the_cluster_is_said_by_those_who_wait() -> None:
+    api = ForbiddingApi("nothing")
+    rounds = leading(api, gpus=4)
+    for name, phase in (
+        ("new", None),
+        ("waits", "Queued"),
+        ("runs", "Running"),
+        ("over", "Failed"),
+    ):
+        submit(rounds, api, name, f"queue-{name}", phase=phase)
+    said = (
+        'nodes is forbidden: User "x" cannot list resource "nodes" in API group "" at the cluster'
+    )
+    end = lacking(403, said)
+    assert end is not None
+    for _ in range(2):
+        await rounds.tell_blind(end)
+    for name in ("new", "waits"):
+        assert "The operator may not list nodes: " in told(api, name, "OperatorForbidden")
+    for name in ("runs", "over"):
+        assert "conditions" not in api.objects[name]["status"]
+    assert api.version == 102, "said once"
 
 
 async def test_a_job_whose_status_may_not_be_written_is_told_so_by_one_event() -> None:
