@@ -7,6 +7,7 @@
         attempts/<n>/log-<i>.txt
         attempts/<n>/metrics-<i>-<j>.jsonl      the sum of segments i to j, in their place
         attempts/<n>/log-<i>-<j>.txt
+        attempts/<n>/columns.json               `MetricColumns`: the lines of metrics once more
         attempts/<n>/checkpoints/<step>/        *.safetensors, *.json, manifest.json last
         attempts/<n>/pictures/<step>/<head>/    a validation's predictions: PNG files, and as data
         attempts/<n>/result.json                a `runtime.Result`
@@ -101,6 +102,10 @@ class RecordPaths:
     def log(self, attempt: int, segment: int, last: int | None = None) -> str:
         """Key of one segment of the log, or of the sum of several up to the last."""
         return f"{self.attempt(attempt)}log-{_numbers(segment, last)}.txt"
+
+    def columns(self, attempt: int) -> str:
+        """Key of an attempt's `MetricColumns`."""
+        return f"{self.attempt(attempt)}columns.json"
 
     def checkpoint(self, attempt: int, step: int) -> str:
         """The folder of one checkpoint, with a final slash."""
@@ -203,6 +208,36 @@ class MetricLine(Message):
     step: int
     kind: Literal["train", "validation"]
     values: dict[str, float]
+
+
+class KindColumns(Message):
+    """The lines of one kind.
+
+    Attributes:
+        lines: Their numbers among all lines, from 0, ascending.
+        values: By name, one a line; None where the line has none of this name.
+    """
+
+    lines: list[int] = Field(default_factory=list)
+    values: dict[str, list[float | None]] = Field(default_factory=dict)
+
+
+class MetricColumns(Message):
+    """columns.json: an attempt's lines of metrics, read in a fifth of the time.
+
+    Attributes:
+        bytes: Of the lines, from their first on, that are in here: what follows is read as lines.
+        unreadable: Lines that say nothing.
+        steps: Of each line.
+        times: Of each line, in seconds since 1970; None where it names none.
+    """
+
+    bytes: int
+    unreadable: int = 0
+    steps: list[int] = Field(default_factory=list)
+    times: list[float | None] = Field(default_factory=list)
+    train: KindColumns = Field(default_factory=KindColumns)
+    validation: KindColumns = Field(default_factory=KindColumns)
 
 
 class JobRecord(Message):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from contextlib import suppress
 
+from sihl_dashboard.records.columns import measured_of
 from sihl_dashboard.records.errors import (
     MissingError,
     StoreAwayError,
@@ -68,12 +70,23 @@ class Courses:
             for number in numbers:
                 if number in kept.attempts and number not in numbers[-2:]:
                     continue  # it has ended, and so has what might have outlived it
-                self._read_attempt(job.ref, number, kept.attempts.setdefault(number, Measured()))
+                has_ended = job.has_ended or number != numbers[-1]
+                if number not in kept.attempts:
+                    kept.attempts[number] = self._begun(job.ref, number, has_ended)
+                self._read_attempt(job.ref, number, kept.attempts[number])
             kept.asked, kept.is_complete = now, job.is_final
         except (MissingError, StoreAwayError, StoreDeniedError) as error:
             if not kept.attempts:
                 raise
             troubles.append(Trouble(job.ref.folder, str(error)))
+
+    def _begun(self, ref: JobRef, number: int, has_ended: bool) -> Measured:
+        """What an attempt has left as columns; empty where it has not."""
+        if has_ended:
+            key = ref.paths(self._place.prefix).columns(number)
+            with suppress(MissingError):
+                return measured_of(self._place.get(key).data) or Measured()
+        return Measured()
 
     def _read_attempt(self, ref: JobRef, number: int, measured: Measured) -> None:
         paths = ref.paths(self._place.prefix)

@@ -37,6 +37,11 @@ class Job:
         return self.facts.get("job.state") == "Succeeded"
 
     @property
+    def has_ended(self) -> bool:
+        """Whether its last attempt is over, as far as its record says."""
+        return self.facts.get("job.state") != "Unfinished"
+
+    @property
     def batch_size(self) -> int | None:
         """Images a step, if known."""
         size = self.facts.get("spec.training.batchSize")

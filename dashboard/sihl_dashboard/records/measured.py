@@ -20,7 +20,7 @@ KINDS = ("train", "validation")
 MOST_METRICS = 1000
 """Names of one attempt; a model of 16 heads has some hundred."""
 MOST_STEPS = 10**9
-_SPELLED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+SPELLED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 @dataclass
@@ -159,7 +159,7 @@ def _number(value: Any) -> float:
         return value
     if type(value) is int:
         return float(value)
-    return _SPELLED[value]  # as JSON spells what it has no number for
+    return SPELLED[value]  # as JSON spells what it has no number for
 
 
 def seconds_of(text: Any, unknown: float = math.nan) -> float:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sihl_trainer.record.columns import write_columns
+from sihl_trainer.record.store import FolderStore
 from tests.bench.dashboard.values import KIND, clock, name, rate, steps, values
 from tests.bench.records import project, spelled
 from tests.support.recorded import SPEC, changed, recorded
@@ -20,7 +22,7 @@ PROJECT = "cells"
 
 
 def write_runs(root: Path, runs: int, points: int) -> list[str]:
-    """A record a run, each of one attempt whose segments are merged; their folders' names."""
+    """A record a run, each of one attempt that has ended; their folders' names."""
     return [_write(root, run, points) for run in range(runs)]
 
 
@@ -41,6 +43,7 @@ def _write(root: Path, run: int, points: int) -> str:
     ]  # fmt: skip
     text = "".join(json.dumps(line) + "\n" for line in lines)
     record.put(record.paths.metrics(1, 0, points - 1), text.encode())
+    write_columns(FolderStore(root), record.paths, 1)
     first, last = int(steps(points)[0]), int(steps(points)[-1])
     attempt = {"number": 1, "startedAt": times[0], "firstStep": first, "lastStep": last,
                "endedAt": times[-1], "reason": "Succeeded"}  # fmt: skip

@@ -47,7 +47,7 @@ def lines_in(store: Store, key: str) -> Iterator[MetricLine]:
     Raises:
         MissingObjectError: There is no such object any more.
     """
-    for line in _lines(store.read(key)):
+    for line in text_lines(store.read(key)):
         with contextlib.suppress(ValidationError):
             yield MetricLine.model_validate_json(line)
 
@@ -168,7 +168,7 @@ def _side_by_side() -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def text_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """The lines of a text that comes in pieces, also the last one if it has no end."""
     rest = b""
     for chunk in chunks:

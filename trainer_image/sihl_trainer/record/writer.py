@@ -15,6 +15,7 @@ from sihl_api.fingerprint import DatasetFingerprint
 from sihl_api.record import JobRecord, MetricLine, RecordPaths, segments_of, to_read
 from sihl_api.runtime import JobReference, Result
 from sihl_trainer.errors import TrainerError
+from sihl_trainer.record.columns import write_columns
 from sihl_trainer.record.retry import backoff
 from sihl_trainer.record.segments import Kind, lines_in, listed, merge, settled
 from sihl_trainer.record.spool import Spool
@@ -100,6 +101,13 @@ class RecordWriter:
                 if not self._merge_failed:
                     log.warning("The record's segments are not merged for now: %s", error)
                 self._merge_failed = True
+
+    def columns(self) -> None:
+        """Write what the lines say as columns, once there will be no more. Never raises."""
+        try:
+            write_columns(self._store, self._paths, self._attempt)
+        except Exception as error:  # as of merging
+            log.warning("The record's columns are not written: %s", error)
 
     def result(self, result: Result) -> None:
         """Write the attempt's end. Raises what the store raises."""

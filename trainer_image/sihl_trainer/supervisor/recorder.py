@@ -93,6 +93,7 @@ class Recorder:
             self.summary.close()
             self.writer.merge()
             self.pictures.finish()
+            self.writer.columns()
 
         closer = threading.Thread(target=close, name="close", daemon=True)
         closer.start()
