@@ -57,7 +57,7 @@ def test_a_gpu_whose_memory_does_not_suffice_ends_with_what_to_lower(
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(1e-4)
     try:
-        with pytest.raises(OutOfMemory, match=r"the GPU's memory .* batchSize") as end, explained():
+        with pytest.raises(OutOfMemory, match=r"the GPU's memory .*batchSize") as end, explained():
             train(run)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)

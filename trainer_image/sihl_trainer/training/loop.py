@@ -140,7 +140,7 @@ def take_steps(run: Run) -> bool:
 
 
 def step(run: Run, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
-    """One step of the optimizer. Nothing in it waits for the device: the losses stay there."""
+    """One step of the optimizer. Nothing here waits for the device: the losses stay there."""
     settings = run.spec.training
     factor = rate_factor(settings.scheduler, run.state.step, settings.max_steps)
     set_rate(run.optimizer, settings.optimizer.learning_rate * factor)
