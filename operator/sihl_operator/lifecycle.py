@@ -181,7 +181,7 @@ def over(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
     if end.verdict is Verdict.FATAL:
         return failed(told, end, moment.now)
     if job.suspend:
-        return Decision(status=_stopped(told, pod, end, moment))
+        return Decision(status=_stopped(told, pod, end, moment), notice=_loss(end))
     if end.verdict is Verdict.FAILED or _may_recur_at_once(end, pod):
         return judged(told, end, moment.now, moment.settings)
     text = f"{end.message} The next attempt resumes from the last checkpoint."
@@ -193,6 +193,13 @@ def _may_recur_at_once(end: Ending, pod: PodView) -> bool:
     """The store is away, or a node refused the pod before anything of the job's ran."""
     refused = not pod.began or end.reason in (NOT_STARTED, NEIGHBOUR_FAILED)
     return end.verdict is Verdict.INTERRUPTED and (end.result is not None or refused)
+
+
+def _loss(end: Ending) -> Notice | None:
+    """An Event where a stop that its user asked for lost steps."""
+    if end.verdict is not Verdict.STOPPED_UNSAVED or end.result is None or not end.result.step:
+        return None
+    return Notice(end.result.reason, end.message)
 
 
 def _stopped(job: JobView, pod: PodView, end: Ending, moment: Moment) -> status.Status:

@@ -30,6 +30,10 @@ NOT_FETCHED = ("NotFetched", "The dataset is not fetched yet.")
 """Why the dataset is not there, while nothing is in the way."""
 
 _SINCE = "In the way since"
+_TRIED_AGAIN = (
+    "It is tried again as long as the pod lives; what is not written when it ends is lost."
+)
+
 _ORDER = list(ConditionType)
 Status = TrainingJobStatus
 _REASON_LIMIT = 100
@@ -295,7 +299,10 @@ def with_report(job: JobView, pod: PodView, report: ProgressReport, now: float) 
         }
     )
     status = _with_checkpoint(job, status, report.checkpoint, now)
-    return _with_record(job, status, report.record, now)
+    record = report.record
+    if record is not None and not record.writable:
+        record = record.model_copy(update={"message": f"{record.message} {_TRIED_AGAIN}"})
+    return _with_record(job, status, record, now)
 
 
 def _with_record(job: JobView, status: Status, record: RecordReport | None, now: float) -> Status:

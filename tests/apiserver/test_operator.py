@@ -180,7 +180,8 @@ def test_a_record_that_cannot_be_written_is_a_condition_and_an_event_until_it_ca
         text = "Checkpoints cannot be written: correct the Secret."
         told.append(RecordReport(writable=False, reason="StoreAccessRefused", message=text))
         lost = team.told("job", "RecordWritable", "StoreAccessRefused")
-        assert (lost["status"], lost["message"]) == ("False", text)
+        assert lost["status"] == "False"
+        assert lost["message"].startswith(text)
         told.append(RecordReport(writable=True))
         assert team.told("job", "RecordWritable", "Written")["status"] == "True"
 

@@ -222,6 +222,14 @@ def test_a_stop_with_its_checkpoint_is_stopped() -> None:
     assert condition(decision, ConditionType.CHECKPOINT_SAVED)[0] == "True"
 
 
+@pytest.mark.parametrize(("step", "event"), [(9, True), (None, False)])
+def test_a_stop_that_lost_steps_is_an_event_as_well(step: int | None, event: bool) -> None:
+    lost = Result(reason="RecordNotWritable", message="steps 1 to 9 are lost", step=step)
+    stopping = job(phase="Stopping", suspend=True)
+    decision = after(ExitCode.STOPPED_WITHOUT_CHECKPOINT, lost, stopping)
+    assert (decision.notice and decision.notice.reason) == ("RecordNotWritable" if event else None)
+
+
 def test_a_checkpoint_never_goes_back_to_an_earlier_step() -> None:
     older = CheckpointStatus(step=3, uri="s3://b/c/3", saved_at="2027-01-15T08:00:00Z")
     known = job(phase="Running", status={"checkpoint": CHECKPOINT.model_dump(by_alias=True)})

@@ -48,7 +48,8 @@ def test_a_record_that_cannot_be_written_is_a_condition_and_one_event() -> None:
     assert (found.status, found.reason) == ("False", "StoreAccessRefused")
     assert decision.notice is not None
     assert (decision.notice.reason, decision.notice.warning) == ("RecordNotWritable", True)
-    assert decision.notice.message == found.message == "Correct the Secret."
+    assert decision.notice.message == found.message
+    assert found.message.startswith("Correct the Secret. It is tried again")
     assert told(LOST, after(decision), NOW + 10) == NOTHING
 
 

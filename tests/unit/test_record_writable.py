@@ -29,9 +29,9 @@ def test_a_refusal_is_told_at_once_with_all_that_cannot_be_written_and_stands_as
     report = record.report()
     assert report is not None
     assert (report.writable, report.reason) == (False, "StoreAccessRefused")
-    assert report.message.startswith(
+    assert report.message == (
         "Checkpoints and metrics and log cannot be written: the store refused a/1 (AccessDenied): "
-        "correct the Secret. It is tried again"
+        "correct the Secret."
     )
     record.failed("checkpoints", Refused("StoreAccessRefused", "the store refused a/2"))
     assert record.report() == report  # no news for each try

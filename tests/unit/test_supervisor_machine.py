@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sihl_api.runtime import ExitCode, Result
+from sihl_api.runtime import ExitCode, RecordReport, Result
 from sihl_api.trainingjob import CheckpointStatus, ModelStatus
 from sihl_trainer.errors import BadConfig, TrainerError, Unavailable
 from sihl_trainer.supervisor.events import (
@@ -276,6 +276,18 @@ def test_a_stop_whose_checkpoint_the_store_refuses_tries_to_its_end_and_tells_wh
         "the checkpoint of step 1009 could not be saved: store s3, bucket runs refused x "
         "(AccessDenied): correct the Secret. The checkpoint of step 100 stands. What was learnt in "
         "steps 101 to 1009 is lost."
+    )
+
+
+def test_a_stop_whose_upload_hangs_blames_the_store_where_nothing_else_can_be_written() -> None:
+    run = training(step=12)
+    run.tell(StopRequested(), Written(upload(12, last=True)), CLEAN)
+    run.tell(Tick(), at=run.state.next_deadline)
+    away = RecordReport(writable=False, reason="StoreUnavailable", message="It does not answer.")
+    for record, reason in ((None, "CheckpointTimedOut"), (away, "RecordNotWritable")):
+        assert verdict(run.state, GRACE, record)[1].reason == reason
+    assert (
+        "It does not answer. There is no checkpoint" in verdict(run.state, GRACE, away)[1].message
     )
 
 

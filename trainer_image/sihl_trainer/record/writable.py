@@ -14,7 +14,6 @@ BLINK_SECONDS = 15.0
 """What is over within this time is nobody's business; a refusal is not over by itself."""
 _UNANSWERED_SECONDS = 30.0
 """For which a few lines may be on their way."""
-_OUTLOOK = "It is tried again as long as the pod lives; what is not written when it ends is lost."
 
 
 @dataclass(frozen=True)
@@ -86,5 +85,5 @@ def _told(failures: dict[str, _Failure]) -> RecordReport:
     """All that cannot be written, and why the first of it cannot."""
     first = min(failures.values(), key=lambda failure: failure.since)
     what = " and ".join(sorted(failures))
-    text = f"{what[:1].upper()}{what[1:]} cannot be written: {first.message}. {_OUTLOOK}"
+    text = f"{what[:1].upper()}{what[1:]} cannot be written: {first.message}."
     return RecordReport(writable=False, reason=first.reason, message=text)

@@ -136,7 +136,7 @@ class Supervisor:
             self._loop(stop_server)
             began = time.monotonic()
             self._end_worker()
-            code, result = verdict(self._state, self._grace)
+            code, result = verdict(self._state, self._grace, self._record.writable.report())
             result = result.model_copy(
                 update={"message": self._redactor.clean_text(result.message)}
             )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sihl_api.runtime import RECORD_NOT_WRITABLE, ExitCode, Result
+from dataclasses import replace
+
+from sihl_api.runtime import RECORD_NOT_WRITABLE, ExitCode, RecordReport, Result
 from sihl_api.units import human_seconds
 from sihl_trainer.supervisor.machine import State
 
@@ -12,8 +14,19 @@ MEMORY_HINT = (
 )
 
 
-def verdict(state: State, grace: float) -> tuple[ExitCode, Result]:
-    """The run's end, told from its last state; `grace` in seconds is for the message."""
+def verdict(
+    state: State, grace: float, record: RecordReport | None = None
+) -> tuple[ExitCode, Result]:
+    """The run's end, told from its last state.
+
+    Args:
+        state: In which nothing is left to wait for.
+        grace: The stop's, in seconds, for the message.
+        record: Whether the record could be written of late.
+    """
+    if state.uploads and not state.upload_failures and record and not record.writable:
+        # The upload hangs, while others have been told why.
+        state = replace(state, upload_failures=1, upload_error=record.message)
     code, reason, message = _told(state, grace)
     return code, Result(
         reason=reason,
