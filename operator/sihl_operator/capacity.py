@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -18,6 +19,10 @@ _OF_THE_MOMENT = {
     "node.cloudprovider.kubernetes.io/uninitialized", "node.cloudprovider.kubernetes.io/shutdown",
 }  # fmt: skip
 """Taints of nodes that are cordoned, unwell or about to start: none lasts."""
+_RECKONED = re.compile(
+    r"Insufficient \S+|Too many pods|node\(s\) (?:had untolerated taints?|were unschedulable|"
+    r"didn't match Pod's node affinity/selector)"
+)
 TO_COME = "(node to come)"
 """Stands in for the nodes that an autoscaler has yet to add."""
 
@@ -30,6 +35,8 @@ class Demand:
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Raw, ...] = ()
     affinity: Raw | None = None
+    adrift: bool = False
+    """Kubernetes' scheduler takes none of the nodes that are there, for reasons of its own."""
 
 
 @dataclass
@@ -56,7 +63,7 @@ class Room:
 
     def promise(self, demand: Demand) -> None:
         """Count what was promised before: on a node, or on one that is still to come."""
-        if self.place(demand) is None:
+        if demand.adrift or self.place(demand) is None:
             self.take(TO_COME, demand.requests)
 
     def take(self, node: str, requests: Resources) -> None:
@@ -95,6 +102,20 @@ class Room:
         # Scarce things first: an accelerator's resource has a domain, cpu and memory have none.
         names = sorted(demand.requests, key=lambda name: ("/" not in name, name))
         return tuple(free.get(name, _NONE) - demand.requests[name] for name in names)
+
+
+def reckoned(message: str) -> bool:
+    """Whether the scheduler leaves a pod out for nothing but what is reckoned with here too.
+
+    Then room that becomes free is the pod's. Else it is not known here which room would do, such
+    as where pods must not be neighbours: what is free goes to others.
+
+    Args:
+        message: Of the pod's condition: `0/3 nodes are available: 1 Insufficient cpu, 2 ...`.
+    """
+    said = message.partition("available: ")[2].partition(". ")[0].rstrip(". ")
+    reasons = re.split(r", (?=\d+ )", said) if said else []
+    return all(_RECKONED.match(re.sub(r"^\d+ ", "", each)) for each in reasons)
 
 
 def fits(free: Resources, requests: Resources) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from sihl_operator.capacity import Demand, Room
+from sihl_operator.capacity import Demand, Room, reckoned
 from sihl_operator.pod import demand
 from sihl_operator.queues import Queues
 from sihl_operator.settings import Settings
@@ -122,17 +122,24 @@ class World:
                 node[name] = node.get(name, _NONE) + amount
 
     def _await_node(self, key: Key, raw: Raw, deleted: bool) -> None:
-        spec, status = raw["spec"], raw.get("status") or {}
-        ended = status.get("phase") in ("Succeeded", "Failed")
-        if deleted or ended or spec.get("nodeName"):
+        spec, pod = raw["spec"], self.pods.get(key)
+        if deleted or pod is None or pod.ended or spec.get("nodeName"):
             self._await_none(key)
             return
-        self.unbound[key] = Demand(
+        if pod.gates:  # who set them may take days: its job was promised room until it was seen
+            self._await_none(key)
+            self.room_changed = True
+            return
+        wanted = Demand(
             pod_requests(spec),
             spec.get("nodeSelector") or {},
             tuple(spec.get("tolerations") or ()),
             spec.get("affinity"),
+            adrift=not reckoned(pod.unschedulable),
         )
+        before, self.unbound[key] = self.unbound.get(key), wanted
+        if before != wanted and (before is not None or wanted.adrift):
+            self.room_changed = True
 
     def _await_none(self, key: Key) -> None:
         if self.unbound.pop(key, None) is not None:

@@ -52,9 +52,9 @@ class Situation:
 
         self.loop.run_until_complete(begin())
 
-    def submit(self, name: str, **runner: Any) -> None:
-        """Create a job of the queue "cells"."""
-        spec = {**SPEC, "runner": {**SPEC["runner"], **runner}}
+    def submit(self, name: str, project: str = "cells", **runner: Any) -> None:
+        """Create a job."""
+        spec = {**SPEC, "project": project, "runner": {**SPEC["runner"], **runner}}
         metadata = {"namespace": TEAM, "name": name}
         self.server.create("job", {"metadata": metadata, "spec": spec})
 
@@ -246,5 +246,65 @@ def test_a_preempted_job_leaves_the_room_to_the_pod_that_preempted_it(
         situation.server.remove_pod(situation.server.get("pod", "other", "vip"))
         await asyncio.sleep(5)
         assert situation.status("job")["phase"] == "Starting"
+
+    situation.play(story)
+
+
+def test_room_that_only_the_scheduler_keeps_from_a_pod_goes_to_another_queue(
+    situation: Situation,
+) -> None:
+    async def story() -> None:
+        situation.submit("apart", gpus=8, retries=0)
+        await asyncio.sleep(5)
+        situation.submit("next", project="plates", gpus=8)
+        await asyncio.sleep(5)
+        assert situation.status("next")["phase"] == "Queued"
+        said = "0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules."
+        waits = {
+            "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": said,
+        }  # fmt: skip
+        told = {"phase": "Pending", "conditions": [waits]}
+        situation.server.replace("pod", situation.pod, status=told)
+        await asyncio.sleep(5)
+        assert situation.status("next")["phase"] == "Starting"
+        assert "anti-affinity" in situation.condition("apart", "DatasetReady")[1]
+        await asyncio.sleep(Settings().unschedulable_timeout)
+        status = situation.status("apart")
+        assert (status["phase"], status.get("failures")) == ("Queued", None)
+        assert status["obstacle"]["reason"] == "Unschedulable"
+
+    situation.play(story)
+
+
+def test_a_policy_that_denies_every_pod_for_a_while_costs_jobs_nothing_but_the_while(
+    situation: Situation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create, denies, asked = SimulatedApi.create_pod, True, 0
+
+    async def deny(api: SimulatedApi, pod: Raw) -> Raw:
+        nonlocal asked
+        asked += 1
+        if denies:
+            text = "pods is forbidden: ValidatingAdmissionPolicy 'p' denied request: by mistake"
+            raise ApiError(422, "Invalid", text)
+        return await create(api, pod)
+
+    monkeypatch.setattr(SimulatedApi, "create_pod", deny)
+
+    async def story() -> None:
+        nonlocal denies
+        for number in range(4):
+            situation.submit(f"job-{number}", project=f"queue-{number}", retries=0)
+        await asyncio.sleep(24 * 3600)
+        assert asked < 4 * 24 * 8, "less and less often"
+        for number in range(4):
+            status = situation.status(f"job-{number}")
+            assert (status["phase"], status.get("failures")) == ("Queued", None)
+            reason, message = situation.condition(f"job-{number}", "Admitted")
+            assert reason == "PodDenied"
+            assert "by mistake" in message
+        denies = False
+        await asyncio.sleep(Settings().retry_backoff_limit + 5)
+        assert len(situation.server.objects["pod"]) == 4
 
     situation.play(story)

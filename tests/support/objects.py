@@ -106,6 +106,17 @@ def raw_pod(
     }
 
 
+def raw_node(name: str, gpus: int) -> Raw:
+    """A node that is ready, with room for all but GPUs."""
+    offers = {"cpu": "64", "memory": "256Gi", "pods": "110", "nvidia.com/gpu": str(gpus)}
+    ready = [{"type": "Ready", "status": "True"}]
+    return {
+        "metadata": {"name": name, "resourceVersion": "1"},
+        "spec": {},
+        "status": {"allocatable": offers, "conditions": ready},
+    }
+
+
 def pod(gone: bool = False, **what: Any) -> PodView:
     """A pod's view."""
     return pod_view(raw_pod(**what), gone=gone)

@@ -1,7 +1,13 @@
 from __future__ import annotations
 
+from decimal import Decimal
+
+import pytest
+
+from sihl_operator.capacity import TO_COME, reckoned
+from sihl_operator.settings import Settings
 from sihl_operator.world import World
-from tests.support.objects import RUNNING, job, raw_pod
+from tests.support.objects import RUNNING, job, raw_node, raw_pod
 
 
 def world() -> World:
@@ -100,3 +106,70 @@ def test_what_was_restored_from_a_backup_is_believed_though_its_versions_are_low
     assert set(seen.jobs) == {("team", "other")}
     seen.saw_job(job("third", version=51).raw)
     assert set(seen.jobs) == {("team", "other"), ("team", "third")}
+
+
+FULL = (
+    "0/2 nodes are available: 1 Insufficient nvidia.com/gpu, "
+    "1 node(s) had untolerated taint {a: b}."
+)
+ALONE = (
+    "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) didn't match pod anti-affinity rules."
+)
+_PREEMPTION = (
+    " preemption: 0/2 nodes are available: 1 No preemption victims found, 1 Preemption is not"
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "here_too"),
+    [
+        ("", True),
+        (FULL, True),
+        (FULL + _PREEMPTION, True),
+        ("0/3 nodes are available: 1 Too many pods, 1 node(s) were unschedulable, 1 node(s) didn't "
+         "match Pod's node affinity/selector.", True),
+        ("no nodes available to schedule pods", True),
+        (ALONE, False),
+        (ALONE + _PREEMPTION, False),
+        ("0/1 nodes are available: 1 node(s) didn't match pod topology spread constraints.", False),
+        ("0/1 nodes are available: 1 node(s) had volume node affinity conflict.", False),
+    ],
+)  # fmt: skip
+def test_it_is_known_whether_the_scheduler_counts_as_is_counted_here(
+    said: str, here_too: bool
+) -> None:
+    assert reckoned(said) is here_too
+
+
+def unscheduled(message: str, gates: tuple[str, ...] = ()) -> World:
+    """One GPU, and a job's pod that asks for it and is not scheduled."""
+    seen = World()
+    seen.saw_node(raw_node("node-1", 1))
+    seen.saw_job(job(phase="Starting", version=5).raw)
+    raw = raw_pod(version=6, phase="Pending", node="")
+    raw["spec"]["containers"] = [{"resources": {"limits": {"nvidia.com/gpu": "1"}}}]
+    seen.saw_pod(raw)
+    free = seen.room([], Settings()).free(seen.nodes["node-1"])
+    assert free["nvidia.com/gpu"] == 0, "it is promised to the pod until the scheduler has spoken"
+    seen.room_changed = False
+    later = raw_pod(version=7, phase="Pending", node="", gates=gates, conditions=[{
+        "type": "PodScheduled", "status": "False", "message": message,
+        "reason": "SchedulingGated" if gates else "Unschedulable",
+    }])  # fmt: skip
+    later["spec"]["containers"] = raw["spec"]["containers"]
+    seen.saw_pod(later)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("message", "gates", "left", "to_come"),
+    [(ALONE, (), 1, 1), (FULL, (), 0, 0), ("", ("kueue.x-k8s.io/admission",), 1, 0)],
+)
+def test_what_a_pod_cannot_take_is_not_kept_for_it(
+    message: str, gates: tuple[str, ...], left: int, to_come: int
+) -> None:
+    seen = unscheduled(message, gates)
+    room = seen.room([], Settings())
+    assert room.free(seen.nodes["node-1"])["nvidia.com/gpu"] == left
+    assert room.used.get(TO_COME, {}).get("nvidia.com/gpu", Decimal(0)) == to_come
+    assert seen.room_changed is (left > 0), "the other queues are asked whether they want it"
