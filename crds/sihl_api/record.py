@@ -11,6 +11,7 @@
         attempts/<n>/checkpoints/<step>/        *.safetensors, *.json, manifest.json last
         attempts/<n>/pictures/<step>/<head>/    a validation's predictions: PNG files, and as data
         attempts/<n>/result.json                a `runtime.Result`
+        attempts/<n>/probe                      nothing; there for a moment, before the fetch
         model/                                  model.safetensors, config.json, manifest.json last
 
 A segment once written never changes, so that a live reader needs only the store. An attempt merges
@@ -114,6 +115,10 @@ class RecordPaths:
     def pictures(self, attempt: int, step: int) -> str:
         """The folder of a validation's pictures, with a final slash; in it, one of each head."""
         return f"{self.attempt(attempt)}pictures/{step:09d}/"
+
+    def probe(self, attempt: int) -> str:
+        """Key of what an attempt writes to see whether it can."""
+        return f"{self.attempt(attempt)}probe"
 
     def result(self, attempt: int) -> str:
         """Key of an attempt's `runtime.Result`."""

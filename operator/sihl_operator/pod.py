@@ -156,7 +156,7 @@ def _dataset_secret(job: JobView, split: str) -> str | None:
 
 
 def _fetch_containers(job: JobView, attempt: int, settings: Settings) -> list[dict[str, Any]]:
-    found = []
+    found: list[dict[str, Any]] = []
     for split, name in (
         ("train", FETCH_TRAIN_CONTAINER),
         ("validation", FETCH_VALIDATION_CONTAINER),
@@ -173,23 +173,33 @@ def _fetch_containers(job: JobView, attempt: int, settings: Settings) -> list[di
                 {"name": Env.DATASET_FILES, "value": DATASET_SECRET_DIRECTORY},
             ]
             container["volumeMounts"] += [_keys_mount(f"{split}-keys", DATASET_SECRET_DIRECTORY)]
+        if not found:  # the first of all finds out whether the record can be written
+            container = _with_store(container)
         resources = {k: v for k, v in _cpu_and_memory(job, settings).items() if v}
         found.append({**container, "resources": resources})
     return found
 
 
 def _trainer(job: JobView, attempt: int, settings: Settings) -> dict[str, Any]:
+    return {
+        **_with_store(_container(job, attempt, settings, TRAINER_CONTAINER, ["train"])),
+        "resources": _resources(job, settings),
+        "lifecycle": {"preStop": {"exec": {"command": ["sihl-trainer", "stop"]}}},
+    }
+
+
+def _with_store(container: dict[str, Any]) -> dict[str, Any]:
+    """The container with the keys of the run records' store."""
     keys = [
         _from_secret(Env.store(key), STORE_SECRET, key, optional=key in STORE_OPTIONAL_KEYS)
         for key in STORE_KEYS
     ]
-    container = _container(job, attempt, settings, TRAINER_CONTAINER, ["train"])
-    container["env"] += [*keys, {"name": Env.STORE_FILES, "value": STORE_SECRET_DIRECTORY}]
-    container["volumeMounts"] += [_keys_mount("store", STORE_SECRET_DIRECTORY)]
+    files = {"name": Env.STORE_FILES, "value": STORE_SECRET_DIRECTORY}
+    mount = _keys_mount("store", STORE_SECRET_DIRECTORY)
     return {
         **container,
-        "resources": _resources(job, settings),
-        "lifecycle": {"preStop": {"exec": {"command": ["sihl-trainer", "stop"]}}},
+        "env": [*container["env"], *keys, files],
+        "volumeMounts": [*container["volumeMounts"], mount],
     }
 
 

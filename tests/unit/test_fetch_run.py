@@ -52,7 +52,7 @@ from tests.support.datasets import (
     jpeg,
 )
 from tests.support.proxy import proxied
-from tests.support.s3 import S3Server, serve
+from tests.support.s3 import READER, S3Server, serve
 from tests.support.waiting import eventually
 
 BUCKET = "data"
@@ -753,6 +753,39 @@ def test_a_container_that_failed_tells_why_by_exit_code_and_termination_log(
     assert result is not None
     assert (found, result.reason) == (code, reason)
     assert result.message
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "reason"),
+    [
+        ({"accessKeyId": READER[0], "secretAccessKey": READER[1]}, ExitCode.REFUSED,
+         "StoreAccessRefused"),
+        ({"bucket": "nowhere"}, ExitCode.REFUSED, "StoreBucketMissing"),
+        ({"endpoint": "http://127.0.0.1:1"}, ExitCode.UNAVAILABLE, "StoreUnavailable"),
+        ({}, ExitCode.SUCCEEDED, "DatasetFetched"),
+    ],
+)  # fmt: skip
+def test_a_record_that_cannot_be_written_is_told_before_anything_is_fetched(
+    s3: S3Server,
+    tmp_path: Path,
+    upload: Upload,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, str],
+    code: ExitCode,
+    reason: str,
+) -> None:
+    (tmp_path / "dataset").mkdir()
+    spec = job(endpoint=s3.endpoint, prefix=upload(classification()))
+    keys = {"endpoint": s3.endpoint, "bucket": BUCKET, "prefix": spec.dataset.train.prefix,
+            "accessKeyId": s3.admin[0], "secretAccessKey": s3.admin[1], **change}  # fmt: skip
+    for key, value in keys.items():
+        monkeypatch.setenv(Env.store(key), value)
+    monkeypatch.setenv(Env.ATTEMPT, "1")
+    found, result = container(s3, spec, tmp_path, monkeypatch)
+    assert (found, result and result.reason) == (code, reason)
+    assert bool(files_below(tmp_path / "dataset")) is (code is ExitCode.SUCCEEDED)
+    stored = s3.client.list_objects_v2(Bucket=BUCKET, Prefix=keys["prefix"])["Contents"]
+    assert not [item["Key"] for item in stored if "attempts" in item["Key"]]  # nothing is left
 
 
 def test_a_container_without_its_job_says_so(

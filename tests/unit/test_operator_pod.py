@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sihl_api.runtime import DATASET_KEYS, Env, JobReference
+from sihl_api.runtime import DATASET_KEYS, STORE_KEYS, Env, JobReference
 from sihl_operator.pod import demand, render_pod
 from sihl_operator.settings import Settings
 from sihl_operator.views import pod_requests
@@ -40,17 +40,18 @@ def test_each_dataset_has_its_own_fetch() -> None:
 
 
 def test_secrets_go_by_reference_and_only_where_they_are_needed() -> None:
-    fetch, trainer = containers(rendered())
-    names = [
+    dataset = {**SPEC["dataset"], "validation": SPEC["dataset"]["train"]}
+    first, second, trainer = (
         {e["name"] for e in c["env"] if "secretKeyRef" in e.get("valueFrom", {})}
-        for c in (fetch, trainer)
-    ]
-    assert names[0] == {Env.dataset(key) for key in DATASET_KEYS}
-    assert all(name.startswith("SIHL_STORE_") for name in names[1])
-    assert "SIHL_STORE_ENDPOINT" in names[1]
+        for c in containers(rendered(dataset=dataset))
+    )
+    # The first sees whether the record can be written before it fetches anything.
+    assert first == second | trainer
+    assert second == {Env.dataset(key) for key in DATASET_KEYS}
+    assert trainer == {Env.store(key) for key in STORE_KEYS}
 
 
-def test_each_container_has_the_files_of_its_own_secret_and_no_other() -> None:
+def test_each_container_has_the_files_of_the_secrets_that_it_needs_and_no_others() -> None:
     other = {"endpoint": "http://s3", "bucket": "held-out", "credentials": {"secretName": "other"}}
     pod = rendered(dataset={**SPEC["dataset"], "validation": other})
     secrets = {
@@ -58,13 +59,17 @@ def test_each_container_has_the_files_of_its_own_secret_and_no_other() -> None:
     }
     found = {}
     for container in containers(pod):
-        (mount,) = [m for m in container["volumeMounts"] if m["name"] in secrets]
+        mounts = {m["mountPath"]: m for m in container["volumeMounts"] if m["name"] in secrets}
         env = {e["name"]: e.get("value") for e in container["env"]}
-        variable = Env.STORE_FILES if container["name"] == "trainer" else Env.DATASET_FILES
-        assert env[variable] == mount["mountPath"]
-        assert "subPath" not in mount  # which would never follow the Secret
-        found[container["name"]] = secrets[mount["name"]]
-    assert found == {"fetch-train": "keys", "fetch-validation": "other", "trainer": "sihl-store"}
+        told = {env.get(Env.STORE_FILES), env.get(Env.DATASET_FILES)} - {None}
+        assert told == set(mounts)
+        assert not any("subPath" in m for m in mounts.values())  # which never follows its Secret
+        found[container["name"]] = {secrets[m["name"]] for m in mounts.values()}
+    assert found == {
+        "fetch-train": {"sihl-store", "keys"},
+        "fetch-validation": {"other"},
+        "trainer": {"sihl-store"},
+    }
 
 
 def test_the_pod_passes_the_restricted_pod_security_standard() -> None:

@@ -8,6 +8,20 @@ from sihl_api.runtime import Env, JobReference
 from sihl_trainer.errors import BadConfig
 
 
+def attempt_of(environ: Mapping[str, str]) -> int:
+    """The number of the job's attempt.
+
+    Raises:
+        BadConfig: The variable holds none.
+    """
+    text = environ.get(Env.ATTEMPT, "")
+    if not text.isdecimal():
+        raise BadConfig(
+            "AttemptUnreadable", f"the variable {Env.ATTEMPT} holds {text!r}, not a number"
+        )
+    return int(text)
+
+
 def job_of(environ: Mapping[str, str]) -> JobReference:
     """The job that the container works for.
 

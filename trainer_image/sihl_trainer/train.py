@@ -16,8 +16,8 @@ from sihl_api.runtime import (
     ExitCode,
     Result,
 )
-from sihl_trainer.environment import job_of
-from sihl_trainer.errors import BadConfig, TrainerError
+from sihl_trainer.environment import attempt_of, job_of
+from sihl_trainer.errors import TrainerError
 from sihl_trainer.http import ProgressServer
 from sihl_trainer.record.s3 import S3Settings, S3Store
 from sihl_trainer.secretfiles import store_keys
@@ -47,7 +47,7 @@ def train_main(
         store = _store(environ, redactor)
         settings = Settings(
             job=job_of(environ),
-            attempt=_attempt(environ),
+            attempt=attempt_of(environ),
             dataset=dataset,
             scratch=scratch,
             image=environ.get(Env.IMAGE, ""),
@@ -92,15 +92,6 @@ def _served(supervisor: Supervisor, port: int) -> Iterator[None]:
         return
     with server:
         yield
-
-
-def _attempt(environ: Mapping[str, str]) -> int:
-    text = environ.get(Env.ATTEMPT, "")
-    if not text.isdecimal():
-        raise BadConfig(
-            "AttemptUnreadable", f"the variable {Env.ATTEMPT} holds {text!r}, not a number"
-        )
-    return int(text)
 
 
 def _print(line: bytes) -> None:

@@ -8,7 +8,8 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sihl_api.runtime import DATASET_DIRECTORY, HTTP_PORT, ExitCode, Result
+from sihl_api.record import RecordPaths
+from sihl_api.runtime import DATASET_DIRECTORY, HTTP_PORT, Env, ExitCode, JobReference, Result
 from sihl_api.trainingjob import Head, S3Location, TrainingJobSpec
 from sihl_api.units import human_bytes
 from sihl_s3.access import Keys
@@ -16,7 +17,7 @@ from sihl_trainer.data.documents import METADATA_LIMIT
 from sihl_trainer.data.names import TRAIN, VALIDATION
 from sihl_trainer.dataset.feeds import choose_set, needs_metadata
 from sihl_trainer.dataset.metadata import IMAGES, METADATA_NAMES, read_metadata
-from sihl_trainer.environment import job_of
+from sihl_trainer.environment import attempt_of, job_of
 from sihl_trainer.errors import BadConfig, BadData, TrainerError
 from sihl_trainer.fetch.bucket import PATIENCE, Bucket, Listing
 from sihl_trainer.fetch.check import check_images, check_settings, open_to_check
@@ -35,8 +36,10 @@ from sihl_trainer.fetch.plan import (
 )
 from sihl_trainer.fetch.progress import FetchProgress, ProgressLog
 from sihl_trainer.http import ProgressServer
+from sihl_trainer.record.reach import REACH_PATIENCE, reach_record
+from sihl_trainer.record.s3 import S3Settings, S3Store
 from sihl_trainer.record.writer import now
-from sihl_trainer.secretfiles import dataset_keys
+from sihl_trainer.secretfiles import dataset_keys, store_keys
 from sihl_trainer.signals import StopSignals
 from sihl_trainer.termination import write_result
 
@@ -59,6 +62,8 @@ def fetch_main(
     try:
         job = job_of(os.environ)
         with ProgressServer(progress.report, progress.registry, port):
+            if split == TRAIN and Env.store("endpoint") in os.environ:
+                _reach_record(job, patience)
             fetch_split(job.spec, split, root, os.environ, progress, patience)
     except TrainerError as error:
         log.error("%s", error)
@@ -74,6 +79,14 @@ def fetch_main(
         return int(ExitCode.CRASHED)
     write_result(Result(reason="DatasetFetched", message=progress.line()))
     return int(ExitCode.SUCCEEDED)
+
+
+def _reach_record(job: JobReference, patience: float) -> None:
+    """Raises Refused, Unavailable."""
+    settings = S3Settings.from_environment(store_keys(os.environ))
+    store = S3Store(settings, attempts=1)
+    paths = RecordPaths(store.prefix, job.namespace, job.spec.project, job.name, job.uid)
+    reach_record(store, paths, attempt_of(os.environ), min(patience, REACH_PATIENCE))
 
 
 def fetch_split(
