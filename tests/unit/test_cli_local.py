@@ -251,6 +251,17 @@ def test_keys_that_aws_tools_do_not_find_are_told_with_what_to_set(
     assert told in str(caught.value)
 
 
+def test_a_dataset_folder_without_its_splits_is_told_what_to_give(tmp_path: Path) -> None:
+    given = datasets.write(tmp_path / "ds", datasets.classification(2))
+    with pytest.raises(BadConfig, match=r"has no train/: move what it has into .*ds/train"):
+        local_dataset(datasets.job(), given, tmp_path / "to", {}, ProgressLine(io.StringIO()))
+    with pytest.raises(BadConfig, match=r"takes a folder with train/ and validation/"):
+        local_dataset(
+            datasets.job(validation_prefix="v"), tmp_path, tmp_path / "to", {},
+            ProgressLine(io.StringIO()),
+        )  # fmt: skip
+
+
 @slow
 def test_what_a_killed_run_left_is_deleted_by_the_next(machine: Machine) -> None:
     process = machine.start(steps=100_000, step_seconds=0.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -279,8 +280,125 @@ def test_a_head_that_the_dataset_cannot_feed_is_the_jobs_fault(
 
 def test_an_annotation_for_a_missing_image_is_refused(tmp_path: Path) -> None:
     files = classification(2) | {"annotations.yaml": b"0.jpg: cat\n7.jpg: dog\n8.jpg: null\n"}
-    with pytest.raises(BadData, match=r"annotations\.yaml annotates '7\.jpg', which images/ does"):
+    with pytest.raises(BadData, match=r"'7\.jpg', and images/ has no such image: add"):
         opened(write(tmp_path, files), CLASS_HEAD)
+
+
+@pytest.mark.parametrize(
+    ("annotated", "file", "says"),
+    [
+        ("images/a.jpg", "a.jpg", "write 'a.jpg': an image is named by its file alone"),
+        ("train\\images\\a.jpg", "a.jpg", "write 'a.jpg': an image is named by its file alone"),
+        ("a", "a.jpg", "did you mean 'a.jpg'? Write the file's whole name, with its suffix"),
+        ("a.png", "a.jpg", "did you mean 'a.jpg'? Write the file's whole name, with its suffix"),
+        ("A.JPG", "a.jpg", "did you mean 'a.jpg'? Case, spaces and %-codes count"),
+        ("a%20b.jpg", "a b.jpg", "did you mean 'a b.jpg'? Case, spaces and %-codes count"),
+        ("z\u00fc.jpg", "zu\u0308.jpg", "is there in another Unicode form: write both in one"),
+        ("images/A", "a.jpg", "did you mean 'a.jpg'? Write the file's whole name"),
+        ("a.webp", "a.webp", "it is there, but is a WebP image, which is not read: convert it"),
+        ("a.jfif", "a.jfif", "it is there, but is an image under a name that is not read: rename"),
+        ("a", "a", "it is there, but has no suffix, which is not that of a JPEG"),
+        (".a.jpg", ".a.jpg", "it is there, but begins with a dot"),
+        ("images/a.bmp", "a.bmp", "it is there, but is a BMP image"),
+        ("q.jpg", "a.jpg", "add the image or remove the entry"),
+    ],
+)
+def test_an_image_that_is_there_under_a_name_that_is_near_is_told_as_that(
+    tmp_path: Path, annotated: str, file: str, says: str
+) -> None:
+    files = classification(2) | {
+        f"images/{file}": b"",
+        "annotations.yaml": f"0.jpg: cat\n{json.dumps(annotated)}: dog\n".encode(),
+    }
+    with pytest.raises(BadData) as caught:
+        opened(write(tmp_path, files), CLASS_HEAD)
+    assert caught.value.reason == "DatasetImageMissing"
+    assert says in caught.value.message
+    assert ("add the image" in caught.value.message) == (annotated == "q.jpg")
+
+
+def test_files_that_begin_with_a_dot_are_nobodys(tmp_path: Path) -> None:
+    files = classification(2) | {"images/._0.jpg": b"", "images/.DS_Store": b""}
+    assert opened(write(tmp_path, files), CLASS_HEAD).names == ["0.jpg", "1.jpg"]
+
+
+COCO = (
+    '{"info": {}, "images": [{"id": 0, "file_name": "0.jpg"}], "annotations": [], "categories": []}'
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "files", "says"),
+    [
+        ("a.json", {"a.json": COCO}, "COCO's format"),
+        ("a.json", {"a.json": COCO.replace('"info": {}, ', "")}, "COCO's format"),
+        ("a.yaml", {"a.yaml": COCO}, "COCO's format"),
+        ("a.json", {"a.json": '[{"image_id": 1, "category_id": 2, "bbox": [1]}]'}, "COCO's format"),
+        ("a.json", {"a.json": '{"version": "5", "flags": {}, "shapes": []}'}, "LabelMe's format"),
+        ("a.json", {"a.json": '[{"image": "0.jpg", "annotations": []}]'}, "CreateML's format"),
+        ("a.json", {"a.json": '{"0.jpg9": {"filename": "0.jpg", "regions": []}}'}, "VIA's format"),
+        ("a.txt", {"a.txt": "0 0.5 0.5 0.25 0.25\n1 0.1 0.2 0.1 0.1\n"}, "YOLO's format"),
+        ("labels", {"labels/0.txt": "0 0.5 0.5 0.25 0.25\n"}, "YOLO's format"),
+        ("voc", {"voc/0.xml": "<annotation>\n<object/></annotation>"}, "Pascal VOC's format"),
+        ("a.xml", {"a.xml": "<?xml version='1.0'?><annotations/>"}, "CVAT's format"),
+        ("a.csv", {"a.csv": "filename,xmin,ymin,xmax,ymax,class\n0.jpg,1,1,2,2,cat\n"}, "CSV"),
+    ],
+)
+def test_annotations_of_other_tools_are_recognized_and_it_is_told_how_to_convert_them(
+    tmp_path: Path, source: str, files: dict[str, str], says: str
+) -> None:
+    metadata = BOXES.replace("annotations.yaml", source)
+    folder = write(tmp_path, detection(2) | files | {"metadata.yaml": metadata})
+    with pytest.raises(BadData) as caught:
+        opened(folder, BOX_HEAD)
+    assert says in caught.value.message
+    assert "rite one" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("data.yaml", "YOLO's"), ("JPEGImages/0.jpg", "Pascal VOC's")]
+)
+def test_a_dataset_of_another_tool_without_metadata_is_called_that(
+    tmp_path: Path, name: str, says: str
+) -> None:
+    with pytest.raises(BadData, match=f"It looks like {says} format"):
+        read_metadata(write(tmp_path, {name: b""}))
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ("category: cat, bbox: [1, 2, 5, 9], catgory: dog", "unknown key `catgory`: did you mean"),
+        ("category: cat, bbox: [1, 2, 5, 9], area: 28", "unknown key `area`: an object has"),
+        ("catgory: cat, bbox: [1, 2, 5, 9]", "unknown key `catgory`: did you mean `category`?"),
+        ("category: cat, bbox: [1, 2, 5, 9], iscrowd: 1", "`iscrowd` asks to ignore the object"),
+        ("category: cat, bbox: [1, 2, 5, 9], difficult: true", "`difficult` asks to ignore"),
+        ("category: cat, bbox: [9, 2, 5, 9]", "and not [x, y, width, height]"),
+        ("category: cat, bbox: [0.5, 0.5, 0.2, 0.3]", "and not centre and size in shares of"),
+        ("category: cat, bbox: [0.1, 0.2, 0.5, 0.6]", "all boxes lie between 0 and 1, so they"),
+    ],
+)
+def test_what_a_box_says_and_nobody_reads_is_refused_by_name(
+    tmp_path: Path, entry: str, says: str
+) -> None:
+    files = detection(1) | {"annotations.yaml": f"0.jpg: [{{{entry}}}]\n".encode()}
+    with pytest.raises(BadData) as caught:
+        opened(write(tmp_path, files), BOX_HEAD)
+    assert says in caught.value.message
+
+
+def test_a_flag_that_is_not_set_and_a_score_are_no_fault(tmp_path: Path) -> None:
+    entry = b"0.jpg: [{category: cat, bbox: [1, 2, 5, 9], iscrowd: 0, difficult: no, score: 0.9}]\n"
+    split = opened(write(tmp_path, detection(1) | {"annotations.yaml": entry}), BOX_HEAD)
+    assert split.annotated == ["0.jpg"]
+
+
+def test_one_box_beyond_the_first_pixel_makes_all_of_them_pixels(tmp_path: Path) -> None:
+    entries = (
+        b"0.jpg: [{category: cat, bbox: [0, 0, 0.5, 0.5]}, {category: cat, bbox: [1, 2, 5, 9]}]"
+    )
+    split = opened(write(tmp_path, detection(1) | {"annotations.yaml": entries}), BOX_HEAD)
+    assert split.annotated == ["0.jpg"]
 
 
 def test_images_without_an_entry_are_not_annotated_and_counted(

@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError
 from sihl_api.runtime import DATASET_KEYS, DATASET_OPTIONAL_KEYS, Env
 from sihl_api.trainingjob import S3Location, TrainingJobSpec
 from sihl_trainer.data.names import TRAIN, VALIDATION
+from sihl_trainer.dataset.metadata import IMAGES
 from sihl_trainer.errors import BadConfig
 from sihl_trainer.fetch.check import check_images, check_settings, open_to_check
 from sihl_trainer.fetch.fetched import write_fetched
@@ -44,6 +45,8 @@ def local_dataset(
         Unavailable: The store is away.
     """
     into.mkdir(parents=True, exist_ok=True)
+    if given is not None:
+        _check_given(given, spec)
     for split in (TRAIN, VALIDATION):
         location: S3Location | None = getattr(spec.dataset, split)
         if location is None:
@@ -61,6 +64,21 @@ def local_dataset(
             else:
                 fetch_split(spec, split, into, _with_keys(location, environ), progress)
     return given or into
+
+
+def _check_given(folder: Path, spec: TrainingJobSpec) -> None:
+    wanted = [TRAIN, VALIDATION] if spec.dataset.validation else [TRAIN]
+    missing = [split for split in wanted if not (folder / split).is_dir()]
+    if not missing:
+        return
+    hint = "give the folder that has them"
+    if (folder / IMAGES).is_dir() and TRAIN in missing:
+        hint = f"move what it has into {folder / TRAIN}, or give a folder that has it as {TRAIN}/"
+    raise BadConfig(
+        "DatasetFolderIncomplete",
+        f"--dataset takes a folder with {' and '.join(f'{split}/' for split in wanted)}, and "
+        f"{folder} has no {' and no '.join(f'{split}/' for split in missing)}: {hint}",
+    )
 
 
 def _with_keys(location: S3Location, environ: Mapping[str, str]) -> Mapping[str, str]:

@@ -12,9 +12,14 @@ MAX_NAME_BYTES = 240
 _UNWRITABLE = ("Cc", "Cs", "Zl", "Zp")  # controls, lone surrogates, separators of lines
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a file is nobody's: systems leave `.DS_Store`, `._000.jpg` and the like behind."""
+    return name.startswith(".") and name not in (".", "..") and "/" not in name
+
+
 def is_image(name: str) -> bool:
     """Whether a name's suffix is that of a format that is read."""
-    return name.lower().endswith(IMAGE_SUFFIXES)
+    return name.lower().endswith(IMAGE_SUFFIXES) and not is_hidden(name)
 
 
 def fault_in_name(name: str) -> str | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sihl_api.tasks import reachable
 from sihl_api.trainingjob import Head, TrainingJobSpec
+from sihl_trainer.data.misnamed import remedy
 from sihl_trainer.data.names import IMAGE_SUFFIXES, is_image
 from sihl_trainer.dataset.metadata import IMAGES, AnnotationSet, Metadata, read_metadata
 from sihl_trainer.errors import BadConfig, BadData
@@ -78,7 +79,7 @@ def open_split(
         heads: The job's.
         train_feeds: The training set's, where the folder is the validation set's: its categories
             keep the indices that they have in training.
-        names: Of its images, where these have yet to be fetched; else they are looked up.
+        names: Of the files in images/, where these have yet to be fetched; else they are looked up.
 
     Raises:
         BadData: What the folder holds is at odds with the format; names file, entry and remedy.
@@ -86,7 +87,8 @@ def open_split(
     """
     metadata = read_metadata(folder) if needs_metadata(heads) else Metadata("", {})
     chosen = {head.name: choose_set(head, metadata) for head in heads}
-    names = image_names(folder) if names is None else sorted(names)
+    files = file_names(folder) if names is None else names
+    names = image_names(files, folder)
     sets: dict[str, Annotations] = {}
     feeds = {}
     for head in heads:
@@ -97,7 +99,7 @@ def open_split(
             continue
         info = _as_trained(head, found, (train_feeds or {}).get(head.name), metadata.file)
         if found.name not in sets:
-            sets[found.name] = _read_set(folder, found, info, names)
+            sets[found.name] = _read_set(folder, found, info, names, files)
         feeds[head.name] = Feed(sets[found.name], info, find_conversion(head, found))
     annotated = sorted(set().union(*(annotations.names for annotations in sets.values())))
     told = {name: feed.conversion.info(feed.info) for name, feed in feeds.items()}
@@ -170,19 +172,23 @@ def find_conversion(head: Head, annotation_set: AnnotationSet) -> Conversion:
     return found
 
 
-def image_names(folder: Path) -> list[str]:
-    """The images of a dataset's folder, sorted.
+def file_names(folder: Path) -> list[str]:
+    """What lies in images/ of a dataset's folder."""
+    images = folder / IMAGES
+    return [path.name for path in images.iterdir()] if images.is_dir() else []
+
+
+def image_names(files: Iterable[str], folder: Path) -> list[str]:
+    """The images among the files in images/, sorted.
 
     Raises:
         BadData: There are none.
     """
-    images = folder / IMAGES
-    names = [path.name for path in images.iterdir()] if images.is_dir() else []
-    if found := sorted(filter(is_image, names)):
+    if found := sorted(filter(is_image, files)):
         return found
     raise BadData(
         "DatasetEmpty",
-        f"no images in {images}: add some ({', '.join(IMAGE_SUFFIXES)}), directly in it",
+        f"no images in {folder / IMAGES}: add some ({', '.join(IMAGE_SUFFIXES)}), directly in it",
     )
 
 
@@ -200,7 +206,11 @@ def _as_trained(head: Head, found: AnnotationSet, trained: Feed | None, file: st
 
 
 def _read_set(
-    folder: Path, annotation_set: AnnotationSet, info: HeadInfo, names: Sequence[str]
+    folder: Path,
+    annotation_set: AnnotationSet,
+    info: HeadInfo,
+    names: Sequence[str],
+    files: Iterable[str],
 ) -> Annotations:
     read = format_of(annotation_set.task).read
     annotations = read(folder / annotation_set.source, info).beside(names)
@@ -214,10 +224,11 @@ def _read_set(
     missing = [name for name in annotations.names if name not in images]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        advice = remedy(missing[0], names, images.symmetric_difference(files))
         raise BadData(
             "DatasetImageMissing",
-            f"{annotation_set.source} annotates {missing[0]!r}{more}, which {IMAGES}/ does not "
-            "have: add the image or remove the entry",
+            f"{annotation_set.source} annotates {missing[0]!r}{more}, and {IMAGES}/ has no such "
+            f"image: {advice or 'add the image or remove the entry'}",
         )
     if unannotated := len(images) - len(annotations.names):
         log.warning(

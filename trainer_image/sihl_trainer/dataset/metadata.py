@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from sihl_api.tasks import Task, known_tasks, task_from_words
 from sihl_trainer.data.documents import METADATA_LIMIT, Value, read_entries
+from sihl_trainer.data.foreign import in_names
 from sihl_trainer.data.names import fault_in_name
 from sihl_trainer.errors import BadData
 from sihl_trainer.tasks.info import HeadInfo
@@ -48,17 +49,25 @@ class Metadata:
     unannotated: frozenset[str] = frozenset()
 
 
-def metadata_name(names: Iterable[str], place: str) -> str:
+def metadata_name(names: Iterable[str], place: str, folders: Iterable[str] = ()) -> str:
     """Which of the names in a dataset's folder is its metadata's.
+
+    Args:
+        names: Of its files.
+        place: The folder, for messages.
+        folders: In it; other tools' datasets are known by theirs.
 
     Raises:
         BadData: None of them, or more than one.
     """
-    found = sorted(set(names).intersection(METADATA_NAMES))
+    names = set(names)
+    found = sorted(names.intersection(METADATA_NAMES))
     if not found:
+        foreign = in_names([*names, *folders])
         raise BadData(
             "DatasetMetadataMissing",
-            f"no {_WORDS} in {place}: the dataset needs one, next to {IMAGES}/",
+            f"no {_WORDS} in {place}: the dataset needs one, next to {IMAGES}/"
+            + (f". It looks like {foreign}" if foreign else ""),
         )
     if len(found) > 1:
         raise BadData(

@@ -35,7 +35,7 @@ def open_to_check(
         spec: The job's.
         split: train or validation.
         root: The folder that holds train/ and, where the job has one, validation/.
-        names: Of the images, where these have yet to be fetched.
+        names: Of the files in images/, where these have yet to be fetched.
 
     Raises:
         BadData: They are at odds with the format or with the images, or too few.

@@ -133,7 +133,8 @@ def fetch_split(
         _remove_stale(folder, METADATA_NAMES, metadata)
         download(bucket, folder, metadata, lambda _: None)
         annotations = _plan_annotations(bucket, folder, spec.model.heads, place)
-    images = plan_images(bucket.list(f"{IMAGES}/"), place)
+    inside = bucket.list(f"{IMAGES}/")
+    images = plan_images(inside, place)
     files = [*metadata, *annotations, *images]
 
     _remove_stale(folder / IMAGES, None, images)
@@ -143,7 +144,7 @@ def fetch_split(
     log.info("Fetching %s from %s: %s in %d files", split, place, human_bytes(total), len(files))
     with ProgressLog(progress):
         download(bucket, folder, annotations, progress.advance)
-        opened = open_to_check(spec, split, root, [file.path.name for file in images])
+        opened = open_to_check(spec, split, root, list(inside.objects))
         download(bucket, folder, images, progress.advance)
     with ProgressLog(progress):
         check_images(opened, progress)

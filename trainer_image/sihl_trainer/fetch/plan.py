@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from sihl_api.units import human_bytes, quantity
-from sihl_trainer.data.names import IMAGE_SUFFIXES, fault_in_name, is_image
+from sihl_trainer.data.names import IMAGE_SUFFIXES, fault_in_name, is_hidden, is_image
 from sihl_trainer.dataset.metadata import IMAGES, metadata_name
 from sihl_trainer.errors import BadConfig, BadData, DiskFull
 from sihl_trainer.fetch.bucket import Listing, RemoteObject
@@ -54,7 +54,7 @@ def plan_metadata(top: Listing, place: str, limit: int) -> PlannedFile:
             "DatasetEmpty",
             f"there is nothing in {place}: upload the dataset there, or correct its prefix",
         )
-    name = metadata_name(top.objects, place)
+    name = metadata_name(top.objects, place, top.folders)
     if top.objects[name].size > limit:
         raise BadData(
             "DatasetFileTooLarge",
@@ -103,7 +103,11 @@ def plan_annotations(
     if source.name in beside.objects:
         return [_planned(beside.objects[source.name], source.parent, source.name)]
     if inside.objects:
-        return [_planned(remote, source, name) for name, remote in sorted(inside.objects.items())]
+        return [
+            _planned(remote, source, name)
+            for name, remote in sorted(inside.objects.items())
+            if not is_hidden(name)
+        ]
     raise BadData(
         "DatasetAnnotationsMissing",
         f"the metadata names {source} as annotations, but {place} has no such file or folder: "

@@ -7,14 +7,16 @@ module nor a task's `annotations` imports a target's class at the top, but where
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from sihl_api.trainingjob import Head, TrainingJobSpec
+from sihl_trainer.data import foreign
 from sihl_trainer.data.documents import Entry, Value, number, read_entries
 from sihl_trainer.errors import BadData
 from sihl_trainer.tasks.contents import Contents
@@ -23,6 +25,7 @@ from sihl_trainer.tasks.info import HeadInfo
 if TYPE_CHECKING:
     from sihl_trainer.tasks.target import Target
 
+_SHARE = 1.001  # 1, and what rounding adds
 TOLERANCE = 0.5
 """Pixels that an annotation may reach over its image's edge: tools round differently."""
 
@@ -123,13 +126,21 @@ def annotation_entries(path: Path) -> Iterator[Entry]:
         BadData: As `read_entries`, or the path is missing or a folder.
     """
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "is missing"
+        is_folder = path.is_dir()
         raise BadData(
             "DatasetAnnotationsMissing",
-            f"{path.name} {what}, but this task's annotations are one YAML or JSON file: add it, "
-            "or correct `annotations` in the metadata",
+            f"{path.name} is {'a folder' if is_folder else 'missing'}, but this task's annotations "
+            "are one YAML or JSON file: add it, or correct `annotations` in the metadata"
+            + (
+                f". It looks like {told}" if is_folder and (told := foreign.in_folder(path)) else ""
+            ),
         )
-    return read_entries(path)
+    if told := foreign.in_file(path):
+        raise BadData("DatasetAnnotationInvalid", f"{path.name} looks like {told}")
+    for entry in read_entries(path):
+        if told := foreign.in_entry(entry):
+            raise invalid(path, entry, f"this looks like {told}")
+        yield entry
 
 
 def list_entries(path: Path, what: str) -> Iterator[tuple[Entry, list[Value]]]:
@@ -150,6 +161,49 @@ def list_entries(path: Path, what: str) -> Iterator[tuple[Entry, list[Value]]]:
                 path, entry, f"must be a list of {what}, [] for none, null if not annotated"
             )
         yield entry, entry.value
+
+
+_IGNORED = ("iscrowd", "difficult", "ignore", "crowd")
+"""What other tools call objects that count neither as found nor as missed; 0 says that it does."""
+_UNSET = ("0", "false", "no", "n")
+
+
+def fault_in_keys(fields: Mapping[str, Value], known: Sequence[str]) -> str | None:
+    """What is wrong with the keys of an object's entry; None: nothing.
+
+    Args:
+        fields: The entry.
+        known: The keys that there are; a `score`, as predictions have it, is ignored beside them.
+    """
+    for key, value in fields.items():
+        if key in known or key == "score":
+            continue
+        if key in _IGNORED:
+            if value is None or (isinstance(value, str) and value.lower() in _UNSET):
+                continue
+            return (
+                f"`{key}` asks to ignore the object, and only whole images can be ignored: take "
+                "the object out, or map the image to null"
+            )
+        close = get_close_matches(key, known, n=1)
+        meant = f"did you mean `{close[0]}`? " if close else ""
+        return f"unknown key `{key}`: {meant}an object has {' and '.join(known)}; take out others"
+    return None
+
+
+def check_no_shares(path: Path, coordinates: np.ndarray, what: str) -> None:
+    """Whether coordinates of all objects, in any shape, can be pixels; NaN is no coordinate.
+
+    Raises:
+        BadData: They all lie within the first pixel: they are shares of the image.
+    """
+    known = coordinates[~np.isnan(coordinates)]
+    if (known > 0).any() and np.abs(known).max() <= _SHARE:
+        raise BadData(
+            "DatasetAnnotationInvalid",
+            f"{path.name}: all {what} lie between 0 and 1, so they look like shares of the image's "
+            "width and height, and pixels are read: multiply x by the width, y by the height",
+        )
 
 
 def point(value: Value) -> tuple[float, float] | None:

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 
 from sihl_trainer.data.documents import Value
-from sihl_trainer.tasks.annotations import Annotations, invalid, list_entries, unknown_name
+from sihl_trainer.tasks.annotations import (
+    Annotations,
+    check_no_shares,
+    invalid,
+    list_entries,
+    unknown_name,
+)
 from sihl_trainer.tasks.contents import Contents, counted
 from sihl_trainer.tasks.info import HeadInfo
 
@@ -108,10 +114,12 @@ def read_shapes(
             numbers.extend(values)
             categories.append(indices[category])
         spans[entry.key] = (start, len(categories))
+    shapes = np.array(numbers, dtype=np.float32).reshape(-1, *shape)
+    check_no_shares(path, shapes, words[1])
     return Shapes(
         path.name,
         spans,
-        np.array(numbers, dtype=np.float32).reshape(-1, *shape),
+        shapes,
         np.array(categories, dtype=np.int64),
     )
 

@@ -32,6 +32,7 @@ from sihl_trainer.errors import BadData
 from sihl_trainer.tasks.annotations import (
     Annotations,
     Format,
+    check_no_shares,
     invalid,
     list_entries,
     outside,
@@ -201,6 +202,7 @@ def read(path: Path, info: HeadInfo) -> KeypointAnnotations:
             "%d of %d instances in %s show no keypoint and are left out", blind, count, path.name
         )
     points = np.array(numbers, dtype=np.float32).reshape(count, len(indices), 2)
+    check_no_shares(path, points, "keypoints")
     return KeypointAnnotations(path.name, info, spans, points)
 
 

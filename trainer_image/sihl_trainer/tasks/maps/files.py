@@ -14,8 +14,9 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from sihl_trainer.data import images
-from sihl_trainer.data.names import is_image
+from sihl_trainer.data import foreign, images
+from sihl_trainer.data.misnamed import remedy
+from sihl_trainer.data.names import is_hidden, is_image
 from sihl_trainer.errors import BadData
 
 _WIDE = ";16"  # in Pillow's names of how 16 bits a channel lie in a file
@@ -69,7 +70,7 @@ class MapFolder:
             raise BadData(
                 "DatasetImageMissing",
                 f"{self.path.name}/{alone[0]}{more} annotates no image: none in images/ has the "
-                f"stem {_stem(alone[0])!r}; add the image or remove the file",
+                f"stem {_stem(alone[0])!r}; {_meant(_stem(alone[0]), names)}",
             )
         return replace(self, of_image={image: self.files[stem] for stem, image in found.items()})
 
@@ -92,6 +93,8 @@ def map_folder(path: Path, suffixes: Sequence[str]) -> MapFolder:
         )
     files: dict[str, str] = {}
     for name in sorted(entry.name for entry in path.iterdir() if entry.is_file()):
+        if is_hidden(name):
+            continue
         if not name.lower().endswith(tuple(suffixes)):
             if is_image(name):
                 raise BadData(
@@ -112,7 +115,8 @@ def map_folder(path: Path, suffixes: Sequence[str]) -> MapFolder:
         raise BadData(
             "DatasetNotAnnotated",
             f"{path.name}/ has no {suffixes[0]} file: add one, with an image's stem, for each "
-            "image that is annotated",
+            "image that is annotated"
+            + (f". What it has looks like {told}" if (told := foreign.in_folder(path)) else ""),
         )
     return MapFolder(path, files)
 
@@ -162,6 +166,11 @@ def fault_in_aspect(path: Path, own: tuple[int, int], image: tuple[int, int]) ->
         f"{path.parent.name}/{path.name} is {own[0]} pixels wide and {own[1]} high, its image "
         f"{image[0]} and {image[1]}: make the map of the whole upright image, at its aspect ratio"
     )
+
+
+def _meant(stem: str, images: Sequence[str]) -> str:
+    found = remedy(stem, [_stem(image) for image in images])
+    return f"{found} (here as its stem)" if found else "add the image or remove the file"
 
 
 def _stem(name: str) -> str:

@@ -4,17 +4,18 @@
     001.jpg: []       # no object
     002.jpg: null     # not annotated
 
-Pixels from the image's top left corner, x to the right, y down.
+Pixels from the image's top left corner, x to the right, y down. A `score` beside them is ignored.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sihl_api.tasks import Task
 from sihl_trainer.data.documents import Value, number
-from sihl_trainer.tasks.annotations import Format, outside, read_names
+from sihl_trainer.tasks.annotations import Format, fault_in_keys, outside, read_names
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.shapes import ShapeAnnotations, read_shapes, shown
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sihl_trainer.tasks.object_detection.target import BoxesTarget
 
 _CORNERS = "[xmin, ymin, xmax, ymax]"
+_KEYS = ("category", "bbox")
 
 
 class BoxAnnotations(ShapeAnnotations):
@@ -68,16 +70,25 @@ def _box(item: Value) -> tuple[list[float], str] | str:
     fields = item if isinstance(item, dict) else {}
     corners, category = fields.get("bbox"), fields.get("category")
     if not isinstance(corners, list) or len(corners) != 4 or not isinstance(category, str):
-        return f"must be {{category: ..., bbox: {_CORNERS}}}"
+        return fault_in_keys(fields, _KEYS) or f"must be {{category: ..., bbox: {_CORNERS}}}"
+    if fault := fault_in_keys(fields, _KEYS):
+        return fault
     box = [value for value in map(number, corners) if value is not None]
     if len(box) < 4:
         return f"bbox [{', '.join(map(str, corners))}] must be four numbers: {_CORNERS}"
     xmin, ymin, xmax, ymax = box
     if xmax <= xmin:
-        return f"xmax {xmax:g} must be greater than xmin {xmin:g}: bbox is {_CORNERS}"
+        return f"xmax {xmax:g} must be greater than xmin {xmin:g}: {_meant(box)}"
     if ymax <= ymin:
-        return f"ymax {ymax:g} must be greater than ymin {ymin:g}: bbox is {_CORNERS}"
+        return f"ymax {ymax:g} must be greater than ymin {ymin:g}: {_meant(box)}"
     return box, category
+
+
+def _meant(box: Sequence[float]) -> str:
+    """What a box is to be written as, whose corners are none."""
+    if max(box) <= 1:
+        return f"bbox is {_CORNERS} in pixels, and not centre and size in shares of the image"
+    return f"bbox is {_CORNERS}, and not [x, y, width, height]"
 
 
 FORMAT = Format(read_info, read)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from sihl_api.tasks import Task
 from sihl_trainer.data.documents import Value
-from sihl_trainer.tasks.annotations import Format, outside, point, read_names
+from sihl_trainer.tasks.annotations import Format, fault_in_keys, outside, point, read_names
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.shapes import ShapeAnnotations, read_shapes, shown
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sihl_trainer.tasks.quadrilateral_detection.target import QuadrilateralsTarget
 
 Corners: TypeAlias = "Sequence[tuple[float, float]]"
+_KEYS = ("category", "quad")
 _QUAD = "[[x, y], [x, y], [x, y], [x, y]]"
 
 
@@ -91,7 +92,9 @@ def _quad(item: Value) -> tuple[list[float], str] | str:
     fields = item if isinstance(item, dict) else {}
     quad, category = fields.get("quad"), fields.get("category")
     if not isinstance(quad, list) or not isinstance(category, str):
-        return f"must be {{category: ..., quad: {_QUAD}}}"
+        return fault_in_keys(fields, _KEYS) or f"must be {{category: ..., quad: {_QUAD}}}"
+    if fault := fault_in_keys(fields, _KEYS):
+        return fault
     corners = [corner for corner in map(point, quad) if corner is not None]
     if len(quad) != 4 or len(corners) != 4:
         return f"quad must be four corners of two numbers: {_QUAD}"
