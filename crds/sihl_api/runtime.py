@@ -118,7 +118,8 @@ class Result(Message):
     """What a container leaves in its termination message: its end, told once, by itself.
 
     `reason` is CamelCase and becomes a condition's reason, `message` a person's text that names
-    the file, field or resource and what to do. `checkpoint` is the last durable one, if any.
+    the file, field or resource and what to do. `checkpoint` is the last durable one, if any;
+    `warnings` are sentences for a person of what is legal and odd.
     """
 
     reason: str
@@ -127,20 +128,33 @@ class Result(Message):
     checkpoint: CheckpointStatus | None = None
     model: ModelStatus | None = None
     metrics: dict[str, str] = Field(default_factory=dict)
+    warnings: list[str] = Field(default_factory=list)
 
     def encode(self) -> bytes:
         """JSON of at most 4,096 bytes: Kubernetes cuts off what is longer, breaking it.
 
-        What gives way first is the metrics, which the record has too, then the message's middle.
+        What gives way first is the metrics, which the record has too, then warnings, which the log
+        has, then the message's middle.
         """
-        text = b""
-        for metrics, limit in ((self.metrics, 1500), ({}, 1500), ({}, 400)):
+        text, told = b"", _first(self.warnings)
+        for metrics, warnings, limit in (
+            (self.metrics, told, 1500), ({}, told, 1500), ({}, [], 1500), ({}, [], 400),
+        ):  # fmt: skip
             message = shortened(self.message, limit)
-            result = self.model_copy(update={"message": message, "metrics": metrics})
+            result = self.model_copy(
+                update={"message": message, "metrics": metrics, "warnings": warnings}
+            )
             text = result.model_dump_json(by_alias=True, exclude_none=True).encode()
             if len(text) <= TERMINATION_MESSAGE_LIMIT:
                 break
         return text
+
+
+def _first(warnings: list[str]) -> list[str]:
+    """As many as a message has room for beside the rest, and how many more there are."""
+    shown = [shortened(warning, 240) for warning in warnings[:4]]
+    more = len(warnings) - len(shown)
+    return [*shown, f"and {more} more, in the container's log"] if more else shown
 
 
 class RecordReport(Message):

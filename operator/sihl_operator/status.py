@@ -33,6 +33,7 @@ _SINCE = "In the way since"
 _TRIED_AGAIN = (
     "It is tried again as long as the pod lives; what is not written when it ends is lost."
 )
+_WARNINGS = " Warnings: "
 
 _ORDER = list(ConditionType)
 Status = TrainingJobStatus
@@ -268,14 +269,14 @@ def cause(told: Condition) -> str:
 
 
 def running(job: JobView, pod: PodView, now: float) -> Status:
-    """The trainer's container runs: the dataset is there."""
+    """The trainer's container runs: the dataset is there, and what the fetch says of it."""
     status = _next(
         job, now, phase=Phase.RUNNING, node_name=pod.node or None, running_at=rfc3339(now)
     )
-    return with_condition(
-        job, status, ConditionType.DATASET_READY, True, "Fetched",
-        "The dataset is on the node's disk, checked.", now,
-    )  # fmt: skip
+    reason, message = "Fetched", "The dataset is on the node's disk, checked."
+    if warnings := pod.warnings:
+        reason, message = "FetchedWithWarnings", f"{message}{_WARNINGS}{'; '.join(warnings)}."
+    return with_condition(job, status, ConditionType.DATASET_READY, True, reason, message, now)
 
 
 def stopping(job: JobView, pod: PodView) -> Status:
@@ -396,10 +397,11 @@ def ended(
         obstacle=None,
         progress=progress,
     )
-    if condition(status, ConditionType.DATASET_READY) is not None:
+    if (told := condition(status, ConditionType.DATASET_READY)) is not None:
+        _, mark, warnings = told.message.partition(_WARNINGS)
         status = with_condition(
             job, status, ConditionType.DATASET_READY, False, "Released",
-            "The pod has ended, and its copy of the dataset with it.", now,
+            f"The pod has ended, and its copy of the dataset with it.{mark}{warnings}", now,
         )  # fmt: skip
     if condition(status, ConditionType.ACCEPTED) is None:
         status = with_condition(

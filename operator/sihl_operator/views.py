@@ -295,14 +295,24 @@ class PodView:
         return self.container(TRAINER_CONTAINER)
 
     @property
-    def fetched(self) -> bool:
-        """Whether the whole dataset lies on the node."""
-        fetches = [
+    def fetches(self) -> list[ContainerView]:
+        """The containers that bring the dataset."""
+        return [
             c
             for c in self.containers
             if c.name in (FETCH_TRAIN_CONTAINER, FETCH_VALIDATION_CONTAINER)
         ]
-        return bool(fetches) and all(c.exit_code == 0 for c in fetches)
+
+    @property
+    def fetched(self) -> bool:
+        """Whether the whole dataset lies on the node."""
+        return bool(self.fetches) and all(c.exit_code == 0 for c in self.fetches)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What those that fetched the dataset found odd about it."""
+        results = [each.result for each in self.fetches]
+        return [warning for result in results if result for warning in result.warnings]
 
     @property
     def began(self) -> bool:

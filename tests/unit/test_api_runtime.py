@@ -8,11 +8,17 @@ from sihl_api.runtime import TERMINATION_MESSAGE_LIMIT, Env, Result, read_result
 from sihl_api.trainingjob import CheckpointStatus
 
 
-@given(st.text(max_size=6000), st.dictionaries(st.text(max_size=40), st.text(max_size=20)))
+@given(
+    st.text(max_size=6000),
+    st.dictionaries(st.text(max_size=40), st.text(max_size=20)),
+    st.lists(st.text(max_size=400), max_size=9),
+)
 def test_a_result_always_fits_the_termination_message(
-    message: str, metrics: dict[str, str]
+    message: str, metrics: dict[str, str], warnings: list[str]
 ) -> None:
-    encoded = Result(reason="Completed", message=message, metrics=metrics).encode()
+    encoded = Result(
+        reason="Completed", message=message, metrics=metrics, warnings=warnings
+    ).encode()
     assert len(encoded) <= TERMINATION_MESSAGE_LIMIT
     back = read_result(encoded.decode())
     assert back is not None
@@ -23,6 +29,12 @@ def test_a_result_survives_the_way_through_the_pod_status() -> None:
     checkpoint = CheckpointStatus(step=7, uri="s3://b/k", saved_at="2026-01-01T00:00:00Z")
     result = Result(reason="Stopped", message="asked", step=7, checkpoint=checkpoint)
     assert read_result(result.encode().decode()) == result
+
+
+def test_of_many_warnings_the_first_are_told_and_how_many_more_there_are() -> None:
+    told = read_result(Result(reason="Fetched", warnings=list("abcdef")).encode().decode())
+    assert told is not None
+    assert told.warnings == ["a", "b", "c", "d", "and 2 more, in the container's log"]
 
 
 def test_what_is_no_result_is_not_taken_for_one() -> None:

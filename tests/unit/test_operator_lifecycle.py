@@ -148,6 +148,22 @@ def test_running_is_told_from_the_pod_and_from_nothing_else() -> None:
     assert condition(decision, ConditionType.DATASET_READY)[0] == "True"
 
 
+def test_what_the_fetch_found_odd_is_told_for_as_long_as_the_job_is_there() -> None:
+    odd = Result(reason="DatasetFetched", warnings=["no image has a dog", "a.png: several pages"])
+    fetches = {"fetch-train": ended(0, odd), "fetch-validation": ended(0)}
+    training = pod(init=fetches, containers={"trainer": RUNNING})
+    told = decide(job(phase="Starting"), training, MOMENT)
+    assert told.status is not None
+    status, reason, message = condition(told, ConditionType.DATASET_READY)
+    assert (status, reason) == ("True", "FetchedWithWarnings")
+    assert message.endswith("Warnings: no image has a dog; a.png: several pages.")
+    running = job(phase="Running", status=say.as_json(told.status))
+    over = after(0, Result(reason="Completed", step=9, model=MODEL), of=running)
+    status, reason, message = condition(over, ConditionType.DATASET_READY)
+    assert (status, reason) == ("False", "Released")
+    assert message.endswith("Warnings: no image has a dog; a.png: several pages.")
+
+
 def test_a_suspended_job_is_stopping_and_its_pod_is_deleted_within_its_own_grace() -> None:
     decision = decide(
         job(phase="Running", suspend=True), pod(containers={"trainer": RUNNING}), MOMENT

@@ -140,3 +140,17 @@ def test_the_dataset_that_was_fetched_is_told_in_the_record(
     assert attempt.dataset == dataset.digest
     assert attempt.started_at == "2026-01-02T03:04:05Z"
     assert attempt.fetched_at
+
+
+def test_what_is_odd_about_the_dataset_is_the_first_that_the_log_says(
+    folder: Path, store: FolderStore
+) -> None:
+    (folder / "dataset").mkdir()
+    found = SplitFingerprint(images=1, bytes=2, objects="train")
+    odd = ["no training image has a single object", "images/a.png: transparent in part"]
+    write_fetched(folder / "dataset", "train", "2026-01-02T03:04:05Z", found, odd)
+    supervised(folder, store).run()
+    said = [line for line in log_lines(store) if line not in EARLIER]
+    assert [line.partition(" WARNING ")[2] for line in said[:2]] == [
+        f"the train dataset: {each}" for each in odd
+    ]

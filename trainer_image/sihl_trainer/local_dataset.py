@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import boto3
@@ -13,9 +14,9 @@ from sihl_api.trainingjob import S3Location, TrainingJobSpec
 from sihl_trainer.data.names import TRAIN, VALIDATION
 from sihl_trainer.dataset.metadata import IMAGES
 from sihl_trainer.errors import BadConfig
-from sihl_trainer.fetch.check import check_images, check_settings, open_to_check
-from sihl_trainer.fetch.fetched import write_fetched
-from sihl_trainer.fetch.fingerprint import fingerprint, marks_on_disk
+from sihl_trainer.fetch.check import check_whole, open_to_check
+from sihl_trainer.fetch.fetched import train_of, write_fetched
+from sihl_trainer.fetch.fingerprint import marks_on_disk
 from sihl_trainer.fetch.main import fetch_split
 from sihl_trainer.fetch.progress import FetchProgress
 from sihl_trainer.record.writer import now
@@ -57,10 +58,10 @@ def local_dataset(
                 # What is there already is held to the same as what is fetched.
                 started_at = now()
                 opened = open_to_check(spec, split, given)
-                check_images(opened, progress)
-                check_settings(spec, split, opened)
-                marks = marks_on_disk(opened)
-                write_fetched(into, split, started_at, fingerprint(opened, marks))
+                found, warnings = check_whole(
+                    spec, split, opened, progress, train_of(into), partial(marks_on_disk, opened)
+                )
+                write_fetched(into, split, started_at, found, warnings)
             else:
                 fetch_split(spec, split, into, _with_keys(location, environ), progress)
     return given or into

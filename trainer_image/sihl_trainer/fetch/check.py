@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from sihl_api.fingerprint import SplitFingerprint
 from sihl_api.trainingjob import TrainingJobSpec
 from sihl_trainer.cpus import available_cpus
 from sihl_trainer.data.images import decode_fully
@@ -16,6 +17,8 @@ from sihl_trainer.dataset.feeds import Split, check_suited, open_split
 from sihl_trainer.dataset.holdout import hold_out
 from sihl_trainer.dataset.metadata import IMAGES
 from sihl_trainer.errors import BadData
+from sihl_trainer.fetch.fingerprint import FileMark, fingerprint
+from sihl_trainer.fetch.oddities import oddities
 from sihl_trainer.fetch.progress import FetchProgress
 
 log = logging.getLogger(__name__)
@@ -93,18 +96,53 @@ def check_images(split: Split, progress: FetchProgress) -> list[str]:
     return [f"{_shown(names)}: {remark}" for remark, names in remarks.items()]
 
 
-def check_settings(spec: TrainingJobSpec, split: str, opened: Split) -> None:
+def check_settings(spec: TrainingJobSpec, split: str, opened: Split) -> list[str]:
     """Hold the job's settings to the sizes of the training images, which `check_images` has read.
+
+    Returns:
+        What the settings waste, for a person.
 
     Raises:
         BadConfig: A head cannot learn from images of these sizes with the job's settings.
     """
     if split != TRAIN:
-        return
+        return []
     check_suited(opened, spec)
-    for head in spec.model.heads:
-        if text := opened.feeds[head.name].annotations.remark(head, spec):
-            log.warning("head %r: %s", head.name, text)
+    return [
+        f"head {head.name!r}: {text}"
+        for head in spec.model.heads
+        if (text := opened.feeds[head.name].annotations.remark(head, spec))
+    ]
+
+
+def check_whole(
+    spec: TrainingJobSpec,
+    split: str,
+    opened: Split,
+    progress: FetchProgress,
+    train: SplitFingerprint | None,
+    marks: Callable[[], Sequence[FileMark]],
+) -> tuple[SplitFingerprint, list[str]]:
+    """Check all of a split that is there; returns its fingerprint, and warnings for a person.
+
+    Args:
+        spec: The job's.
+        split: train or validation.
+        opened: The split.
+        progress: Is told of it.
+        train: The training set's fingerprint, where this is the validation set.
+        marks: Of its files, once these are known to be good.
+
+    Raises:
+        BadData, BadConfig: As `check_images` and `check_settings`.
+    """
+    warnings = check_images(opened, progress)
+    warnings += check_settings(spec, split, opened)
+    found = fingerprint(opened, marks())
+    warnings += oddities(spec, split, opened, found, train)
+    for warning in warnings:
+        log.warning("%s", warning)
+    return found, warnings
 
 
 def _remarks(split: Split, name: str) -> tuple[str, ...] | BadData:

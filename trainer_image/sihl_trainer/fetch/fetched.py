@@ -7,10 +7,10 @@ record, and sees files only.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from sihl_api.fingerprint import DatasetFingerprint, SplitFingerprint
 from sihl_api.runtime import Message
@@ -21,19 +21,35 @@ log = logging.getLogger(__name__)
 
 
 class Fetched(Message):
-    """One split, there and checked; the times are RFC 3339."""
+    """One split, there and checked; the times are RFC 3339.
+
+    Attributes:
+        warnings: What a person is to know of it, a sentence each.
+    """
 
     started_at: str
     fetched_at: str
     fingerprint: SplitFingerprint
+    warnings: list[str] = Field(default_factory=list)
 
 
-def write_fetched(root: Path, split: str, started_at: str, fingerprint: SplitFingerprint) -> None:
+def write_fetched(
+    root: Path,
+    split: str,
+    started_at: str,
+    fingerprint: SplitFingerprint,
+    warnings: Sequence[str] = (),
+) -> None:
     """Leave word of a split, in the folder that holds it, now that it is there and checked.
 
     A disk that has no room for it costs the record a fingerprint, and nothing else.
     """
-    told = Fetched(started_at=started_at, fetched_at=now(), fingerprint=fingerprint)
+    told = Fetched(
+        started_at=started_at,
+        fetched_at=now(),
+        fingerprint=fingerprint,
+        warnings=list(warnings),
+    )
     try:
         _file(root, split).write_bytes(told.model_dump_json(by_alias=True).encode())
     except OSError as error:
@@ -49,6 +65,12 @@ def read_fetched(root: Path) -> dict[str, Fetched]:
         except (OSError, ValidationError):
             continue
     return found
+
+
+def train_of(root: Path) -> SplitFingerprint | None:
+    """The training set's fingerprint, if word of it was left."""
+    train = read_fetched(root).get(TRAIN)
+    return None if train is None else train.fingerprint
 
 
 def fingerprint_of(fetched: Mapping[str, Fetched]) -> DatasetFingerprint | None:

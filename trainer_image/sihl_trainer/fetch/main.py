@@ -20,10 +20,10 @@ from sihl_trainer.dataset.metadata import IMAGES, METADATA_NAMES, read_metadata
 from sihl_trainer.environment import attempt_of, job_of
 from sihl_trainer.errors import BadConfig, BadData, TrainerError
 from sihl_trainer.fetch.bucket import PATIENCE, Bucket, Listing
-from sihl_trainer.fetch.check import check_images, check_settings, open_to_check
+from sihl_trainer.fetch.check import check_whole, open_to_check
 from sihl_trainer.fetch.download import download, is_complete
-from sihl_trainer.fetch.fetched import write_fetched
-from sihl_trainer.fetch.fingerprint import fingerprint, mark_of
+from sihl_trainer.fetch.fetched import train_of, write_fetched
+from sihl_trainer.fetch.fingerprint import mark_of
 from sihl_trainer.fetch.location import keys_from_environment
 from sihl_trainer.fetch.plan import (
     PlannedFile,
@@ -64,7 +64,7 @@ def fetch_main(
         with ProgressServer(progress.report, progress.registry, port):
             if split == TRAIN and Env.store("endpoint") in os.environ:
                 _reach_record(job, patience)
-            fetch_split(job.spec, split, root, os.environ, progress, patience)
+            warnings = fetch_split(job.spec, split, root, os.environ, progress, patience)
     except TrainerError as error:
         log.error("%s", error)
         write_result(error.result)
@@ -77,7 +77,7 @@ def fetch_main(
         )
         write_result(Result(reason="FetchCrashed", message=text))
         return int(ExitCode.CRASHED)
-    write_result(Result(reason="DatasetFetched", message=progress.line()))
+    write_result(Result(reason="DatasetFetched", message=progress.line(), warnings=warnings))
     return int(ExitCode.SUCCEEDED)
 
 
@@ -96,7 +96,7 @@ def fetch_split(
     environ: Mapping[str, str],
     progress: FetchProgress | None = None,
     patience: float = PATIENCE,
-) -> None:
+) -> list[str]:
     """Bring one split into root/<split> and check all of it.
 
     In this order: metadata, what it names and whether it can feed the job's heads, sizes against
@@ -104,6 +104,9 @@ def fetch_split(
     its annotations against its size, the job's settings against all sizes. Each step is refused
     before the next one costs anything. A store that is away is waited for, `patience` seconds a
     request. In the end word is left of what was fetched, for the record.
+
+    Returns:
+        What a person is to know of it, a sentence each.
 
     Raises:
         BadConfig: The job is at fault.
@@ -147,9 +150,11 @@ def fetch_split(
         opened = open_to_check(spec, split, root, list(inside.objects))
         download(bucket, folder, images, progress.advance)
     with ProgressLog(progress):
-        check_images(opened, progress)
-    check_settings(spec, split, opened)
-    write_fetched(root, split, started_at, fingerprint(opened, [mark_of(file) for file in files]))
+        found, warnings = check_whole(
+            spec, split, opened, progress, train_of(root), lambda: [mark_of(file) for file in files]
+        )
+    write_fetched(root, split, started_at, found, warnings)
+    return warnings
 
 
 def _refuse_empty(bucket: Bucket, top: Listing, place: str) -> None:

@@ -52,6 +52,11 @@ class Recorder:
     ) -> None:
         fetched = read_fetched(dataset)
         self.dataset: DatasetFingerprint | None = fingerprint_of(fetched)
+        self.warnings = [
+            f"the {split} dataset: {warning}"
+            for split, each in fetched.items()
+            for warning in each.warnings
+        ]
         known = AttemptSummary(
             number=attempt,
             started_at=min((each.started_at for each in fetched.values()), default=now()),

@@ -131,6 +131,8 @@ class Supervisor:
         """
         with recorded(self._redactor, self._line), closing(self._reserve):
             self._record.writer.start()
+            for warning in self._record.warnings:  # the first lines: who reads no more sees them
+                log.warning("%s", warning)
             stop_server = StopServer(self._settings.scratch / SOCKET_NAME, self.request_stop)
             threading.Thread(target=self._prepare, name="prepare", daemon=True).start()
             self._loop(stop_server)

@@ -7,7 +7,7 @@ module nor a task's `annotations` imports a target's class at the top, but where
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -57,11 +57,16 @@ class Annotations(ABC):
         """
         return self
 
-    def contents(self, info: HeadInfo) -> Contents | None:  # noqa: ARG002
+    def contents(
+        self,
+        info: HeadInfo,  # noqa: ARG002
+        images: Collection[str] | None = None,  # noqa: ARG002
+    ) -> Contents | None:
         """How often each of the info's names is annotated, or how values are spread.
 
-        None, as is the default, where neither says anything. Asked once `fault` has been told
-        every size, and so has read every file of a folder.
+        In some of the images; None: in all. Returns None, as is the default, where neither says
+        anything. Asked once `fault` has been told every size, and so has read every file of a
+        folder.
         """
         return None
 

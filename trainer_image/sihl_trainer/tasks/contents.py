@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,17 +27,22 @@ class Occurrences:
     """How often indices occur in files that are read one by one, in several threads."""
 
     def __init__(self) -> None:
-        self._counts: Counter[int] = Counter()
+        self._indices: dict[str, tuple[int, ...]] = {}
 
-    def add(self, indices: NDArray[Any] | Sequence[int]) -> None:
-        """Count each once."""
-        found = list(map(int, indices))
+    def add(self, image: str, indices: NDArray[Any] | Sequence[int]) -> None:
+        """Count each of an image's once."""
+        found = tuple(map(int, indices))
         with _LOCK:
-            self._counts.update(found)
+            self._indices[image] = found
 
-    def by_name(self, names: Sequence[str]) -> dict[str, int]:
-        """Of each name, in the order of their indices."""
-        return {name: self._counts[index] for index, name in enumerate(names)}
+    def by_name(
+        self, names: Sequence[str], images: Collection[str] | None = None
+    ) -> dict[str, int]:
+        """Of each name, in the order of their indices, in some of the images; None: in all."""
+        found = self._indices.items()
+        wanted = (each for image, each in found if images is None or image in images)
+        counts = Counter(chain.from_iterable(wanted))
+        return {name: counts[index] for index, name in enumerate(names)}
 
 
 class Spread:
@@ -60,6 +66,17 @@ class Spread:
 
 def counted(indices: NDArray[Any] | Sequence[int], names: Sequence[str]) -> dict[str, int]:
     """How often each name's index occurs."""
-    occurrences = Occurrences()
-    occurrences.add(indices)
-    return occurrences.by_name(names)
+    counts = np.bincount(np.asarray(indices, np.int64), minlength=len(names)).tolist()
+    return dict(zip(names, counts, strict=True))
+
+
+def within(
+    values: NDArray[Any], spans: Mapping[str, tuple[int, int]], images: Collection[str] | None
+) -> NDArray[Any]:
+    """The values [M, ...] that lie in the spans of some images; None: in all of them."""
+    if images is None:
+        return values
+    chosen = np.zeros(len(values), bool)
+    for image, (start, end) in spans.items():
+        chosen[start:end] = image in images
+    return values[chosen]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,9 +35,12 @@ class OneName(Annotations):
         index = self._indices.get(name)
         return None if index is None else self.of(index)
 
-    def contents(self, info: HeadInfo) -> Contents:
+    def contents(self, info: HeadInfo, images: Collection[str] | None = None) -> Contents:
         """Images of each name."""
-        return counted(list(self._indices.values()), info.categories)
+        found = self._indices.items()
+        return counted(
+            [index for name, index in found if images is None or name in images], info.categories
+        )
 
     @abstractmethod
     def of(self, index: int) -> Target:

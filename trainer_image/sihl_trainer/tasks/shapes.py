@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -17,7 +17,7 @@ from sihl_trainer.tasks.annotations import (
     list_entries,
     unknown_name,
 )
-from sihl_trainer.tasks.contents import Contents, counted
+from sihl_trainer.tasks.contents import Contents, counted, within
 from sihl_trainer.tasks.info import HeadInfo
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ class ShapeAnnotations(Annotations):
         """The images that are annotated, if only with no shape."""
         return list(self._shapes.spans)
 
-    def contents(self, info: HeadInfo) -> Contents:
+    def contents(self, info: HeadInfo, images: Collection[str] | None = None) -> Contents:
         """Shapes of each category."""
-        return counted(self._shapes.categories, info.categories)
+        return counted(within(self._shapes.categories, self._shapes.spans, images), info.categories)
 
     def tensors(self, name: str) -> tuple[Tensor, Tensor] | None:
         """An image's shapes, float32 [N, ...], and categories, int64 [N]; None: not annotated."""

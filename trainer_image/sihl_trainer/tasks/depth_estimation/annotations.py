@@ -10,7 +10,7 @@ its unit, unless that is 1. A pixel of 0 is not known:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,8 +110,12 @@ class DepthAnnotations(Annotations):
         self._spread.add(some[some > 0] * self._info.scale)
         return fault_in_aspect(path, (columns, rows), (width, height))
 
-    def contents(self, info: HeadInfo) -> Contents:  # noqa: ARG002
-        """How depths are spread over the range."""
+    def contents(
+        self,
+        info: HeadInfo,  # noqa: ARG002
+        images: Collection[str] | None = None,  # noqa: ARG002
+    ) -> Contents:
+        """How depths of all images are spread over the range."""
         return self._spread.histogram()
 
 

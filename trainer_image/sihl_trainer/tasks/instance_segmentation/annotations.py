@@ -6,7 +6,7 @@ An image without objects is one black page; one without a file is not annotated.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -103,12 +103,12 @@ class MaskAnnotations(Annotations):
             found = [(page.size, page.category, page.mask is None) for page in self._pages(path)]
         except BadData as error:
             return error.message
-        self.occurrences.add([category for _, category, is_black in found if not is_black])
+        self.occurrences.add(name, [category for _, category, is_black in found if not is_black])
         return fault_in_aspect(path, found[0][0], (width, height))
 
-    def contents(self, info: HeadInfo) -> Contents:
+    def contents(self, info: HeadInfo, images: Collection[str] | None = None) -> Contents:
         """Objects of each category."""
-        return self.occurrences.by_name(info.categories)
+        return self.occurrences.by_name(info.categories, images)
 
     def _pages(self, path: Path) -> Iterator[_Page]:
         for number, page in pages(path):

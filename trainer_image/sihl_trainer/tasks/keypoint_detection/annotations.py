@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import logging
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -39,7 +39,7 @@ from sihl_trainer.tasks.annotations import (
     point,
     read_names,
 )
-from sihl_trainer.tasks.contents import Contents
+from sihl_trainer.tasks.contents import Contents, within
 from sihl_trainer.tasks.info import HeadInfo
 
 if TYPE_CHECKING:
@@ -103,9 +103,9 @@ class KeypointAnnotations(Annotations):
             points[shows].nan_to_num(0.0), visible[shows], torch.tensor(self._info.swap)
         )
 
-    def contents(self, info: HeadInfo) -> Contents:
+    def contents(self, info: HeadInfo, images: Collection[str] | None = None) -> Contents:
         """How often each keypoint is visible."""
-        visible = ~np.isnan(self._points).any(axis=2)
+        visible = ~np.isnan(within(self._points, self._spans, images)).any(axis=2)
         return dict(zip(info.categories, visible.sum(axis=0).tolist(), strict=True))
 
     def fault(self, name: str, width: int, height: int) -> str | None:

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from sihl_trainer.tasks.annotations import (
     read_names,
     unknown_name,
 )
-from sihl_trainer.tasks.contents import Contents, counted
+from sihl_trainer.tasks.contents import Contents, counted, within
 from sihl_trainer.tasks.info import HeadInfo
 
 if TYPE_CHECKING:
@@ -58,9 +58,9 @@ class LabelAnnotations(Annotations):
             return None
         return LabelsTarget(torch.from_numpy(self._labels[slice(*span)].copy()))
 
-    def contents(self, info: HeadInfo) -> Contents:
+    def contents(self, info: HeadInfo, images: Collection[str] | None = None) -> Contents:
         """Images of each label."""
-        return counted(self._labels, info.categories)
+        return counted(within(self._labels, self._spans, images), info.categories)
 
     def fault(self, name: str, width: int, height: int) -> str | None:  # noqa: ARG002
         """Nothing: labels fit an image of any size."""

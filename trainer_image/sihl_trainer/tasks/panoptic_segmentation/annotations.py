@@ -12,7 +12,7 @@ category and one number: where two categories share a number, these are two segm
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -107,12 +107,12 @@ class PanopticAnnotations(Annotations):
         except BadData as error:
             return error.message
         rows, columns = segments.shape
-        self.occurrences.add(categories)
+        self.occurrences.add(name, categories)
         return fault_in_aspect(path, (columns, rows), (width, height))
 
-    def contents(self, info: HeadInfo) -> Contents:
+    def contents(self, info: HeadInfo, images: Collection[str] | None = None) -> Contents:
         """Segments of each category."""
-        return self.occurrences.by_name(info.categories)
+        return self.occurrences.by_name(info.categories, images)
 
     def _segments(self, path: Path) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Numbers of segments [h, w], 0 to ignore, and the categories of segment 1 to N."""

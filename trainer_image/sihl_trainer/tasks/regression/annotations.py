@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -62,11 +62,12 @@ class ValueAnnotations(Annotations):
         value = self._values.get(name)
         return None if value is None else ValueTarget(value)
 
-    def contents(self, info: HeadInfo) -> Contents:
+    def contents(self, info: HeadInfo, images: Collection[str] | None = None) -> Contents:
         """How the values are spread over the range."""
         assert isinstance(info, RangeInfo)
         spread = Spread(*info.range)
-        spread.add(list(self._values.values()))
+        values = self._values.items()
+        spread.add([value for name, value in values if images is None or name in images])
         return spread.histogram()
 
     def fault(self, name: str, width: int, height: int) -> str | None:  # noqa: ARG002

@@ -8,7 +8,7 @@ Each pixel has the colour of its category, as the metadata lists them, or is bla
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,12 +69,12 @@ class SemanticAnnotations(Annotations):
             return str(error)
         rows, columns = labels.shape
         occurring = np.flatnonzero(np.bincount(labels.ravel())) - 1
-        self._occurrences.add(occurring[occurring >= 0])
+        self._occurrences.add(name, occurring[occurring >= 0])
         return fault_in_aspect(path, (columns, rows), (width, height))
 
-    def contents(self, info: HeadInfo) -> Contents:
+    def contents(self, info: HeadInfo, images: Collection[str] | None = None) -> Contents:
         """Images in which each category occurs."""
-        return self._occurrences.by_name(info.categories)
+        return self._occurrences.by_name(info.categories, images)
 
     def unsuited(self, head: Head, spec: TrainingJobSpec) -> str | None:  # noqa: ARG002
         """Fewer than two categories occur, so that there is nothing to tell apart."""

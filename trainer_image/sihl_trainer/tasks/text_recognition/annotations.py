@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,7 @@ from sihl_trainer.tasks.annotations import (
     invalid,
     read_names,
 )
-from sihl_trainer.tasks.contents import Contents, counted
+from sihl_trainer.tasks.contents import Contents, counted, within
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.text_recognition.columns import column_width, reading_level
 
@@ -90,9 +90,11 @@ class TextAnnotations(Annotations):
             self._sizes[row] = width, height
         return None
 
-    def contents(self, info: HeadInfo) -> Contents:
+    def contents(self, info: HeadInfo, images: Collection[str] | None = None) -> Contents:
         """How often each token is written."""
-        return counted(self._tokens, info.categories)
+        bounds = self._bounds
+        spans = {name: (bounds[row], bounds[row + 1]) for name, row in self._rows.items()}
+        return counted(within(self._tokens, spans, images), info.categories)
 
     def unsuited(self, head: Head, spec: TrainingJobSpec) -> str | None:
         """The text that lacks most columns where its image is shrunk most by the augmentation.

@@ -1,0 +1,125 @@
+"""What is legal in a dataset and odd."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from sihl_api.fingerprint import SplitFingerprint
+from sihl_trainer.dataset.holdout import hold_out
+from sihl_trainer.errors import BadData
+from sihl_trainer.fetch.check import check_whole, open_to_check
+from sihl_trainer.fetch.fingerprint import marks_on_disk
+from sihl_trainer.fetch.oddities import in_counts
+from sihl_trainer.fetch.progress import FetchProgress
+from tests.support.datasets import (
+    BOX_HEAD,
+    CLASS_HEAD,
+    classification,
+    detection,
+    encoded,
+    job,
+    jpeg,
+    write,
+)
+
+
+def warnings(root: Path, *heads: dict[str, Any], validation: bool = False) -> list[str]:
+    """Of the dataset in a folder; with a validation set, of that."""
+    spec = job(*heads, validation_prefix="v" if validation else None)
+    train: SplitFingerprint | None = None
+    found: list[str] = []
+    for split in ("train", "validation")[: 1 + validation]:
+        opened = open_to_check(spec, split, root)
+        train, found = check_whole(
+            spec, split, opened, FetchProgress(split), train, partial(marks_on_disk, opened)
+        )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("learnt", "measured", "says"),
+    [
+        ({"cat": 3, "dog": 2}, {"cat": 1, "dog": 1}, []),
+        ({"cat": 3, "dog": 2}, None, []),
+        ({"cat": 0, "dog": 0}, {"cat": 1, "dog": 0}, ["no training image has a single object"]),
+        ({"cat": 3, "dog": 0}, None, ["'dog': listed, but no training image has one"]),
+        ({"cat": 3, "dog": 2}, {"cat": 0, "dog": 0}, ["no validation image has a single object"]),
+        ({"cat": 3, "dog": 0}, {"cat": 1, "dog": 1}, ["'dog': in validation images only"]),
+        ({"cat": 3}, {"cat": 1, "emu": 1}, ["'emu': in validation images only"]),
+        ({"cat": 3, "dog": 0}, {"cat": 1, "dog": 0}, ["'dog': listed, but no image has one"]),
+        ({"cat": 3, "dog": 2}, {"cat": 1, "dog": 0}, ["'dog': in no validation image: how well"]),
+    ],
+)
+def test_categories_that_cannot_be_learnt_or_measured_are_told(
+    learnt: dict[str, int], measured: dict[str, int] | None, says: list[str]
+) -> None:
+    found = in_counts("boxes", learnt, measured)
+    assert len(found) == len(says)
+    assert all(part in text for part, text in zip(says, found, strict=True))
+    assert all(text.startswith("annotations 'boxes': ") for text in found)
+
+
+def test_a_dataset_as_it_should_be_is_told_nothing_of(tmp_path: Path) -> None:
+    write(tmp_path / "train", classification(8))
+    write(tmp_path / "validation", {
+        **classification(4), **{f"images/{n}.jpg": jpeg(seed=9 + n) for n in range(4)}
+    })  # fmt: skip
+    assert warnings(tmp_path, CLASS_HEAD, validation=True) == []
+
+
+def test_a_training_set_without_one_object_is_told(tmp_path: Path) -> None:
+    empty = b"".join(b"%d.jpg: []\n" % number for number in range(6))
+    write(tmp_path / "train", detection(6) | {"annotations.yaml": empty})
+    (told,) = warnings(tmp_path, BOX_HEAD)
+    assert "no training image has a single object" in told
+
+
+def test_a_category_that_only_held_out_images_have_is_told(tmp_path: Path) -> None:
+    files = classification(6)
+    write(tmp_path / "train", files)
+    spec = job()
+    opened = open_to_check(spec, "train", tmp_path)
+    _, (held_out,) = hold_out(opened, spec.dataset.validation_fraction, spec.training.seed)
+    lines = [f"{n}.jpg: {'dog' if f'{n}.jpg' == held_out else 'cat'}\n" for n in range(6)]
+    write(tmp_path / "train", {"annotations.yaml": "".join(lines)})
+    assert any("'dog': in validation images only" in each for each in warnings(tmp_path))
+
+
+def test_a_training_set_that_is_the_validation_set_is_told(tmp_path: Path) -> None:
+    for split in ("train", "validation"):
+        write(tmp_path / split, classification(6))
+    (told,) = warnings(tmp_path, CLASS_HEAD, validation=True)
+    assert told.startswith("the validation images are the training images")
+
+
+def test_images_that_both_sets_have_are_told(tmp_path: Path) -> None:
+    write(tmp_path / "train", classification(6))
+    write(tmp_path / "validation", classification(4))
+    (told,) = warnings(tmp_path, CLASS_HEAD, validation=True)
+    assert told.startswith("images/0.jpg and at least 3 more are in the training set and in")
+
+
+def test_what_is_not_shown_as_it_is_stored_is_told_once_with_how_many(tmp_path: Path) -> None:
+    see_through = encoded(Image.new("RGBA", (8, 8)), "PNG")
+    files = classification(6) | {"images/a.png": see_through, "images/b.png": see_through}
+    files["annotations.yaml"] += b"a.png: cat\nb.png: dog\n"
+    write(tmp_path / "train", files)
+    found = warnings(tmp_path, CLASS_HEAD)
+    assert "images/a.png and 1 more: transparent in part: shown on white, as viewers do" in found
+
+
+@pytest.mark.parametrize("entry", [b"", b"broken.jpg: null\n"])
+def test_an_image_that_is_not_annotated_is_not_read_broken_or_not(
+    tmp_path: Path, entry: bytes
+) -> None:
+    files = classification(6) | {"images/broken.jpg": b"no image"}
+    files["annotations.yaml"] += entry
+    write(tmp_path / "train", files)
+    warnings(tmp_path, CLASS_HEAD)
+    with pytest.raises(BadData, match=r"broken\.jpg"):  # a self-supervised head learns from all
+        warnings(tmp_path, CLASS_HEAD, {"name": "v", "task": "ViewInvariance"})
