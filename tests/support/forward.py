@@ -17,20 +17,23 @@ class Forward:
 
     Args:
         url: Its own.
+        leads_to: Host and port of all that is asked for, whatever its name; None: as it is named.
         refuses: The status with which it refuses all; 0 lets everything through.
         passed: What it was asked for: hosts with their ports.
     """
 
     url: str
+    leads_to: tuple[str, int] | None = None
     refuses: int = 0
     passed: list[str] = field(default_factory=list)
 
 
 @contextmanager
-def forward_proxy(refuses: int = 0) -> Iterator[Forward]:
-    """As long as the context lasts."""
+def forward_proxy(port: int | None = None, refuses: int = 0) -> Iterator[Forward]:
+    """As long as the context lasts; with a port, all names are this machine's there."""
     listener = socket.create_server(("127.0.0.1", 0))
-    proxy = Forward(f"http://127.0.0.1:{listener.getsockname()[1]}", refuses)
+    leads_to = ("127.0.0.1", port) if port else None
+    proxy = Forward(f"http://127.0.0.1:{listener.getsockname()[1]}", leads_to, refuses)
 
     def accept() -> None:
         with suppress(OSError):
@@ -59,7 +62,7 @@ def _served(client: socket.socket, proxy: Forward) -> None:
         if proxy.refuses:
             client.sendall(f"HTTP/1.1 {proxy.refuses} No\r\nContent-Length: 0\r\n\r\n".encode())
             return
-        with socket.create_connection((url.hostname, url.port)) as server:
+        with socket.create_connection(proxy.leads_to or (url.hostname, url.port)) as server:
             if method == "CONNECT":
                 client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
             else:

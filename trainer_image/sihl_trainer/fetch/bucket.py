@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 PATIENCE = 120.0
 """Seconds that a store may be away before the fetch gives up."""
-BRIEFLY = 10.0
+BRIEFLY = 5.0
 """The same where asking again soon is of little use, but for a name server that was busy."""
 THREADS = 16
 _NEVER = datetime.fromtimestamp(0, UTC)
