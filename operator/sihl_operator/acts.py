@@ -34,7 +34,7 @@ class Acts:
         writes: What is asked of the API server.
         attempts: Begins them.
         settings: The operator's.
-        clock: Seconds since 1970.
+        clock: Seconds since 1970, for people to read.
         wake: Called whenever an act has ended.
     """
 

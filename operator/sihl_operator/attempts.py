@@ -15,7 +15,7 @@ from sihl_operator.pod import render_pod
 from sihl_operator.queues import LEFT, OCCUPIED, TAKEN, kept
 from sihl_operator.refusals import definite, refusal
 from sihl_operator.settings import Settings
-from sihl_operator.views import JobView, Key, parse, pod_name
+from sihl_operator.views import JobView, Key, pod_name
 from sihl_operator.world import World
 from sihl_operator.writes import Writes
 
@@ -33,7 +33,7 @@ class Attempts:
         api: Asked for the pods.
         writes: Everything else that is asked of the API server.
         settings: The operator's.
-        clock: Seconds since 1970.
+        clock: Seconds since 1970, for people to read.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Attempts:
     async def _unanswered(self, job: JobView, error: UnavailableError) -> None:
         """As where a webhook is away: told once it lasts, and asked less and less often."""
         log.warning("%s/%s: its pod is not created: %s", *job.key, error)
-        lasts = self._clock() - (parse(job.status.started_at) or self._clock())
+        lasts = self._world.ages(job, None).attempt
         if lasts >= self._settings.retry_backoff:
             text = (
                 f"The API server does not create the pod ({error.message or error.reason}): "
@@ -143,7 +143,7 @@ class Attempts:
     async def _refused(self, job: JobView, status: int, said: str) -> None:
         """The API server does not take the pod."""
         self.over(job)
-        moment = Moment(self._clock(), self._settings)
+        moment = Moment(self._clock(), self._settings, ages=self._world.ages(job, None))
         decision = refused_by_api(job, refusal(job, status, said), moment)
         assert decision.status is not None
         await self._writes.status(job, decision.status)

@@ -28,7 +28,7 @@ class Notice:
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do for one job now, and when to look again though nothing changed.
+    """What to do for one job now, and when to look again though nothing changes.
 
     Attributes:
         status: The status to write, by compare-and-swap; None leaves it.
@@ -36,7 +36,7 @@ class Decision:
         create: The pod of the current attempt is to be created.
         delete: The pod to be deleted.
         confirm_absent: Act only if the API server confirms that no such pod exists.
-        due: Seconds since 1970.
+        after: Look again in so many seconds.
     """
 
     status: TrainingJobStatus | None = None
@@ -45,7 +45,7 @@ class Decision:
     delete: Deletion | None = None
     confirm_absent: str | None = None
     notice: Notice | None = None
-    due: float | None = None
+    after: float | None = None
 
     @property
     def acts(self) -> bool:

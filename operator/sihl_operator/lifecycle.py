@@ -1,6 +1,6 @@
 """One job's next step: a chain of policies, each a pure function; the first answer wins.
 
-A policy sees the job, the pod that serves its current attempt (None: none is known) and the time.
+A policy sees the job, the pod that serves its current attempt (None: none is known) and the moment.
 """
 
 # ruff: noqa: ARG001 (policies share one signature; few need all of it)
@@ -20,7 +20,8 @@ from sihl_operator.queues import queue_fault
 from sihl_operator.refusals import QUOTA_EXCEEDED
 from sihl_operator.retries import failed, judged
 from sihl_operator.settings import Settings
-from sihl_operator.views import JobView, PodView, parse, pod_name
+from sihl_operator.sightings import UNSEEN, Ages
+from sihl_operator.views import JobView, PodView, pod_name
 
 _BESIDE_SECONDS = 30.0
 """How long a pod may outlast its trainer: the kubelet tells of its end within a few seconds."""
@@ -33,18 +34,22 @@ class Moment:
     """What the policies are given beside job and pod.
 
     Attributes:
-        now: Seconds since 1970.
+        now: Seconds since 1970, to be written for people to read; nothing is held against it.
         settings: The operator's.
         position: The job's in its queue, if it waits among the first ten.
         waiting: Reason and message for a job that waits.
+        backoff: Seconds that the job is held back yet.
         creating: Whether this process has admitted the attempt and not created its pod yet.
+        ages: For how long it has seen what is so of job and pod: what time-outs are counted by.
     """
 
     now: float
     settings: Settings
     position: int | None = None
     waiting: tuple[str, str] = ("Queued", "The job waits for its turn.")
+    backoff: float = 0.0
     creating: bool = False
+    ages: Ages = UNSEEN
 
 
 Policy = Callable[[JobView, PodView | None, Moment], Decision | None]
@@ -106,13 +111,13 @@ def waiting(job: JobView, pod: PodView | None, moment: Moment) -> Decision | Non
         return None
     reason, message = moment.waiting
     new = status.queued(job, moment.position, reason, message, moment.now)
-    due = job.retry_after if job.retry_after > moment.now else None
+    after = moment.backoff or None
     if job.phase is not Phase.QUEUED or new.queue != job.status.queue:
-        return Decision(status=new, due=due)
+        return Decision(status=new, after=after)
     if status.as_json(new) == status.as_json(job.status):
-        return Decision(due=due)
+        return Decision(after=after)
     changed = _reason(new) != _reason(job.status)
-    return Decision(status=new, refresh=not changed, due=due)
+    return Decision(status=new, refresh=not changed, after=after)
 
 
 def _reason(of: status.Status) -> str | None:
@@ -131,7 +136,7 @@ def without_pod(job: JobView, pod: PodView | None, moment: Moment) -> Decision |
     if moment.creating:
         if job.suspend:
             return _never_created(job, moment)
-        if moment.now < _start_due(job, parse(job.status.started_at) or moment.now):
+        if _start_left(job, moment.ages.attempt) > 0:
             return Decision(create=True)
         return _not_created_in_time(job, absent, moment)
     seen = "vanished unseen" if job.phase is not Phase.STARTING else "is not there"
@@ -143,9 +148,9 @@ def without_pod(job: JobView, pod: PodView | None, moment: Moment) -> Decision |
     return Decision(status=new, confirm_absent=absent, notice=Notice("PodVanished", text))
 
 
-def _start_due(job: JobView, began: float) -> float:
-    """Until when the trainer must run."""
-    return began + job.runner_seconds("startTimeout", "1h")
+def _start_left(job: JobView, age: float) -> float:
+    """Seconds until the trainer must run."""
+    return job.runner_seconds("startTimeout", "1h") - age
 
 
 def _not_created_in_time(job: JobView, name: str, moment: Moment) -> Decision:
@@ -156,10 +161,10 @@ def _not_created_in_time(job: JobView, name: str, moment: Moment) -> Decision:
         text += f" {status.cause(told)}"
     met = status.obstacle(job, status.NOT_CREATED, moment.now, attempts=1)
     text += f" {status.since(met)}"
-    again = moment.now + moment.settings.retry_backoff_limit
-    new = status.requeued(job, status.NOT_CREATED, text, moment.now, retry_at=again, obstacle=met)
+    backoff = moment.settings.retry_backoff_limit
+    new = status.requeued(job, status.NOT_CREATED, text, moment.now, retry_in=backoff, obstacle=met)
     notice = Notice(status.NOT_CREATED, text)
-    return Decision(status=new, confirm_absent=name, notice=notice, due=again)
+    return Decision(status=new, confirm_absent=name, notice=notice, after=backoff)
 
 
 def _never_created(job: JobView, moment: Moment) -> Decision:
@@ -183,7 +188,7 @@ def over(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
     if job.suspend:
         return Decision(status=_stopped(told, pod, end, moment), notice=_loss(end))
     if end.verdict is Verdict.FAILED or _may_recur_at_once(end, pod):
-        return judged(told, end, moment.now, moment.settings)
+        return judged(told, end, moment.now, moment.settings, moment.ages.obstacle)
     text = f"{end.message} The next attempt resumes from the last checkpoint."
     new = status.requeued(told, end.reason, text, moment.now)
     return Decision(status=new, notice=Notice(end.reason, text))
@@ -212,13 +217,18 @@ def _stopped(job: JobView, pod: PodView, end: Ending, moment: Moment) -> status.
 
 def stuck(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
     """A pod that should be gone long since is forced away: its node is lost."""
-    if pod is None or not pod.deleting or pod.deletion_due is None:
+    if pod is None or not pod.deleting:
         return None
-    due = pod.deletion_due + moment.settings.lost_node_timeout
-    if moment.now < due:
-        return Decision(due=due) if job.phase is Phase.STOPPING else None
+    left = patience_left(pod, moment.ages, moment.settings)
+    if left > 0:
+        return Decision(after=left) if job.phase is Phase.STOPPING else None
     text = f"The pod did not end on node {pod.node or 'unknown'} and was removed by force."
     return Decision(delete=_deletion(pod, 0), notice=Notice("PodForcedAway", text))
+
+
+def patience_left(pod: PodView, ages: Ages, settings: Settings) -> float:
+    """Seconds for which a pod that is being deleted is waited for yet: its grace, and then some."""
+    return pod.grace + settings.lost_node_timeout - ages.deleting
 
 
 def stop_wanted(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
@@ -250,46 +260,41 @@ def outlasted(job: JobView, pod: PodView | None, moment: Moment) -> Decision | N
     """The trainer has ended and its pod has not: what others run beside it is asked to end too."""
     if pod is None or pod.trainer is None or not pod.trainer.ended:
         return None
-    due = (pod.trainer.finished or pod.created) + _BESIDE_SECONDS
-    return Decision(due=due) if moment.now < due else Decision(delete=_deletion(pod, None))
+    left = _BESIDE_SECONDS - moment.ages.trained
+    return Decision(after=left) if left > 0 else Decision(delete=_deletion(pod, None))
 
 
 def hindered(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
     """Starting, and something is in the way: said at once, given back after a time-out."""
     if pod is None or job.phase is not Phase.STARTING:
         return None
-    end, began = hindrance(pod, job), _tried_since(job, pod)
-    due = min(_start_due(job, began), _patience_over(job, pod, end, moment.settings))
+    end = hindrance(pod, job)
+    left = min(_start_left(job, moment.ages.tried), _patience_left(job, end, moment))
     if end is not None and end.reason == GATED:
-        due = math.inf  # whoever set the gate has the pod in a line of theirs
-    if moment.now >= due or (end is not None and end.verdict is Verdict.FATAL):
+        left = math.inf  # whoever set the gate has the pod in a line of theirs
+    if left <= 0 or (end is not None and end.verdict is Verdict.FATAL):
         return _given_back(job, pod, end or _not_started(job, pod), moment)
-    if pod.sandbox is False and moment.now < began + _SANDBOX_SECONDS:
-        return Decision(due=min(due, began + _SANDBOX_SECONDS))
+    if pod.sandbox is False and moment.ages.tried < _SANDBOX_SECONDS:
+        return Decision(after=min(left, _SANDBOX_SECONDS - moment.ages.tried))
     if end is None:
         new = status.not_fetched(job, moment.now)
     else:
         new = status.hindered(job, end, moment.now)
-    return Decision(status=_written(job, new).status, due=due if due < math.inf else None)
+    return Decision(status=_written(job, new).status, after=left if left < math.inf else None)
 
 
-def _tried_since(job: JobView, pod: PodView) -> float:
-    """Since when a node tries to start the pod; what a scheduler took before is nobody's start."""
-    return max(parse(job.status.started_at) or pod.created, pod.scheduled or 0.0)
-
-
-def _patience_over(job: JobView, pod: PodView, end: Ending | None, settings: Settings) -> float:
-    """Until when a hindrance may last before others have the pod's queue and room."""
+def _patience_left(job: JobView, end: Ending | None, moment: Moment) -> float:
+    """Seconds for which a hindrance may last yet, before others have the pod's queue and room."""
     if end is None:
         return math.inf
-    since, patience = _tried_since(job, pod), settings.startup_problem_timeout
+    ages, patience = moment.ages, moment.settings.startup_problem_timeout
     if end.reason == UNSCHEDULABLE:
-        return since + settings.unschedulable_timeout
+        return moment.settings.unschedulable_timeout - ages.tried
     before = job.status.obstacle
     if before is not None and before.reason == end.reason and before.attempts:
         patience /= 2  # what lasted before holds a node's room for a small part of the time
     # What the trainer's container lacks shows only once the dataset is fetched.
-    return max(since, *(c.finished or 0.0 for c in pod.containers), 0.0) + patience
+    return patience - min(ages.tried, ages.progress)
 
 
 def _not_started(job: JobView, pod: PodView) -> Ending:
@@ -305,7 +310,7 @@ def _not_started(job: JobView, pod: PodView) -> Ending:
 
 
 def _given_back(job: JobView, pod: PodView, end: Ending, moment: Moment) -> Decision:
-    decision = judged(job, end, moment.now, moment.settings)
+    decision = judged(job, end, moment.now, moment.settings, moment.ages.obstacle)
     return replace(decision, delete=_deletion(pod, None))
 
 
@@ -313,7 +318,7 @@ def refused_by_api(job: JobView, end: Ending, moment: Moment) -> Decision:
     """The API server does not take the pod: it holds no room, and may be asked again soon."""
     settings = moment.settings
     longest = 0.0 if end.reason == QUOTA_EXCEEDED else settings.retry_backoff_limit
-    return judged(job, end, moment.now, settings, longest)
+    return judged(job, end, moment.now, settings, moment.ages.obstacle, longest)
 
 
 def _deletion(pod: PodView, grace: int | None) -> Deletion:

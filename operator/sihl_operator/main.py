@@ -22,6 +22,7 @@ from sihl_operator.reflector import Reflector
 from sihl_operator.refusals import lacking
 from sihl_operator.rounds import Rounds
 from sihl_operator.settings import Settings, read_settings
+from sihl_operator.sightings import Clocks
 from sihl_operator.world import World
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class Operator:
         self.api = await KubeApi(self.metrics.wrote, self.settings.watch_namespaces).__aenter__()
         self.leader = Leader(self.api, self.settings, time.monotonic)
         self.rounds = Rounds(
-            self.world, self.api, self.settings, self.metrics, time.time,
+            self.world, self.api, self.settings, self.metrics, Clocks(),
             lambda: self.leader.leading,
         )  # fmt: skip
         self.reflector = Reflector(self.world, self.api, self.rounds.wake)
@@ -88,7 +89,7 @@ class Operator:
         for task in self._tasks:
             if task.done():
                 return f"the task {task.get_name()} has ended"
-        silent = time.time() - self.rounds.heartbeat
+        silent = time.monotonic() - self.rounds.heartbeat
         if silent > _SILENT_SECONDS:
             return f"the loop has been silent for {silent:.0f} s"
         away, trouble = self.api.silence

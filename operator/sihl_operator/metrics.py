@@ -54,19 +54,24 @@ class Metrics:
         """Count a write."""
         self.writes.labels(verb, resource).inc()
 
-    def moved(
-        self, before: JobView, after: JobView, now: float, stopping_since: float | None
-    ) -> None:
-        """A job's status was written: measure what came to an end by it."""
+    def moved(self, before: JobView, after: JobView, now: float, stop: float | None) -> None:
+        """A job's status was written: measure what came to an end by it.
+
+        Args:
+            before: The job.
+            after: The job, as it was written.
+            now: Seconds since 1970: a wait outlasts many an operator, and is only shown.
+            stop: For how many seconds it has been Stopping, if that was seen to begin.
+        """
         queue = after.namespace, after.queue
         if after.phase is Phase.STARTING and before.attempt == 0:
             self.queue_wait.labels(*queue).observe(max(0.0, now - after.created))
         if after.phase is Phase.RUNNING and before.phase is Phase.STARTING:
             started = parse(after.status.started_at) or now
             self.time_to_running.labels(*queue).observe(max(0.0, now - started))
-        if before.phase is Phase.STOPPING and not after.active and stopping_since:
+        if before.phase is Phase.STOPPING and not after.active and stop is not None:
             queue = before.namespace, before.queue
-            self.stop_duration.labels(*queue).observe(max(0.0, now - stopping_since))
+            self.stop_duration.labels(*queue).observe(stop)
 
 
 class _Jobs(Collector):

@@ -7,14 +7,19 @@ from sihl_operator import status
 from sihl_operator.decision import Decision, Notice
 from sihl_operator.endings import Ending, Verdict
 from sihl_operator.settings import Settings
-from sihl_operator.views import JobView, parse
+from sihl_operator.views import JobView
 
 _FORGIVEN_SECONDS = 3600.0
 """For which a place that the job names may be away before an attempt counts."""
 
 
 def judged(
-    job: JobView, end: Ending, now: float, settings: Settings, longest: float | None = None
+    job: JobView,
+    end: Ending,
+    now: float,
+    settings: Settings,
+    lasted: float,
+    longest: float | None = None,
 ) -> Decision:
     """What follows from an end that is neither a success nor a stop.
 
@@ -23,13 +28,14 @@ def judged(
         end: How the attempt ended.
         now: Seconds since 1970.
         settings: The operator's.
+        lasted: For how many seconds the obstacle in its status has been seen there.
         longest: Of the pauses between attempts that are not counted, in seconds.
     """
     if end.verdict is Verdict.FATAL:
         return failed(job, end, now)
     if end.verdict is Verdict.FAILED:
         return _retried(job, end, now, settings)
-    return _waited_for(job, end, now, settings, longest)
+    return _waited_for(job, end, now, settings, lasted, longest)
 
 
 def failed(job: JobView, end: Ending, now: float) -> Decision:
@@ -49,10 +55,10 @@ def _retried(job: JobView, end: Ending, now: float, settings: Settings) -> Decis
     failures, retries = job.failures + 1, _retries(job)
     if failures > retries:
         return _given_up(job, end, now, failures)
-    again = now + _pause(settings.retry_backoff, failures, settings.retry_backoff_limit)
+    backoff = _pause(settings.retry_backoff, failures, settings.retry_backoff_limit)
     text = f"{end.message} Failure {failures}, to be retried up to {retries} times."
-    new = status.requeued(job, end.reason, text, now, failures=failures, retry_at=again)
-    return Decision(status=new, notice=Notice(end.reason, text), due=again)
+    new = status.requeued(job, end.reason, text, now, failures=failures, retry_in=backoff)
+    return Decision(status=new, notice=Notice(end.reason, text), after=backoff)
 
 
 def _retries(job: JobView) -> int:
@@ -68,26 +74,32 @@ def _given_up(job: JobView, end: Ending, now: float, failures: int) -> Decision:
 
 
 def _waited_for(
-    job: JobView, end: Ending, now: float, settings: Settings, longest: float | None
+    job: JobView,
+    end: Ending,
+    now: float,
+    settings: Settings,
+    lasted: float,
+    longest: float | None,
 ) -> Decision:
     """Asked again less and less often while the same is in the way.
 
     Nobody counts, but for a place that the job names and that has been away for an hour.
     """
     met = status.obstacle(job, end.reason, now, attempts=1)
-    counts = end.of_the_jobs and now - (parse(met.since) or now) >= _FORGIVEN_SECONDS
+    same = met.attempts > 1
+    counts = end.of_the_jobs and same and lasted >= _FORGIVEN_SECONDS
     failures = job.failures + counts
     if counts and failures > _retries(job):
         return _given_up(job, end, now, failures)
     limit = settings.unavailable_backoff_limit if longest is None else longest
-    again = now + _pause(settings.unavailable_backoff, met.attempts, limit)
+    backoff = _pause(settings.unavailable_backoff, met.attempts, limit)
     text = f"{end.message} {status.since(met, failures if counts else 0, _retries(job))}"
     new = status.requeued(
-        job, end.reason, text, now, failures=failures or None, retry_at=again, obstacle=met
+        job, end.reason, text, now, failures=failures or None, retry_in=backoff, obstacle=met
     )
     # Told once as an Event: the condition goes on saying it.
     notice = Notice(end.reason, text) if met.attempts == 1 else None
-    return Decision(status=new, notice=notice, due=again)
+    return Decision(status=new, notice=notice, after=backoff)
 
 
 def _pause(first: float, times: int, longest: float) -> float:

@@ -17,7 +17,7 @@ from sihl_operator.attempts import Attempts
 from sihl_operator.decision import Deletion
 from sihl_operator.endings import Ending
 from sihl_operator.kube import Api
-from sihl_operator.lifecycle import Moment, decide
+from sihl_operator.lifecycle import Moment, decide, patience_left
 from sihl_operator.metrics import Metrics
 from sihl_operator.places import Place, Places
 from sihl_operator.pod import demand
@@ -25,6 +25,7 @@ from sihl_operator.queues import BEHIND, LEFT, NEXT, OCCUPIED, TAKEN, Queue, Rea
 from sihl_operator.reports import reported
 from sihl_operator.scheduling import POSITIONS, Verdict, admit
 from sihl_operator.settings import Settings
+from sihl_operator.sightings import Clocks
 from sihl_operator.views import JobView, Key, PodView, pod_name
 from sihl_operator.world import World
 from sihl_operator.writes import Writes
@@ -64,7 +65,7 @@ class Rounds:
         api: The API server.
         settings: The operator's.
         metrics: Told what happened.
-        clock: Seconds since 1970.
+        clocks: What time it is.
         entitled: Whether this replica holds the lead at this moment.
     """
 
@@ -74,20 +75,22 @@ class Rounds:
         api: Api,
         settings: Settings,
         metrics: Metrics,
-        clock: Callable[[], float],
+        clocks: Clocks,
         entitled: Callable[[], bool],
     ) -> None:
         self.world = world
-        self.heartbeat = clock()
+        self._clock = clocks.monotonic
+        self.heartbeat = self._clock()
+        """Seconds of the monotonic clock."""
         self._settings = settings
         self._metrics = metrics
-        self._clock = clock
+        self._wall = clocks.wall
         self._entitled = entitled
         self._began = False
         self._wake = asyncio.Event()
-        self._writes = Writes(world, api, metrics, clock)
-        self._attempts = Attempts(world, api, self._writes, settings, clock)
-        self._acts = Acts(world, self._writes, self._attempts, settings, clock, self.wake)
+        self._writes = Writes(world, api, metrics, clocks)
+        self._attempts = Attempts(world, api, self._writes, settings, clocks.wall)
+        self._acts = Acts(world, self._writes, self._attempts, settings, clocks.wall, self.wake)
         self._alarms = Alarms()
         self._places = Places(settings.position_interval)
         self._short: set[Key] = set()
@@ -162,7 +165,7 @@ class Rounds:
         queues = self._ask(asked, now)
         # 4. See for whom there is room.
         heads = [queue.head for queue in queues if queue.head is not None]
-        verdicts = self._verdicts(heads, now)
+        verdicts = self._verdicts(heads)
         # 5. Start those.
         self._admit(verdicts)
         # 6. Who did not start is asked again whenever room is given to another.
@@ -201,15 +204,15 @@ class Rounds:
         for key in sorted(asked):
             queue = self.world.queues.get(key, _NOBODY)
             reason = self._occupant(key, queue, now)
-            first = next((job for job in queue.line if self._may_start(job, now)), None)
+            first = next((job for job in queue.line if self._may_start(job)), None)
             if reason is None and first is not None:
                 found.append(_Asked(queue, asked[key], first))
             else:
                 found.append(_Asked(queue, asked[key], None, reason or OCCUPIED))
         return found
 
-    def _may_start(self, job: JobView, now: float) -> bool:
-        return job.key not in self._acts.resting and job.retry_after <= now
+    def _may_start(self, job: JobView) -> bool:
+        return job.key not in self._acts.resting and not self.world.backoff(job)
 
     def _occupant(self, key: Key, queue: Queue, now: float) -> Reason | None:
         """Why a queue is not free, or None. A pod that serves no current attempt is sent away."""
@@ -228,22 +231,22 @@ class Rounds:
 
     def _send_away(self, pod: PodView, queue: Key, now: float) -> None:
         if pod.deleting:
-            due = (pod.deletion_due or now) + self._settings.lost_node_timeout
-            if now >= due:
-                self._acts.send_away(Deletion(*pod.key, pod.uid, 0))
+            left = patience_left(pod, self.world.ages(None, pod), self._settings)
+            if left > 0:
+                self._alarms.set(now + left, queue, "queue")
             else:
-                self._alarms.set(due, queue, "queue")
+                self._acts.send_away(Deletion(*pod.key, pod.uid, 0))
         elif self.world.job_of(pod) is not None:  # one that is gone takes its pod along by itself
             self._acts.send_away(Deletion(*pod.key, pod.uid, None))
 
     # --- 4 and 5: who has room ---------------------------------------------------------------
 
-    def _verdicts(self, heads: Collection[JobView], now: float) -> list[Verdict]:
+    def _verdicts(self, heads: Collection[JobView]) -> list[Verdict]:
         if not heads:
             return []
         room = self.world.room(self._acts.starting, self._settings)
         wanted = partial(demand, settings=self._settings)
-        return admit(heads, room, wanted, now, self._settings)
+        return admit(heads, room, wanted, self.world.waited, self._settings)
 
     def _admit(self, verdicts: Collection[Verdict]) -> None:
         """Who came first starts first, whichever write is answered first: only who is Queued."""
@@ -266,8 +269,8 @@ class Rounds:
                 reason = NEXT
             elif verdict is not None:
                 reason = verdict.reason, verdict.message
-                if job.created + self._settings.reserve_after > now:
-                    self._alarms.set(job.created + self._settings.reserve_after, job.key)
+                if (left := self._settings.reserve_after - self.world.waited(job)) > 0:
+                    self._alarms.set(now + left, job.key)
             self._consider(job, now, (position, reason))
         for key in sorted((queue.placed | asked.changed) - {job.key for job in shown}):
             self._consider(self.world.jobs[key], now, (None, BEHIND))
@@ -286,27 +289,31 @@ class Rounds:
         if pod is not None:  # created, whatever the answer was: never again under this number
             self._attempts.over(job)
         try:
-            decision = decide(job, pod, self._moment(job, now, place))
+            decision = decide(job, pod, self._moment(job, pod, place))
         except Exception:  # one user's job must not hold up all others
             log.exception("%s/%s: cannot be decided on; trying again", *job.key)
             self._acts.rest(job)
             return
-        if decision.due is not None:
-            self._alarms.set(decision.due, job.key)
+        if decision.after is not None:
+            self._alarms.set(now + decision.after, job.key)
         if decision.refresh and (due := self._places.refresh(job.key, now)) > now:
             self._alarms.set(due, job.key)
-            if decision.due is None:
+            if decision.after is None:
                 self._places.put_off(job, place, due)
         elif decision.acts:
             self._acts.carry_out(job, decision)
-        elif in_line(job) and decision.due is None:
+        elif in_line(job) and decision.after is None:
             self._places.settle(job, place)
 
-    def _moment(self, job: JobView, now: float, place: Place) -> Moment:
+    def _moment(self, job: JobView, pod: PodView | None, place: Place) -> Moment:
         position, reason = place
-        if job.retry_after > now:
+        backoff = self.world.backoff(job)
+        if backoff:
             reason = _as_told(job) or reason
-        return Moment(now, self._settings, position, reason, self._attempts.creating(job))
+        return Moment(
+            self._wall(), self._settings, position, reason, backoff,
+            self._attempts.creating(job), self.world.ages(job, pod),
+        )  # fmt: skip
 
     async def tell_blind(self, end: Ending) -> None:
         """What the operator's role lacks to see the cluster is said by all who wait.
@@ -320,7 +327,7 @@ class Rounds:
         """Write what a pod said of its progress, if it is news."""
         if job.key in self._acts.busy or not self.leading:
             return
-        decision = reported(job, pod, report, self._clock())
+        decision = reported(job, pod, report, self._wall())
         if decision.acts:
             self._acts.carry_out(job, decision)
 

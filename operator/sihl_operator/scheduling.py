@@ -30,10 +30,18 @@ def admit(
     heads: Iterable[JobView],
     room: Room,
     demand: Callable[[JobView], Demand],
-    now: float,
+    waited: Callable[[JobView], float],
     settings: Settings,
 ) -> list[Verdict]:
-    """Which of the free queues' heads start now; those who wait longest are asked first."""
+    """Which of the free queues' heads start now; those who came first are asked first.
+
+    Args:
+        heads: The next of each queue.
+        room: What is free; what is given to a head is taken of it.
+        demand: What a job asks for.
+        waited: For how many seconds a job has been seen to wait.
+        settings: The operator's.
+    """
     verdicts = []
     kept = dict[str, Decimal]()  # of what nodes are added for, for who waited long for one to come
     for job in sorted(heads, key=lambda job: (-job.priority, job.created, job.key)):
@@ -46,9 +54,9 @@ def admit(
             verdicts.append(Verdict(job, True))
         else:
             verdicts.append(Verdict(job, False, *_why(wanted, grown, room, settings)))
-            waited = now - job.created >= settings.reserve_after
+            long = waited(job) >= settings.reserve_after
             # Who has to wait for other people's pods may wait for ever: nobody waits with it.
-            if waited and not room.reserve(wanted):
+            if long and not room.reserve(wanted):
                 possible = room.others.get(grown.name, _NONE) + grown.asked <= grown.most
                 kept[grown.name] = before + (grown.asked if possible else 0)
     return verdicts

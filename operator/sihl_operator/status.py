@@ -177,7 +177,7 @@ def requeued(
     now: float,
     *,
     failures: int | None = None,
-    retry_at: float | None = None,
+    retry_in: float | None = None,
     obstacle: Obstacle | None = None,
 ) -> Status:
     """Back in its queue after an attempt, to resume from its last checkpoint."""
@@ -187,7 +187,7 @@ def requeued(
         status.model_copy(
             update={
                 "failures": failures if failures is not None else status.failures,
-                "retry_after": rfc3339(retry_at + 0.999) if retry_at is not None else None,
+                "retry_after": rfc3339(now + retry_in + 0.999) if retry_in is not None else None,
                 "obstacle": obstacle,
                 "progress": progress
                 and Progress(

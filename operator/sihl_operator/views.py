@@ -18,7 +18,14 @@ from sihl_api.runtime import (
     Result,
     read_result,
 )
-from sihl_api.trainingjob import GROUP, QUEUE_ANNOTATION, Phase, TrainingJobSpec, TrainingJobStatus
+from sihl_api.trainingjob import (
+    GROUP,
+    QUEUE_ANNOTATION,
+    ConditionType,
+    Phase,
+    TrainingJobSpec,
+    TrainingJobStatus,
+)
 from sihl_api.units import quantity, seconds
 
 JOB_UID_LABEL = f"{GROUP}/job-uid"
@@ -197,10 +204,21 @@ class JobView:
         """A duration of spec.runner, in seconds."""
         return seconds(self.runner.get(name) or default)
 
+    @property
+    def retry_after(self) -> str | None:
+        """When it may be tried again, by the clock of whoever wrote it: its backoff's name."""
+        return self.stored_status.get("retryAfter")
+
     @cached_property
-    def retry_after(self) -> float:
-        """Not admitted before; 0 where nothing holds it back."""
-        return parse(self.stored_status.get("retryAfter")) or 0.0
+    def backoff(self) -> float:
+        """Seconds from the end of its last attempt, for which it is held back.
+
+        Both times were written at once, by one clock: what lies between them is right.
+        """
+        told = {c["type"]: c for c in self.stored_status.get("conditions") or ()}
+        began = told.get(ConditionType.ADMITTED.value, {}).get("lastTransitionTime")
+        until = parse(self.retry_after)
+        return max(0.0, until - (parse(began) or until)) if until is not None else 0.0
 
     @property
     def has_position(self) -> bool:
@@ -216,11 +234,10 @@ class ContainerView:
     init: bool
     waiting_reason: str = ""
     waiting_message: str = ""
-    running_since: float | None = None
+    running: bool = False
     exit_code: int | None = None
     ended_reason: str = ""
     message: str = ""
-    finished: float | None = None
 
     @property
     def ended(self) -> bool:
@@ -245,15 +262,13 @@ class PodView:
     attempt: int
     queue: str
     phase: str
-    created: float
     node: str = ""
     ip: str = ""
     deleting: bool = False
-    deletion_due: float | None = None  # when its grace period is over
+    grace: float = 0.0  # seconds from its deletion, as it was asked for
     finalizers: tuple[str, ...] = ()
     unschedulable: str = ""
     gates: tuple[str, ...] = ()  # whoever set one keeps the scheduler from looking at the pod
-    scheduled: float | None = None
     sandbox: bool | None = None  # whether its node has made what containers run in
     disruption: str = ""
     reason: str = ""
@@ -315,14 +330,19 @@ class PodView:
         return [warning for result in results if result for warning in result.warnings]
 
     @property
+    def containers_ended(self) -> int:
+        """How many containers of it have run and do no more."""
+        return sum(container.ended for container in self.containers)
+
+    @property
     def began(self) -> bool:
         """Whether anything of it ever ran."""
-        return any(c.ended or c.running_since is not None for c in self.containers)
+        return any(c.ended or c.running for c in self.containers)
 
     @property
     def training(self) -> bool:
         """Whether the main container runs."""
-        return self.trainer is not None and self.trainer.running_since is not None
+        return self.trainer is not None and self.trainer.running
 
 
 def pod_view(raw: Raw, gone: bool = False) -> PodView:
@@ -341,19 +361,15 @@ def pod_view(raw: Raw, gone: bool = False) -> PodView:
         attempt=_attempt(labels.get(ATTEMPT_LABEL) or ""),
         queue=labels.get(QUEUE_LABEL, ""),
         phase=status.get("phase") or "Pending",
-        created=parse(metadata.get("creationTimestamp")) or 0.0,
         node=spec.get("nodeName") or "",
         ip=status.get("podIP") or "",
         deleting="deletionTimestamp" in metadata,
-        deletion_due=parse(metadata.get("deletionTimestamp")),
+        grace=float(metadata.get("deletionGracePeriodSeconds") or 0),
         finalizers=tuple(metadata.get("finalizers") or ()),
         unschedulable=str(scheduled.get("message", ""))
         if scheduled.get("status") == "False" and scheduled.get("reason") != "SchedulingGated"
         else "",
         gates=tuple(str(gate.get("name")) for gate in spec.get("schedulingGates") or ()),
-        scheduled=parse(scheduled.get("lastTransitionTime"))
-        if scheduled.get("status") == "True"
-        else None,
         sandbox={"True": True, "False": False}.get(sandbox.get("status", "")),
         disruption=str(disruption.get("reason", "")) if disruption.get("status") == "True" else "",
         reason=status.get("reason") or "",
@@ -379,11 +395,10 @@ def _container(raw: Raw, init: bool) -> ContainerView:
         init=init,
         waiting_reason=waiting.get("reason") or "",
         waiting_message=waiting.get("message") or "",
-        running_since=parse((state.get("running") or {}).get("startedAt")),
+        running=state.get("running") is not None,
         exit_code=ended.get("exitCode"),
         ended_reason=ended.get("reason") or "",
         message=ended.get("message") or "",
-        finished=parse(ended.get("finishedAt")),
     )
 
 

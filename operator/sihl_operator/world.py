@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
 from sihl_operator.capacity import Demand, Room, reckoned
 from sihl_operator.pod import demand
-from sihl_operator.queues import Queues
+from sihl_operator.queues import Queues, in_line
 from sihl_operator.settings import Settings
+from sihl_operator.sightings import Ages, Sightings
 from sihl_operator.views import (
     JOB_UID_LABEL,
     JobView,
@@ -33,9 +35,13 @@ _NONE = Decimal(0)
 
 
 class World:
-    """Views by key; the newer resourceVersion wins, whichever way it came."""
+    """Views by key; the newer resourceVersion wins, whichever way it came.
 
-    def __init__(self) -> None:
+    Args:
+        clock: Seconds that go on evenly: since when a thing is seen to be so is kept too.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.jobs: dict[Key, JobView] = {}
         self.pods: dict[Key, PodView] = {}
         self.foreign: set[Key] = set()
@@ -47,6 +53,7 @@ class World:
         self.dirty_queues: set[Key] = set()
         self.room_changed = True
         self.queues = Queues()
+        self._sightings = Sightings(clock)
         self._used: dict[str, Resources] = {}
         self._versions: dict[str, dict[Key, int]] = {"job": {}, "pod": {}}
         self._listed: dict[str, int] = {}
@@ -69,20 +76,30 @@ class World:
         if not self._newer("job", raw, deleted):
             return
         job = JobView(lean(raw))
-        job.knowing(self.jobs.get(job.key))
-        self.lose_job(job.key)
-        if not deleted:
-            self.jobs[job.key] = job
-            self.dirty.add(job.key)
-            self.dirty_queues.add(self.queues.put(job))
+        before = self.jobs.get(job.key)
+        job.knowing(before)
+        if deleted or (before is not None and before.uid != job.uid):
+            self.lose_job(job.key)
+        if deleted:
+            return
+        self._take(job.key)
+        self.jobs[job.key] = job
+        self._sightings.note(job.uid, *_facts_of_job(job))
+        self.dirty.add(job.key)
+        self.dirty_queues.add(self.queues.put(job))
 
     def lose_job(self, key: Key) -> None:
         """A job that is not there any more."""
+        job = self._take(key)
+        if job is not None:
+            self._sightings.forget(job.uid)
+
+    def _take(self, key: Key) -> JobView | None:
         job = self.jobs.pop(key, None)
-        if job is None:
-            return
-        self.dirty.add(key)
-        self.dirty_queues.add(self.queues.take(job))
+        if job is not None:
+            self.dirty.add(key)
+            self.dirty_queues.add(self.queues.take(job))
+        return job
 
     def saw_pod(self, raw: Raw, deleted: bool = False) -> None:
         """Any pod of the cluster; one that is deleted leaves its last state behind."""
@@ -152,13 +169,22 @@ class World:
             self.dirty_queues.add((key[0], key[1].removesuffix("-runner")))
 
     def _put(self, pod: PodView) -> None:
+        before = self.pods.get(pod.key)
+        if before is not None and before.uid != pod.uid:
+            self._sightings.forget(before.uid)
         self.pods[pod.key] = pod
+        self._sightings.note(pod.uid, *_facts_of_pod(pod))
         self.dirty_queues.add((pod.namespace, pod.queue))
         job = self.job_of(pod)
         if job is not None:
             self.dirty.add(job.key)
         elif pod.gone:
-            del self.pods[pod.key]
+            self.drop_pod(pod)
+
+    def drop_pod(self, pod: PodView) -> None:
+        """A pod that is gone, and whose end is told."""
+        self.pods.pop(pod.key, None)
+        self._sightings.forget(pod.uid)
 
     def saw_node(self, raw: Raw, deleted: bool = False) -> None:
         """A node."""
@@ -208,7 +234,7 @@ class World:
 
     def forget_pod(self, pod: PodView) -> None:
         """A pod that is not there, and of whose end nothing is known."""
-        self.pods.pop(pod.key, None)
+        self.drop_pod(pod)
         self._set_usage(pod.key, None)
         self._await_none(pod.key)
         self.dirty_queues.add((pod.namespace, pod.queue))
@@ -245,6 +271,32 @@ class World:
         pod = self.pods.get((job.namespace, job.stored_status.get("podName") or ""))
         return pod if pod is not None and pod.serves(job) else None
 
+    def ages(self, job: JobView | None, pod: PodView | None) -> Ages:
+        """For how long this process has seen what is so of a job and of the pod that serves it."""
+        age = self._sightings.age
+        attempt = 0.0 if job is None else age(job.uid, ("attempt", job.attempt))
+        obstacle = 0.0 if job is None else age(job.uid, _obstacle(job))
+        if pod is None:
+            return Ages(attempt, obstacle)
+        return Ages(
+            attempt,
+            obstacle,
+            tried=min(attempt, age(pod.uid, ("node", pod.node))),
+            progress=min(attempt, age(pod.uid, ("ended", pod.containers_ended))),
+            deleting=age(pod.uid, "deleting"),
+            trained=age(pod.uid, "trained"),
+        )
+
+    def waited(self, job: JobView) -> float:
+        """For how many seconds a job has been seen to wait in its queue."""
+        return self._sightings.age(job.uid, "waits")
+
+    def backoff(self, job: JobView) -> float:
+        """For how many seconds a job is held back yet."""
+        if job.retry_after is None:
+            return 0.0
+        return max(0.0, job.backoff - self._sightings.age(job.uid, job.retry_after))
+
     def room(self, starting: Iterable[Key], settings: Settings) -> Room:
         """What no pod takes, and nobody was promised.
 
@@ -267,3 +319,29 @@ class World:
     def used(self) -> dict[str, Resources]:
         """Requests by node, of all pods that are bound to one; the caller's to change."""
         return {node: dict(amounts) for node, amounts in self._used.items()}
+
+
+def _facts_of_job(job: JobView) -> Iterator[Hashable]:
+    """What is so of a job that something is counted from."""
+    if job.active:
+        yield "attempt", job.attempt
+    elif in_line(job):
+        yield "waits"
+    if job.retry_after is not None:
+        yield job.retry_after
+    if job.stored_status.get("obstacle"):
+        yield _obstacle(job)
+
+
+def _obstacle(job: JobView) -> Hashable:
+    met = job.stored_status.get("obstacle") or {}
+    return "obstacle", met.get("reason"), met.get("since")
+
+
+def _facts_of_pod(pod: PodView) -> Iterator[Hashable]:
+    yield "node", pod.node
+    yield "ended", pod.containers_ended
+    if pod.deleting:
+        yield "deleting"
+    if pod.trainer is not None and pod.trainer.ended:
+        yield "trained"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 from sihl_api.trainingjob import Phase, TrainingJobStatus
 from sihl_operator import status as say
@@ -12,6 +11,7 @@ from sihl_operator.endings import Ending
 from sihl_operator.events import event_for
 from sihl_operator.kube import Api, ApiError, ConflictError, NotFoundError
 from sihl_operator.metrics import Metrics
+from sihl_operator.sightings import Clocks
 from sihl_operator.views import JobView, Key, PodView, pod_view
 from sihl_operator.world import World
 
@@ -25,16 +25,14 @@ class Writes:
         world: Told what was learnt.
         api: The API server.
         metrics: Told what happened.
-        clock: Seconds since 1970.
+        clocks: What time it is.
     """
 
-    def __init__(
-        self, world: World, api: Api, metrics: Metrics, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, world: World, api: Api, metrics: Metrics, clocks: Clocks) -> None:
         self._world = world
         self._api = api
         self._metrics = metrics
-        self._clock = clock
+        self._clocks = clocks
         self._stopping: dict[Key, float] = {}
         """Since when a job is Stopping, where this process made it so."""
         self._announced: set[Key] = set()
@@ -62,9 +60,10 @@ class Writes:
         self._world.saw_job(raw)
         after = JobView(raw)
         if after.phase is Phase.STOPPING and job.phase is not Phase.STOPPING:
-            self._stopping[job.key] = self._clock()
+            self._stopping[job.key] = self._clocks.monotonic()
         since = self._stopping.get(job.key)
-        self._metrics.moved(job, after, self._clock(), since)
+        stop = None if since is None else self._clocks.monotonic() - since
+        self._metrics.moved(job, after, self._clocks.wall(), stop)
         if not after.active:
             self._stopping.pop(job.key, None)
             self._forget_gone(job)
@@ -73,7 +72,7 @@ class Writes:
     async def lacking(self, job: JobView, end: Ending) -> None:
         """What the operator's role does not let it do for a job; if need be, by an event."""
         try:
-            await self.status(job, say.lacking(job, end, self._clock()))
+            await self.status(job, say.lacking(job, end, self._clocks.wall()))
         except ApiError as error:
             if error.status == 403 and job.key not in self._announced:
                 self._announced.add(job.key)
@@ -94,7 +93,7 @@ class Writes:
         """A pod that is gone is remembered only until its job's status tells its end."""
         pod = self._world.pods.get((job.namespace, job.status.pod_name or ""))
         if pod is not None and pod.gone and pod.job_uid == job.uid:
-            self._world.pods.pop(pod.key, None)
+            self._world.drop_pod(pod)
 
     async def reread(self, key: Key) -> None:
         """A job that changed under our hands, as it is now."""
@@ -149,6 +148,6 @@ class Writes:
     async def announce(self, job: JobView, notice: Notice) -> None:
         """A Kubernetes Event; without it nothing is lost."""
         try:
-            await self._api.create_event(event_for(job, notice, self._clock()))
+            await self._api.create_event(event_for(job, notice, self._clocks.wall()))
         except ApiError as error:
             log.warning("%s/%s: no event for %s: %s", *job.key, notice.reason, error)

@@ -20,12 +20,21 @@ from types import ModuleType
 
 @dataclass(frozen=True)
 class Bug:
-    """In `sihl_operator.<module>`, what stands in place of `right`, which stands there once."""
+    """In `sihl_operator.<module>`, what stands in place of `right`, which stands there once.
+
+    `besides` has what the bug changes in other modules: their names, and the same.
+    """
 
     name: str
     module: str
     right: str
     wrong: str
+    besides: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def changes(self) -> tuple[tuple[str, str, str], ...]:
+        """All of it, each as (module, right, wrong)."""
+        return (self.module, self.right, self.wrong), *self.besides
 
 
 BUGS = (
@@ -62,10 +71,10 @@ BUGS = (
         "return -job.priority, -job.created, job.name"),
     Bug("places-counted-from-zero", "rounds",
         "enumerate(shown, start=1)", "enumerate(shown, start=0)"),
-    Bug("backoff-ignored", "rounds", " and job.retry_after <= now\n", "\n"),
+    Bug("backoff-ignored", "rounds", " and not self.world.backoff(job)\n", "\n"),
     Bug("second-overtakes-while-first-is-queued", "rounds",
-        "if self._may_start(job, now)), None)",
-        "if job.phase is Phase.QUEUED and self._may_start(job, now)), None)"),
+        "if self._may_start(job)), None)",
+        "if job.phase is Phase.QUEUED and self._may_start(job)), None)"),
     # --- whose pod it is ---------------------------------------------------------------------
     Bug("earlier-attempt-taken-for-the-current", "views",
         "self.job_uid == job.uid and self.attempt == job.attempt", "self.job_uid == job.uid"),
@@ -77,8 +86,23 @@ BUGS = (
     Bug("running-before-it-runs", "lifecycle",
         "if pod is None or not pod.training:", "if pod is None or not pod.node:"),
     Bug("forced-away-within-its-grace", "lifecycle",
-        "due = pod.deletion_due + moment.settings.lost_node_timeout",
-        "due = pod.deletion_due - 25"),
+        "return pod.grace + settings.lost_node_timeout - ages.deleting",
+        "return pod.grace - 25 - ages.deleting"),
+    # --- whose clock it is -------------------------------------------------------------------
+    Bug("grace-held-against-the-own-clock", "lifecycle",
+        "if left > 0:\n        return Decision(after=left)",
+        "if moment.now < pod.grace:\n        return Decision(after=pod.grace - moment.now)",
+        besides=(("views",
+        'grace=float(metadata.get("deletionGracePeriodSeconds") or 0),',
+        'grace=(parse(metadata.get("deletionTimestamp")) or 0.0) + 20,'),)),
+    Bug("backoff-held-against-the-own-clock", "rounds",
+        " and not self.world.backoff(job)\n",
+        " and (job.retry_after or '') <= say.rfc3339(self._wall())\n"),
+    Bug("start-held-against-the-own-clock", "lifecycle",
+        "left = min(_start_left(job, moment.ages.tried), ",
+        "from sihl_operator.views import parse\n"
+        "    tried = moment.now - (parse(job.status.started_at) or 0.0)\n"
+        "    left = min(_start_left(job, tried), "),
     # --- what the status says ----------------------------------------------------------------
     Bug("checkpoint-falls", "status",
         "(old is not None and old.step >= new.step)", "(old is not None and old.step == new.step)"),
@@ -125,29 +149,31 @@ BUGS = (
 
 
 class _Planter(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Loads the one module with the bug in it."""
+    """Loads the modules with the bug in them."""
 
     def __init__(self, bug: Bug) -> None:
-        self._bug, self._name = bug, f"sihl_operator.{bug.module}"
+        self._name = bug.name
+        self._changes = {f"sihl_operator.{each[0]}": each for each in bug.changes}
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname != self._name:
+        if fullname not in self._changes:
             return None
         return importlib.util.spec_from_loader(fullname, self)
 
     def exec_module(self, module: ModuleType) -> None:
-        path = source_of(self._bug)
-        text = path.read_text().replace(self._bug.right, self._bug.wrong)
-        exec(compile(text, f"{path} with {self._bug.name}", "exec"), module.__dict__)
+        where, right, wrong = self._changes[module.__name__]
+        path = source_of(where)
+        text = path.read_text().replace(right, wrong)
+        exec(compile(text, f"{path} with {self._name}", "exec"), module.__dict__)
 
 
-def source_of(bug: Bug) -> Path:
-    """The file that it is planted in."""
+def source_of(module: str) -> Path:
+    """A module's file."""
     package = importlib.util.find_spec("sihl_operator")
     assert package is not None and package.submodule_search_locations
-    return Path(package.submodule_search_locations[0]) / f"{bug.module}.py"
+    return Path(package.submodule_search_locations[0]) / f"{module}.py"
 
 
 def main() -> int:

@@ -17,6 +17,8 @@ FINAL = ("Succeeded", "Failed")
 ACTIVE = ("Starting", "Running", "Stopping")
 _STOP_SECONDS = GRACE + 30.0
 _STEADY_SECONDS = 25.0
+_TOO_LATE, _START_SECONDS = ("StartTimeout", "PodNotCreated"), 600.0
+_LONGEST_BACKOFF = 22.0  # the settings' limit, as it is told
 _TELLING_SECONDS = 15.0  # within which a place in line is told: every ten seconds, and slack
 
 
@@ -51,6 +53,8 @@ class Promises:
         self._made: dict[str, int] = {}  # by the job's uid: the version that made it
         self._served: set[tuple[str, int]] = set()  # attempts that had a pod
         self._stops: dict[str, float] = {}  # by the job's uid: since when it is to stop
+        self._held: dict[str, float] = {}  # by the job's uid: until when it backs off
+        self._began: dict[str, float] = {}  # by the job's uid: since when it has its attempt
         server.observers.append(self._see)
         server.on_deletion = self.check_deletion
 
@@ -94,10 +98,22 @@ class Promises:
             self._stops.pop((before or {})["metadata"]["uid"], None)
             return
         uid, phase = after["metadata"]["uid"], (after.get("status") or {}).get("phase")
+        self._hold(uid, before, after)
         if after["spec"]["suspend"] and phase in ACTIVE:
             self._stops.setdefault(uid, now)
         else:
             self._stops.pop(uid, None)
+
+    def _hold(self, uid: str, before: Raw | None, after: Raw) -> None:
+        """Until when a job backs off, whatever the clock says of the replica that wrote it."""
+        old, new = ((raw or {}).get("status") or {} for raw in (before, after))
+        self._held.setdefault(uid, 0.0)
+        if (until := new.get("retryAfter")) and until != old.get("retryAfter"):
+            told = next(c for c in new["conditions"] if c["type"] == "Admitted")
+            seconds = (parse(until) or 0.0) - (parse(told["lastTransitionTime"]) or 0.0)
+            if not 1 <= seconds <= _LONGEST_BACKOFF:
+                self.fail(f"{uid}: a backoff of {seconds:.0f} s")
+            self._held[uid] = self._server.clock() + seconds - 1  # whole seconds are told
 
     # --- pods --------------------------------------------------------------------------------
 
@@ -144,8 +160,8 @@ class Promises:
         if pod["status"]["phase"] in FINAL:
             return
         due = parse(metadata.get("deletionTimestamp"))
-        if grace == 0 and (due is None or self._server.clock() + 10 < due):
-            self.fail("a pod is forced away within its time to save")  # clocks differ by 10 s
+        if grace == 0 and (due is None or self._server.clock() < due):
+            self.fail("a pod is forced away within its time to save")
         labels = metadata["labels"]
         job = self._server.objects["job"].get((TEAM, labels["sihl.ai/job"]))
         if due is not None or job is None or job["metadata"]["uid"] != labels["sihl.ai/job-uid"]:
@@ -190,6 +206,9 @@ class Promises:
         phase, attempt = new["phase"], new["attempt"]
         if past != "Starting" and self._pod_at_work(uid, attempt):
             self.fail(f"{name}: {phase} while the pod of attempt {attempt} works")
+        took = self._server.clock() - self._began[uid]
+        if _reason(new, "Admitted") in _TOO_LATE and took < _START_SECONDS:
+            self.fail(f"{name}: given back after {took:.0f} s as one that does not start")
         saved = _reason(new, "CheckpointSaved")
         if phase == "Stopped" and saved == "Saved" and (uid, attempt) not in self._truth.kept:
             self.fail(f"{name}: the stop saved nothing, and its status says that it did")
@@ -222,6 +241,7 @@ class Promises:
     def _check_admission(self, before: Raw, after: Raw) -> None:
         old, new = before.get("status") or {}, after["status"]
         name, queue, now = after["metadata"]["name"], new["queue"], self._server.clock()
+        self._began[after["metadata"]["uid"]] = now
         if new["phase"] != "Starting":
             self.fail(f"{name}: {new['phase']} out of {old.get('phase')}")
         if new.get("attempt", 0) != old.get("attempt", 0) + 1:
@@ -230,8 +250,7 @@ class Promises:
             self.fail(f"{name}: admitted while suspended")
         if queue != wanted(after):
             self.fail(f"{name}: admitted to {queue}, and its user wants {wanted(after)}")
-        ahead = 0 if self._steady else 10  # clocks may differ
-        if now + ahead < (parse(old.get("retryAfter")) or 0):
+        if now < self._held[after["metadata"]["uid"]]:
             self.fail(f"{name}: admitted before its backoff was over")
         if not self._steady:
             return
@@ -251,7 +270,7 @@ class Promises:
                 and wanted(other) == queue
                 and status.get("phase") in (None, "Queued")
                 and not other["spec"]["suspend"]
-                and (parse(status.get("retryAfter")) or 0) < now - 2
+                and self._held[uid] < now - 2
                 and rank(other) < rank(after)
             ):
                 self.fail(f"{name}: admitted before {other['metadata']['name']}")

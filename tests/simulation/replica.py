@@ -14,13 +14,19 @@ from sihl_operator.metrics import Metrics
 from sihl_operator.reflector import Reflector
 from sihl_operator.rounds import Rounds
 from sihl_operator.settings import Settings
+from sihl_operator.sightings import Clocks
 from sihl_operator.world import World
 from tests.simulation.clock import Gate, VirtualLoop, context_of
 from tests.simulation.server import SimulatedApi, SimulatedServer
 
 
 class Replica:
-    """A process that can end, or be held, at any await."""
+    """A process that can end, or be held, at any await.
+
+    Attributes:
+        skew: Seconds that its machine's clock is ahead of the API server's.
+        drift: Seconds that it gains on the API server's in each.
+    """
 
     def __init__(
         self,
@@ -34,19 +40,19 @@ class Replica:
         self._report = report
         self._gate = Gate()
         self._tasks: list[asyncio.Task[Any]] = []  # of killed processes too: nobody collects them
-        self.skew = 0.0
+        self.skew = self.drift = 0.0
         self.runs = False
 
     def start(self, loop: VirtualLoop) -> None:
         """A new process, which knows nothing."""
         self.runs, self._gate = True, Gate()
         self._api = api = SimulatedApi(self._server, self.name)
-        self._world = world = World()
-        leader = Leader(api, self._settings, loop.time)  # type: ignore[arg-type]  # it has `lease`
+        clocks = self._clocks(loop)
+        self._world = world = World(clocks.monotonic)
+        leader = Leader(api, self._settings, clocks.monotonic)  # type: ignore[arg-type]  # has `lease`
         self._rounds = rounds = Rounds(
-            world, api, self._settings, Metrics(world, self._clock(loop)), self._clock(loop),
-            lambda: leader.leading,
-        )  # fmt: skip
+            world, api, self._settings, Metrics(world, clocks.wall), clocks, lambda: leader.leading
+        )
         self._reflector = reflector = Reflector(world, api, rounds.wake)
         context = context_of(self._gate)
         acts: list[Coroutine[Any, Any, None]] = [
@@ -73,8 +79,13 @@ class Replica:
         if self.runs:
             loop.open(self._gate)
 
-    def _clock(self, loop: VirtualLoop) -> Callable[[], float]:
-        return lambda: loop.now + self.skew
+    def _clocks(self, loop: VirtualLoop) -> Clocks:
+        """The machine's, and one that begins with the process and says nothing of the day."""
+        began = loop.now
+        return Clocks(
+            lambda: loop.now + self.skew + self.drift * (loop.now - began),
+            lambda: loop.now - began,
+        )
 
     async def _take_lead(self) -> None:
         await self._reflector.relist(unless_within=self._settings.lease_duration)

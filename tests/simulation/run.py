@@ -41,6 +41,7 @@ class Simulation:
         )  # fmt: skip
         strict = not plan.faults
         self.promises = Promises(self.server, self.cluster.truth, strict, self.told)
+        self._clocks = random.Random(plan.seed + 3)
         settings: dict[str, Any] = dict(SETTINGS)
         self.replicas = [
             Replica(self.server, Settings(identity=name, **settings), dice, self.cluster.report)
@@ -52,6 +53,7 @@ class Simulation:
     async def run(self) -> None:
         """Carry the plan out, then calm: everything must settle, and then nothing be written."""
         for replica in self.replicas:
+            self._set_clock(replica, self._clocks.random())
             replica.start(self.loop)
         audits = asyncio.ensure_future(self._audits())
         for step in self.plan.steps:
@@ -203,7 +205,12 @@ class Simulation:
         self.loop.call_later(step.value, replica.wake, self.loop)
 
     def _do_skew(self, step: Step) -> None:
-        self._replica(step).skew = (step.value - 0.5) * 20
+        self._set_clock(self._replica(step), step.value)
+
+    def _set_clock(self, replica: Replica, value: float) -> None:
+        """Nobody looks after the machines' clocks: they are off by hours, and run wrong."""
+        replica.skew = (value - 0.5) * 24 * 3600
+        replica.drift = (value * 1000 % 1 - 0.5) / 5
 
     def _do_cut(self, step: Step) -> None:
         self._replica(step).cut()

@@ -15,6 +15,7 @@ from sihl_operator.leader import Leader
 from sihl_operator.metrics import Metrics
 from sihl_operator.rounds import Rounds
 from sihl_operator.settings import Settings
+from sihl_operator.sightings import Clocks
 from sihl_operator.world import World
 from tests.simulation.clock import VirtualLoop
 from tests.simulation.replica import Replica
@@ -313,7 +314,7 @@ def test_of_two_replicas_one_goes_on_leading_though_a_list_takes_longer_than_the
 async def test_who_stands_by_keeps_nothing_and_decides_on_everything_once_it_leads() -> None:
     world, api = World(), SlowApi()
     entitled = False
-    rounds = Rounds(world, api, Settings(), Metrics(world), lambda: NOW, lambda: entitled)
+    rounds = Rounds(world, api, Settings(), Metrics(world), Clocks(), lambda: entitled)
     running = asyncio.create_task(rounds.run())
 
     async def rest() -> None:

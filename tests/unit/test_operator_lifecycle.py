@@ -14,16 +14,17 @@ from sihl_operator.decision import Decision
 from sihl_operator.lifecycle import Moment, decide
 from sihl_operator.queues import in_line
 from sihl_operator.settings import Settings
+from sihl_operator.sightings import Ages
 from sihl_operator.views import JobView, PodView, parse
 from tests.support.objects import NOW, RUNNING, SPEC, Raw, ended, job, pod, waiting
 
 MOMENT = Moment(NOW, Settings())
-MORNING = "2027-01-16T08:00:00Z"
 CHECKPOINT = CheckpointStatus(step=7, uri="s3://b/c/7", saved_at="2027-01-15T08:00:00Z")
 MODEL = ModelStatus(uri="s3://b/model", checksum="0" * 64)
 DELETING: Raw = {
     "metadata": {
         "deletionTimestamp": "2027-01-15T08:00:00Z",
+        "deletionGracePeriodSeconds": 60,
         "uid": "pod-job-1",
         "namespace": "team",
         "name": "cells-runner",
@@ -40,6 +41,16 @@ def condition(decision: Decision, kind: ConditionType) -> tuple[str, str, str]:
     found = say.condition(decision.status, kind)
     assert found is not None
     return found.status, found.reason, found.message
+
+
+def seen(**ages: float) -> Moment:
+    """A moment at which things have been seen to be so for so many seconds."""
+    return replace(MOMENT, ages=Ages(**ages))
+
+
+def starting(seconds: float) -> Moment:
+    """A moment at which the pod of an attempt has been starting for so many seconds."""
+    return seen(attempt=seconds, tried=seconds, progress=seconds)
 
 
 def after(
@@ -188,9 +199,10 @@ def test_a_pod_that_others_delete_makes_the_job_stopping() -> None:
 
 def test_a_pod_that_should_be_gone_long_since_is_forced_away() -> None:
     leaving = pod(containers={"trainer": RUNNING}, **DELETING)
-    assert leaving.deletion_due is not None
-    late = replace(MOMENT, now=leaving.deletion_due + 301)
-    decision = decide(job(phase="Stopping"), leaving, late)
+    patience = 60 + MOMENT.settings.lost_node_timeout
+    early = decide(job(phase="Stopping"), leaving, seen(deleting=patience - 1))
+    assert (early.delete, early.after) == (None, 1)
+    decision = decide(job(phase="Stopping"), leaving, seen(deleting=patience))
     assert decision.delete is not None
     assert decision.delete.grace == 0
 
@@ -336,8 +348,8 @@ def test_failures_are_counted_with_a_growing_backoff_and_then_final() -> None:
         assert next_phase(decision) is Phase.QUEUED
         assert decision.status is not None
         assert decision.status.failures == failures
-        assert decision.due is not None
-        pauses.append(decision.due - NOW)
+        assert decision.after is not None
+        pauses.append(decision.after)
         current = job(phase="Running", status={"failures": failures})
     assert pauses == sorted(set(pauses))
     last = after(1, of=current)
@@ -367,14 +379,11 @@ UNSCHEDULABLE = {
 def test_a_hindrance_is_told_at_once_and_given_back_in_time(
     hindered: PodView, words: tuple[str, ...]
 ) -> None:
-    early = replace(MOMENT, now=NOW - 30)
-    told = decide(
-        job(phase="Starting", status={"startedAt": "2027-01-15T07:59:20Z"}), hindered, early
-    )
+    told = decide(job(phase="Starting"), hindered, starting(10))
     assert next_phase(told) is Phase.STARTING
     message = condition(told, ConditionType.DATASET_READY)[2]
     assert all(word in message for word in words)
-    late = decide(job(phase="Starting"), hindered, replace(MOMENT, now=NOW + 1000))
+    late = decide(job(phase="Starting"), hindered, starting(500))
     assert next_phase(late) is Phase.QUEUED
     assert late.delete is not None
 
@@ -387,23 +396,22 @@ def test_what_is_not_the_jobs_fault_is_waited_for_without_end_and_less_and_less_
     away, now, left = pod(phase="Pending", init=AWAY), NOW, say.as_json(begun().status)
     rounds = []
     for _ in range(12):
-        told = decide(job(status=left), away, replace(MOMENT, now=now))
+        told = decide(job(status=left), away, replace(starting(0), now=now))
         assert told.status is not None
-        assert told.due is not None
-        given = decide(
-            job(status=say.as_json(told.status)), away, replace(MOMENT, now=told.due)
-        ).status
-        assert given is not None
-        assert (given.phase, given.failures) == (Phase.QUEUED, None)
-        waits = job(status=say.as_json(given))
-        rounds.append((waits.retry_after - told.due, told.due - now))
-        now = waits.retry_after
-        left = say.as_json(say.starting(waits, now))
-    assert given is not None
-    met = given.obstacle
+        assert told.after is not None
+        late = replace(starting(told.after), now=now + told.after)
+        given = decide(job(status=say.as_json(told.status)), away, late)
+        assert given.status is not None
+        assert given.after is not None
+        assert (given.status.phase, given.status.failures) == (Phase.QUEUED, None)
+        rounds.append((given.after, told.after))
+        now += told.after + given.after
+        left = say.as_json(say.starting(job(status=say.as_json(given.status)), now))
+    assert given.status is not None
+    met = given.status.obstacle
     assert met is not None
     assert (met.reason, met.attempts, parse(met.since)) == ("ImageNotPulled", 12, NOW)
-    assert f"since {met.since}" in condition(Decision(given), ConditionType.ADMITTED)[2]
+    assert f"since {met.since}" in condition(given, ConditionType.ADMITTED)[2]
     pauses = [pause for pause, _ in rounds]
     assert pauses[0] == MOMENT.settings.unavailable_backoff
     assert pauses == sorted(pauses)
@@ -416,11 +424,12 @@ def attempts_of_a_day(result: Result, code: ExitCode, held: float) -> list[tuple
     found, now, left = [], NOW, job(status=say.as_json(begun().status))
     while now < NOW + 86400 and left.phase is not Phase.FAILED:
         over = pod(phase="Failed", init={"fetch-train": ended(code, result)})
-        told = decide(left, over, replace(MOMENT, now=now)).status
-        assert told is not None
-        waits = job(status=say.as_json(told))
+        decision = decide(left, over, replace(seen(obstacle=now - NOW), now=now))
+        assert decision.status is not None
+        waits = job(status=say.as_json(decision.status))
         found.append((now, waits))
-        now, left = waits.retry_after + held, job(status=say.as_json(say.starting(waits, now)))
+        now += (decision.after or 0) + held
+        left = job(status=say.as_json(say.starting(waits, now)))
         left = waits if waits.phase is Phase.FAILED else left
     return found
 
@@ -461,7 +470,7 @@ def test_what_is_no_longer_in_the_way_is_forgotten_once_a_checkpoint_is_saved() 
 
 def test_an_image_that_does_not_exist_is_counted_and_then_final() -> None:
     none = pod(phase="Pending", init={"fetch-train": waiting("ErrImagePull", "x: not found")})
-    late = replace(MOMENT, now=NOW + 1000)
+    late = starting(1000)
     first = decide(job(phase="Starting", runner=OWN_IMAGE), none, late)
     assert first.status is not None
     assert (first.status.phase, first.status.failures) == (Phase.QUEUED, 1)
@@ -471,15 +480,13 @@ def test_an_image_that_does_not_exist_is_counted_and_then_final() -> None:
 
 def test_a_gated_pod_keeps_its_place_in_whosoever_line_it_is() -> None:
     gated = pod(phase="Pending", node="", gates=("kueue.x-k8s.io/admission",))
-    told = decide(begun(), gated, replace(MOMENT, now=NOW + 86400))
+    told = decide(begun(), gated, starting(86400))
     assert next_phase(told) is Phase.STARTING
-    assert (told.due, told.delete) == (None, None)
+    assert (told.after, told.delete) == (None, None)
     assert condition(told, ConditionType.DATASET_READY)[1] == "SchedulingGated"
-    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": MORNING}
-    fetching = pod(phase="Pending", init={"fetch-train": RUNNING}, conditions=[scheduled])
-    begins = decide(begun(), fetching, replace(MOMENT, now=(parse(MORNING) or 0) + 1))
-    assert begins.status is None
-    assert begins.due == (parse(MORNING) or 0) + 600, "its startTimeout runs from then on"
+    fetching = pod(phase="Pending", init={"fetch-train": RUNNING})
+    begins = decide(begun(), fetching, seen(attempt=86401, tried=1, progress=86401))
+    assert (begins.status, begins.after) == (None, 599), "its startTimeout runs from then on"
 
 
 def test_a_sandbox_that_lacks_is_told_after_a_moment_and_is_never_the_datasets_fault() -> None:
@@ -487,13 +494,13 @@ def test_a_sandbox_that_lacks_is_told_after_a_moment_and_is_never_the_datasets_f
         phase="Pending", init={"fetch-train": waiting("PodInitializing")},
         conditions=[{"type": "PodReadyToStartContainers", "status": "False"}],
     )  # fmt: skip
-    at_once = decide(begun(), lacking, replace(MOMENT, now=NOW - 55))
+    at_once = decide(begun(), lacking, starting(5))
     assert at_once.status is None, "a node takes some seconds, and the API server has other work"
-    assert at_once.due is not None
-    told = decide(begun(), lacking, replace(MOMENT, now=at_once.due))
+    assert at_once.after is not None
+    told = decide(begun(), lacking, starting(5 + at_once.after))
     assert condition(told, ConditionType.DATASET_READY)[1] == "SandboxNotCreated"
     brief = job(phase="Starting", runner={**SPEC["runner"], "startTimeout": "5s", "retries": 0})
-    over = decide(brief, lacking, MOMENT)
+    over = decide(brief, lacking, starting(60))
     assert next_phase(over) is Phase.QUEUED
     assert "dataset takes so long" not in condition(over, ConditionType.ADMITTED)[2]
 
@@ -501,40 +508,38 @@ def test_a_sandbox_that_lacks_is_told_after_a_moment_and_is_never_the_datasets_f
 @pytest.mark.parametrize("node", ["", "node-1"])
 def test_a_start_of_which_nothing_ever_ran_is_not_counted(node: str) -> None:
     unseen = pod(phase="Pending", node=node)
-    decision = decide(begun(), unseen, replace(MOMENT, now=NOW + 3600))
+    decision = decide(begun(), unseen, starting(3600))
     assert next_phase(decision) is Phase.QUEUED
     assert decision.status is not None
     assert not decision.status.failures
 
 
 def test_what_is_missing_after_a_long_fetch_is_waited_for_as_what_is_missing_before() -> None:
-    fetched = {"terminated": {"exitCode": 0, "finishedAt": "2027-01-15T07:59:30Z"}}
     secretless = pod(
-        phase="Pending", init={"fetch-train": fetched}, containers={"trainer": SECRETLESS}
+        phase="Pending", init={"fetch-train": ended(0)}, containers={"trainer": SECRETLESS}
     )
-    starting = job(phase="Starting", status={"startedAt": "2027-01-15T07:55:00Z"})
-    told = decide(starting, secretless, MOMENT)
-    assert (next_phase(told), told.due) == (Phase.STARTING, NOW + 90)
-    assert next_phase(decide(starting, secretless, replace(MOMENT, now=NOW + 90))) is Phase.QUEUED
+    told = decide(job(phase="Starting"), secretless, seen(attempt=300, tried=300, progress=30))
+    assert (next_phase(told), told.after) == (Phase.STARTING, 90)
+    late = decide(job(phase="Starting"), secretless, seen(attempt=390, tried=390, progress=120))
+    assert next_phase(late) is Phase.QUEUED
 
 
 def test_a_start_that_takes_too_long_is_given_back() -> None:
     slow = pod(phase="Pending", init={"fetch-train": RUNNING})
-    soon = decide(begun(), slow, MOMENT)
-    assert soon.status is None
-    assert soon.due is not None
-    late = decide(begun(), slow, replace(MOMENT, now=soon.due))
+    soon = decide(begun(), slow, starting(590))
+    assert (soon.status, soon.after) == (None, 10)
+    late = decide(begun(), slow, starting(600))
     assert next_phase(late) is Phase.QUEUED
     assert "startTimeout" in condition(late, ConditionType.ADMITTED)[2]
 
 
 def test_what_kept_a_pod_from_starting_is_no_longer_said_once_it_is_over() -> None:
     hindrance = pod(phase="Pending", node="", conditions=[UNSCHEDULABLE])
-    told = decide(job(phase="Starting"), hindrance, replace(MOMENT, now=NOW - 30)).status
+    told = decide(job(phase="Starting"), hindrance, MOMENT).status
     assert told is not None
     known = job(phase="Starting", status=say.as_json(told))
     fetching = pod(phase="Pending", init={"fetch-train": RUNNING})
-    over = decide(known, fetching, replace(MOMENT, now=NOW - 20))
+    over = decide(known, fetching, MOMENT)
     assert condition(over, ConditionType.DATASET_READY)[:2] == ("False", "NotFetched")
 
 
@@ -544,20 +549,18 @@ def test_what_kept_a_pod_from_starting_is_no_longer_said_once_it_is_over() -> No
 def trained(code: int = 0, **more: Any) -> PodView:
     """The kubelet tells that a container has ended before it says so of the pod."""
     result = Result(reason="Completed", model=MODEL) if code == 0 else Result(reason="BadData")
-    state = ended(code, result)
-    state["terminated"]["finishedAt"] = "2027-01-15T07:59:50Z"
-    return pod(phase="Running", containers={"trainer": state, **more})
+    return pod(phase="Running", containers={"trainer": ended(code, result), **more})
 
 
 def test_a_trainer_that_has_ended_after_a_long_time_is_not_taken_for_one_that_never_started() -> (
     None
 ):
-    long_since = {"startedAt": "2027-01-14T00:00:00Z"}
-    decision = decide(job(phase="Running", status=long_since), trained(), MOMENT)
+    long_since = seen(attempt=86400, progress=10, trained=10)
+    decision = decide(job(phase="Running"), trained(), long_since)
     assert decision.status is None
     assert decision.delete is None
-    assert decision.due is not None
-    at_once = decide(job(phase="Starting", status=long_since), trained(), MOMENT)
+    assert decision.after is not None
+    at_once = decide(job(phase="Starting"), trained(), long_since)
     assert at_once.status is None
 
 
@@ -568,13 +571,13 @@ STATES = st.sampled_from([RUNNING, waiting("PodInitializing"), SECRETLESS, ended
     phase=st.sampled_from(["Pending", "Running", "Unknown"]),
     fetch=STATES,
     trainer=STATES,
-    hours=st.floats(0, 1000),
+    age=st.floats(0, 10**6),
 )
 def test_a_job_that_runs_is_never_given_back_before_its_pod_has_ended(
-    phase: str, fetch: Raw, trainer: Raw, hours: float
+    phase: str, fetch: Raw, trainer: Raw, age: float
 ) -> None:
     shown = pod(phase=phase, init={"fetch-train": fetch}, containers={"trainer": trainer})
-    decision = decide(job(phase="Running"), shown, replace(MOMENT, now=NOW + hours * 3600))
+    decision = decide(job(phase="Running"), shown, starting(age))
     assert decision.status is None
 
 
@@ -583,8 +586,8 @@ def test_what_others_run_beside_the_trainer_is_asked_to_end_after_it(code: int) 
     beside = trained(code, proxy=RUNNING)
     waits = decide(job(phase="Running"), beside, MOMENT)
     assert waits.delete is None
-    assert waits.due is not None
-    asked = decide(job(phase="Running"), beside, replace(MOMENT, now=waits.due))
+    assert waits.after is not None
+    asked = decide(job(phase="Running"), beside, seen(trained=waits.after))
     assert asked.status is None
     assert asked.delete is not None
     assert asked.delete.grace is None
@@ -639,14 +642,14 @@ def test_a_pod_that_a_node_refuses_at_once_is_not_made_again_at_once(reason: str
     assert next_phase(decision) is Phase.QUEUED
     assert decision.status is not None
     assert not decision.status.failures
-    assert decision.due == NOW + MOMENT.settings.unavailable_backoff
+    assert decision.after == MOMENT.settings.unavailable_backoff
     assert decision.status.retry_after
 
 
 def test_a_pod_that_the_api_server_does_not_create_is_given_back_uncounted_in_time() -> None:
     creating = replace(MOMENT, creating=True)
     assert decide(job(phase="Starting"), None, creating).create
-    late = decide(job(phase="Starting"), None, replace(creating, now=NOW + 600))
+    late = decide(job(phase="Starting"), None, replace(creating, ages=Ages(attempt=600)))
     assert next_phase(late) is Phase.QUEUED
     assert late.status is not None
     assert not late.status.failures

@@ -84,7 +84,7 @@ def test_queues_of_one_name_in_two_namespaces_are_two(metrics: Metrics) -> None:
         return JobView({**raw, "metadata": {**raw["metadata"], "namespace": "other"}})
 
     for before, after in pairwise(("Queued", "Starting", "Running", "Stopping", "Stopped")):
-        metrics.moved(theirs(before), theirs(after), NOW, NOW - 1)
+        metrics.moved(theirs(before), theirs(after), NOW, 1)
     for name in ("queue_wait", "time_to_running", "stop"):
         assert observed(metrics, f"sihl_job_{name}_seconds") is None
         assert observed(metrics, f"sihl_job_{name}_seconds", namespace="other") is not None
@@ -105,13 +105,13 @@ def test_progress_of_a_running_job_measures_nothing(metrics: Metrics) -> None:
 def test_a_stop_is_from_its_beginning_to_the_pods_end_whatever_the_end(
     metrics: Metrics, after: str
 ) -> None:
-    metrics.moved(at("Stopping"), at(after), NOW, NOW - 12)
+    metrics.moved(at("Stopping"), at(after), NOW, 12)
     assert observed(metrics, "sihl_job_stop_seconds") == (1, 12)
 
 
 def test_a_stop_that_has_not_ended_is_not_measured(metrics: Metrics) -> None:
     metrics.moved(at("Running"), at("Stopping"), NOW, NOW)
-    metrics.moved(at("Stopping"), at("Stopping"), NOW, NOW - 1)
+    metrics.moved(at("Stopping"), at("Stopping"), NOW, 1)
     assert observed(metrics, "sihl_job_stop_seconds") is None
 
 

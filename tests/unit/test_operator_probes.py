@@ -39,13 +39,13 @@ def operator(heartbeat: float | None = None) -> Operator:
     made = Operator(Settings())
     made.leader = Lacking()  # type: ignore[assignment]  # all that is read
     made.api = Answering()  # type: ignore[assignment]  # all that is read
-    made.rounds = Loop(heartbeat or time.time())  # type: ignore[assignment]  # all that is read
+    made.rounds = Loop(heartbeat or time.monotonic())  # type: ignore[assignment]  # all that is read
     return made
 
 
 def test_a_loop_that_went_silent_is_a_fault() -> None:
     assert operator().fault() is None
-    silent = operator(time.time() - 3600).fault()
+    silent = operator(time.monotonic() - 3600).fault()
     assert silent is not None
     assert "silent for 3600 s" in silent
 
@@ -92,7 +92,7 @@ async def test_a_replica_is_ready_once_it_has_read_the_cluster_and_while_it_has_
     made.leader.lacking = "403 Forbidden: leases is forbidden"
     answer = await made._answer_ready(request)
     assert (answer.status, answer.text) == (503, "403 Forbidden: leases is forbidden")
-    made.rounds.heartbeat = 0
+    made.rounds.heartbeat -= 3600
     assert (await made._answer_ready(request)).status == 503
 
 

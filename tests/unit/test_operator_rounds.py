@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
+from sihl_operator import status as say
 from sihl_operator.kube import AlreadyExistsError, ApiError, ConflictError, NotFoundError, See
 from sihl_operator.metrics import Metrics
 from sihl_operator.refusals import lacking
 from sihl_operator.rounds import Rounds
 from sihl_operator.settings import Settings
+from sihl_operator.sightings import Clocks
 from sihl_operator.world import World
 from tests.support.objects import NOW, SPEC, Raw, job, raw_pod
-
-LONG_AGO = "2027-01-01T00:00:00Z"
 
 
 class SlowApi:
@@ -68,8 +68,11 @@ class SlowApi:
         return None
 
 
-def leading(api: SlowApi, gpus: int, settings: Settings | None = None) -> Rounds:
-    world = World()
+def leading(
+    api: SlowApi, gpus: int, settings: Settings | None = None, clocks: Clocks | None = None
+) -> Rounds:
+    clocks = clocks or Clocks()
+    world = World(clocks.monotonic)
     offers = {"cpu": "64", "memory": "256Gi", "pods": "110", "nvidia.com/gpu": str(gpus)}
     world.saw_node(
         {
@@ -82,7 +85,7 @@ def leading(api: SlowApi, gpus: int, settings: Settings | None = None) -> Rounds
         }
     )
     metrics, settings = Metrics(world), settings or Settings()
-    rounds = Rounds(world, api, settings, metrics, lambda: NOW, lambda: True)
+    rounds = Rounds(world, api, settings, metrics, clocks, lambda: True)
     rounds._began = True
     return rounds
 
@@ -159,15 +162,17 @@ async def test_a_queue_is_taken_from_the_admission_of_a_job_on() -> None:
 async def test_room_kept_for_who_waits_long_is_not_given_to_who_comes_later() -> None:
     api = SlowApi()
     api.answers.set()
-    rounds = leading(api, gpus=2)
+    now = 0.0
+    rounds = leading(api, gpus=2, clocks=Clocks(monotonic=lambda: now))
     runner = {**SPEC["runner"], "gpus": 1}
     submit(rounds, api, "small", "cells", runner=runner)
     rounds.round()
     await settle()
-    submit(rounds, api, "large", "plates", runner={**runner, "gpus": 2}, created=LONG_AGO)
+    submit(rounds, api, "large", "plates", runner={**runner, "gpus": 2})
     for _ in range(3):
         rounds.round()
         await settle()
+    now += Settings().reserve_after
     submit(rounds, api, "late", "scans", runner=runner)
     rounds.round()
     await settle()
@@ -180,7 +185,7 @@ class TakenApi(SlowApi):
     def __init__(self) -> None:
         super().__init__()
         self.answers.set()
-        due = {"deletionTimestamp": "2027-01-15T09:00:00Z"}
+        due = {"deletionTimestamp": "2027-01-15T09:00:00Z", "deletionGracePeriodSeconds": 300}
         self.there = raw_pod("deleted", metadata=due)
         self.asked = 0
 
@@ -257,8 +262,8 @@ async def test_a_job_whose_status_the_api_server_refuses_holds_up_nobody_else() 
 async def test_a_job_that_backs_off_lets_the_next_one_pass() -> None:
     api = PartialApi()
     rounds = leading(api, gpus=4)
-    later = {"retryAfter": "2099-01-01T00:00:00Z"}
-    submit(rounds, api, "first", "cells", status=later)
+    held = say.as_json(say.requeued(job(), "Crashed", "It did.", NOW, retry_in=60))
+    submit(rounds, api, "first", "cells", status=held)
     submit(rounds, api, "second", "cells")
     await turns(rounds)
     assert api.admitted == ["second"]
@@ -414,9 +419,8 @@ async def test_a_job_whose_status_may_not_be_written_is_told_so_by_one_event() -
 async def test_positions_of_many_queues_are_written_a_few_a_second_until_all_are_right() -> None:
     api = SlowApi()
     api.answers.set()
-    rounds = leading(api, gpus=0)
-    now = NOW
-    rounds._clock = lambda: now
+    now = 0.0
+    rounds = leading(api, gpus=0, clocks=Clocks(monotonic=lambda: now))
     for number in range(120):
         submit(rounds, api, f"job-{number:03}", f"queue-{number % 20}", phase=None)
     await turns(rounds, 3)

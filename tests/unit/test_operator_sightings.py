@@ -1,0 +1,100 @@
+"""Time-outs run from when this process saw a thing, whatever any clock of the day says."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sihl_operator import status as say
+from sihl_operator.lifecycle import patience_left
+from sihl_operator.settings import Settings
+from sihl_operator.sightings import Sightings
+from sihl_operator.views import rfc3339
+from sihl_operator.world import World
+from tests.support.objects import NOW, RUNNING, ended, job, raw_pod, waiting
+
+
+class Hand:
+    """A clock that the test moves."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_what_is_so_keeps_its_time_and_what_is_so_again_begins_anew() -> None:
+    clock = Hand()
+    sightings = Sightings(clock)
+    sightings.note("uid", "first")
+    clock.now = 5
+    sightings.note("uid", "first", "second")
+    clock.now = 7
+    assert (sightings.age("uid", "first"), sightings.age("uid", "second")) == (7, 2)
+    sightings.note("uid", "second")
+    sightings.note("uid", "first", "second")
+    assert (sightings.age("uid", "first"), sightings.age("uid", "second")) == (0, 2)
+
+
+@given(hours=st.floats(-48, 48), passed=st.floats(0, 400))
+def test_a_pod_keeps_its_grace_whatever_time_its_deletion_is_said_to_be(
+    hours: float, passed: float
+) -> None:
+    clock = Hand()
+    world = World(clock)
+    mark = {
+        "deletionTimestamp": rfc3339(NOW + hours * 3600),
+        "deletionGracePeriodSeconds": 60,
+    }
+    world.saw_pod(raw_pod(version=1, containers={"trainer": RUNNING}))
+    clock.now = 1000
+    world.saw_pod(raw_pod(version=2, containers={"trainer": RUNNING}, metadata=mark))
+    clock.now += passed
+    (pod,) = world.pods.values()
+    left = patience_left(pod, world.ages(None, pod), Settings(lost_node_timeout=300))
+    assert left == pytest.approx(360 - passed)
+
+
+@given(hours=st.floats(-48, 48), seconds=st.floats(1, 1800))
+def test_a_backoff_is_as_long_as_it_was_meant_whatever_clock_wrote_it(
+    hours: float, seconds: float
+) -> None:
+    clock = Hand()
+    world = World(clock)
+    ends = say.requeued(
+        job(phase="Running"), "Crashed", "It did.", NOW + hours * 3600, retry_in=seconds
+    )
+    held = job(status=say.as_json(ends))
+    world.saw_job(held.raw)
+    assert seconds <= world.backoff(held) <= seconds + 2
+    clock.now = seconds + 2
+    assert world.backoff(held) == 0
+
+
+def test_what_a_pod_lacks_is_counted_from_when_its_last_container_ended() -> None:
+    clock = Hand()
+    world = World(clock)
+    starting = job(phase="Starting")
+    world.saw_job(starting.raw)
+    for version, fetch in ((1, RUNNING), (2, ended(0)), (3, ended(0))):
+        clock.now = version * 100
+        states = {"trainer": waiting("PodInitializing")}
+        world.saw_pod(raw_pod(version=version, init={"fetch-train": fetch}, containers=states))
+    (pod,) = world.pods.values()
+    ages = world.ages(starting, pod)
+    assert (ages.attempt, ages.progress) == (300, 100)
+
+
+def test_what_is_gone_is_remembered_by_nobody() -> None:
+    world = World(Hand())
+    for version in range(1, 20, 4):
+        world.saw_job(job(f"job-{version}", "Running", version=version).raw)
+        world.saw_pod(raw_pod(f"job-{version}", version=version + 1))
+        world.saw_pod(raw_pod(f"job-{version}", version=version + 2), deleted=True)
+        world.saw_job(job(f"job-{version}", "Running", version=version + 3).raw, deleted=True)
+    world.saw_all("job", [], "100")
+    world.saw_all("pod", [], "100")
+    for pod in list(world.pods.values()):
+        world.drop_pod(pod)
+    assert not world._sightings._since
