@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import yaml
 
 from sihl_dashboard.server.guard import HEADERS
 from sihl_dashboard.server.local import LocalPeople
+from sihl_dashboard.server.modules import version_of
 from sihl_dashboard.server.pages import KINDS, STATIC
 from sihl_dashboard.server.routes import ROUTES
 from tests.support.dashboard import (
@@ -263,6 +266,35 @@ def test_every_route_below_a_namespace_is_guarded_by_it() -> None:
         if "{namespace}" in route.path and "/api/" in route.path:
             assert route.need in ("jobs", "logs", "act"), route.path
         assert ("/log" in route.path and "{job}" in route.path) == (route.need == "logs")
+
+
+@pytest.mark.parametrize(
+    ("address", "part"),
+    [("/", "queue"), ("/login", "problem"), ("/team-a/cells", "parallel"),
+     (f"/team-a/cells/{NIGHT}", "loghits")],
+)  # fmt: skip
+async def test_a_page_names_all_its_modules_at_once_and_a_browser_may_keep_them(
+    looker: Looker, address: str, part: str
+) -> None:
+    _, page = await looker.get(address)
+    named = re.findall(r'(?:src|href)="(/static/[^"]+)"', page.decode())
+    assert any(name.endswith(f"/parts/{part}.mjs") for name in named)
+    for name in named:
+        async with looker.session.get(f"{looker.served.url}{name}") as answer:
+            assert answer.status == 200, name
+            assert "immutable" in answer.headers["Cache-Control"]
+    # An older page's address says what is there now, and is asked again each time.
+    older = re.sub("v-[0-9a-f]{16}", f"v-{0:016x}", named[0])
+    async with looker.session.get(f"{looker.served.url}{older}") as answer:
+        assert (answer.status, answer.headers["Cache-Control"]) == (200, HEADERS["Cache-Control"])
+
+
+def test_files_that_change_are_of_another_version(tmp_path: Path) -> None:
+    shutil.copytree(STATIC, tmp_path, dirs_exist_ok=True)
+    assert version_of(tmp_path) == version_of(STATIC)
+    module = tmp_path / "parts" / "queue.mjs"
+    module.write_text(module.read_text() + "\n")
+    assert version_of(tmp_path) != version_of(STATIC)
 
 
 def test_pages_have_no_python_among_them() -> None:

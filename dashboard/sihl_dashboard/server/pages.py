@@ -8,6 +8,7 @@ from pathlib import Path
 from aiohttp import web
 
 from sihl_dashboard.server.answers import Answer, answer_of, response
+from sihl_dashboard.server.modules import page_of, parted, version_of
 from sihl_dashboard.server.refusals import NotThereError
 
 STATIC = Path(__file__).parents[1] / "static"
@@ -24,12 +25,25 @@ KINDS = {
 
 async def index(request: web.Request) -> web.StreamResponse:
     """The page; its script reads the address."""
-    return response(request, _read(STATIC, "index.html"))
+    return response(request, answer_of(page_of(STATIC, _page(request)), KINDS[".html"]))
+
+
+def _page(request: web.Request) -> str:
+    """The name that main.mjs, which reads the address too, finds for it."""
+    if "job" in request.match_info:
+        return "job"
+    if "project" in request.match_info:
+        return "compare"
+    return "login" if request.path == "/login" else "overview"
 
 
 async def static(request: web.Request) -> web.StreamResponse:
-    """GET /static/...: a module or a style."""
-    return response(request, _read(STATIC, request.match_info["path"]))
+    """GET /static/...: a module or a style; under its version it never changes."""
+    version, path = parted(request.match_info["path"])
+    found = response(request, _read(STATIC, path))
+    if version is not None and version == version_of(STATIC):
+        found.headers["Cache-Control"] = "private, max-age=31536000, immutable"
+    return found
 
 
 async def asset(request: web.Request) -> web.StreamResponse:
