@@ -14,7 +14,8 @@ from typing import Any
 from sihl_api.trainingjob import TrainingJobStatus
 from sihl_operator import status as say
 from sihl_operator.attempts import SOON_SECONDS, Attempts
-from sihl_operator.decision import Decision, Deletion
+from sihl_operator.decision import Decision, Deletion, Notice
+from sihl_operator.events import Allowance, milestone
 from sihl_operator.kube import ApiError, ConflictError, NotFoundError, UnavailableError
 from sihl_operator.queues import Reason
 from sihl_operator.refusals import lacking
@@ -61,6 +62,7 @@ class Acts:
         self._settings = settings
         self._clock = clock
         self._wake = wake
+        self._allowance = Allowance()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def admit(self, job: JobView) -> None:
@@ -150,18 +152,21 @@ class Acts:
     async def _admit(self, job: JobView) -> None:
         """An attempt's number by compare-and-swap, then its pod."""
         try:
-            job = await self._writes.status(job, say.starting(job, self._clock()))
+            before, job = job, await self._writes.status(job, say.starting(job, self._clock()))
         finally:
             # Asked whatever became of the job: one that was deleted meanwhile asks for nobody.
             self._world.dirty_queues.add(self.starting.pop(job.key))
         await self._attempts.begin(job)
+        if (known := self._world.jobs.get(job.key)) is not None and known.phase is job.phase:
+            await self._announce(job, milestone(before, job))
 
     async def _carry_out(self, job: JobView, decision: Decision) -> None:
         """Status first, then the pod: a crash between the two is harmless."""
         if decision.confirm_absent and await self._is_there(job, decision.confirm_absent):
             return
+        before = job
         if decision.status is not None:
-            before, job = job, await self._writes.status(job, decision.status)
+            job = await self._writes.status(job, decision.status)
             if not job.active:
                 self._attempts.over(before)
         if decision.delete is not None:
@@ -170,6 +175,13 @@ class Acts:
             await self._attempts.create(job)
         if decision.notice is not None:
             await self._writes.announce(job, decision.notice)
+        else:
+            await self._announce(job, milestone(before, job))
+
+    async def _announce(self, job: JobView, notice: Notice | None) -> None:
+        """What goes well is told by an event too, where there is time for it."""
+        if notice is not None and self._allowance.take(self._clock()):
+            await self._writes.announce(job, notice)
 
     async def _is_there(self, job: JobView, name: str) -> bool:
         """Ask the API server itself whether the attempt's pod is really absent."""

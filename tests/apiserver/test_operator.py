@@ -61,7 +61,7 @@ def operator(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 # --- one operator ----------------------------------------------------------------------------
 
 
-def test_a_job_goes_from_submission_to_success_in_six_writes_at_most(
+def test_a_job_goes_from_submission_to_success_in_six_writes_and_four_events_at_most(
     team: Team, kubelet: HandKubelet, operator: Process
 ) -> None:
     before = operator.writes()
@@ -73,6 +73,14 @@ def test_a_job_goes_from_submission_to_success_in_six_writes_at_most(
     status = team.phase("job", "Succeeded")
     assert status["model"]["checksum"] == MODEL.checksum
     assert operator.writes() - before <= 6
+
+    def told() -> list[str] | None:
+        events = team.core.list_namespaced_event(
+            team.namespace, field_selector="involvedObject.kind=TrainingJob"
+        ).items
+        return [event.reason for event in events] if len(events) == 4 else None
+
+    assert sorted(eventually(told, 60)) == ["Queued", "Running", "Starting", "Succeeded"]
 
 
 def test_probes_and_metrics_tell_the_truth(operator: Process) -> None:

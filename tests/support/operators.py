@@ -74,10 +74,14 @@ class Process:
         return "ok" in self.get(self.liveness_port, "/healthz")
 
     def writes(self) -> int:
-        """Writes that it tried, without those of the lease."""
+        """Writes that it tried, without those of the lease, and events."""
         text = self.get(self.metrics_port, "/metrics")
         found = re.findall(r"^sihl_operator_api_writes_total\{(.*)\} (\S+)$", text, re.M)
-        return sum(int(float(count)) for labels, count in found if "leases" not in labels)
+        return sum(
+            int(float(count))
+            for labels, count in found
+            if '"leases"' not in labels and '"events"' not in labels
+        )
 
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
