@@ -102,7 +102,7 @@ class KubeApi:
     @property
     def silence(self) -> tuple[float, str]:
         """Seconds since a call was answered by more than a refusal to know us, and the fault."""
-        return time.monotonic() - self._answered, self._trouble
+        return time.monotonic() - self._answered, self._trouble or "calls come to no end"
 
     async def __aenter__(self) -> KubeApi:
         calls, watches = (aiohttp.TCPConnector(limit=most) for most in (64, 0))
@@ -248,7 +248,7 @@ class KubeApi:
         found = _parsed(content)
         if answer.status >= 400:
             raise self._noted(_error(answer.status, found))
-        self._answered = time.monotonic()
+        self._answered, self._trouble = time.monotonic(), ""
         return found
 
     def _noted(self, error: ApiError) -> ApiError:
