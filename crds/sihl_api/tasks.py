@@ -44,6 +44,14 @@ class Task(StrEnum):
         return self in SELF_SUPERVISED
 
 
+DETECTING = (
+    Task.OBJECT_DETECTION,
+    Task.KEYPOINT_DETECTION,
+    Task.QUADRILATERAL_DETECTION,
+    Task.INSTANCE_SEGMENTATION,
+    Task.PANOPTIC_SEGMENTATION,
+)
+"""Tasks whose heads predict a number of objects of each image."""
 SELF_SUPERVISED = (Task.VIEW_INVARIANCE, Task.AUTOENCODING, Task.ANOMALY_DETECTION)
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
-from sihl_api.tasks import Task
+from sihl_api.tasks import DETECTING, Task
 from sihl_api.units import DURATION_PATTERN, QUANTITY_PATTERN, seconds
 
 GROUP = "sihl.ai"
@@ -230,6 +230,9 @@ class Head(Schema):
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule("!has(self.levels) || self.levels[0] <= self.levels[1]",
              "levels are [first, last]: first must not exceed last", ".levels"),
+        Rule(f"!has(self.maxDetections) || self.task in {[task.value for task in DETECTING]}",
+             "maxDetections belongs to tasks that find objects: " + ", ".join(DETECTING),
+             ".maxDetections"),
     )  # fmt: skip
 
     name: Name = Field(description="Unique within the job; metrics and losses carry it.")
@@ -249,6 +252,13 @@ class Head(Schema):
         description="First and last level; each task has its default (docs/tasks.md), mostly all "
         "of the neck's for what lies somewhere in the image, the coarsest for what is said of it "
         "as a whole.",
+    )
+    max_detections: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="Objects that are predicted and measured in an image, at most; default twice "
+        "as many as the fullest image of the dataset shows, and at least 300 (of masks, 100).",
     )
     loss_weight: float = Field(default=1.0, ge=0, le=1e6)
 

@@ -131,6 +131,10 @@ INVALID: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a task that does not exist": (head(task="Juggling"), "spec.model.heads[0].task"),
     "levels in the wrong order": (head(levels=[5, 3]), "spec.model.heads[0].levels"),
     "levels outside the neck": (head(levels=[3, 7]), "spec.model.heads"),
+    "a number of detections for a head that finds none": (
+        head(task="MulticlassClassification", maxDetections=5),
+        "spec.model.heads[0].maxDetections",
+    ),
     "several levels without a neck": (lambda j: j["spec"]["model"].pop("neck"), "spec.model.heads"),
     "a backbone that does not exist": (
         model(backbone={"name": "resnet19"}),

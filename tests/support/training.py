@@ -125,7 +125,9 @@ def prepared(
     """A run as the worker prepares it, in this process; `stop` is asked before every step."""
     monkeypatch.setenv("SIHL_JOB", reference(spec))
     heard = Heard()
-    options = argparse.Namespace(dataset=dataset, scratch=scratch, resume=resume, initial=initial)
+    options = argparse.Namespace(
+        dataset=dataset, fetched=None, scratch=scratch, resume=resume, initial=initial
+    )
     run = prepare(options, heard, never)
     run.workers = 0
     if stop is not None:

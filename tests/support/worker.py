@@ -69,7 +69,7 @@ class Behaviour:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    for name in ("--dataset", "--scratch", "--resume", "--initial"):
+    for name in ("--dataset", "--fetched", "--scratch", "--resume", "--initial"):
         parser.add_argument(name, type=Path)
     options = parser.parse_args()
     behaviour = Behaviour(**json.loads(os.environ.get(VARIABLE, "{}")))

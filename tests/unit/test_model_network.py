@@ -113,7 +113,7 @@ def test_a_saved_model_predicts_the_same_without_its_dataset(tmp_path: Path) -> 
                 strict=True,
             ):
                 assert same(vars(mine), vars(its))
-    assert loaded.head("boxes").config.settings == {"categories": ["cat", "dog"]}
+    assert loaded.head("boxes").config.settings["categories"] == ["cat", "dog"]
 
 
 def test_weights_of_an_earlier_model_are_taken_where_name_and_shape_fit(

@@ -61,7 +61,7 @@ def local_dataset(
                 found, warnings = check_whole(
                     spec, split, opened, progress, train_of(into), partial(marks_on_disk, opened)
                 )
-                write_fetched(into, split, started_at, found, warnings)
+                write_fetched(into, split, started_at, found, warnings, opened.fullest())
             else:
                 fetch_split(spec, split, into, _with_keys(location, environ), progress)
     return given or into

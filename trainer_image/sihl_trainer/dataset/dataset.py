@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -133,8 +133,16 @@ class VisionDataset:
         return placed.mirrored(self.input_size[0]) if mirror else placed
 
 
-def open_datasets(spec: TrainingJobSpec, root: Path) -> Datasets:
+def open_datasets(
+    spec: TrainingJobSpec, root: Path, fullest: Mapping[str, int] | None = None
+) -> Datasets:
     """The datasets of a job, from the folders train/ and, where the job has one, validation/.
+
+    Args:
+        spec: The job's.
+        root: Where the folders are.
+        fullest: By head name, how many objects the image has that has most, as whoever has read
+            every file found it.
 
     Raises:
         BadData: What the folders hold is at odds with the dataset's format, or too little of it.
@@ -153,6 +161,7 @@ def open_datasets(spec: TrainingJobSpec, root: Path) -> Datasets:
         train_names, validation_names = hold_out(
             train, spec.dataset.validation_fraction, training.seed
         )
+    counted = (train.fullest(), validation.fullest(), fullest or {})
     log.info("%d training images, %d validation images", len(train_names), len(validation_names))
     return Datasets(
         train=VisionDataset(
@@ -170,5 +179,8 @@ def open_datasets(spec: TrainingJobSpec, root: Path) -> Datasets:
             input_size,
             enlarge=training.scale_at_inference,
         ),
-        head_info=train.head_info,
+        head_info={
+            name: replace(info, fullest=max(each.get(name, 0) for each in counted))
+            for name, info in train.head_info.items()
+        },
     )

@@ -65,6 +65,10 @@ class Split:
     feeds: dict[str, Feed]
     head_info: dict[str, HeadInfo]
 
+    def fullest(self) -> dict[str, int]:
+        """By head name, objects of the image that has most, of the annotations read so far."""
+        return {name: feed.annotations.fullest for name, feed in self.feeds.items()}
+
 
 def open_split(
     folder: Path,

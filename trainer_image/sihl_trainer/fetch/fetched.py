@@ -25,12 +25,14 @@ class Fetched(Message):
 
     Attributes:
         warnings: What a person is to know of it, a sentence each.
+        fullest: By head name, objects of the image that has most.
     """
 
     started_at: str
     fetched_at: str
     fingerprint: SplitFingerprint
     warnings: list[str] = Field(default_factory=list)
+    fullest: dict[str, int] = Field(default_factory=dict)
 
 
 def write_fetched(
@@ -39,6 +41,7 @@ def write_fetched(
     started_at: str,
     fingerprint: SplitFingerprint,
     warnings: Sequence[str] = (),
+    fullest: Mapping[str, int] | None = None,
 ) -> None:
     """Leave word of a split, in the folder that holds it, now that it is there and checked.
 
@@ -49,6 +52,7 @@ def write_fetched(
         fetched_at=now(),
         fingerprint=fingerprint,
         warnings=list(warnings),
+        fullest=dict(fullest or {}),
     )
     try:
         _file(root, split).write_bytes(told.model_dump_json(by_alias=True).encode())
@@ -79,6 +83,15 @@ def fingerprint_of(fetched: Mapping[str, Fetched]) -> DatasetFingerprint | None:
         return None
     splits = {split: each.fingerprint for split, each in fetched.items()}
     return DatasetFingerprint(train=splits[TRAIN], validation=splits.get(VALIDATION))
+
+
+def fullest_of(fetched: Mapping[str, Fetched]) -> dict[str, int]:
+    """By head name, objects of the image that has most, in whichever split."""
+    most: dict[str, int] = {}
+    for each in fetched.values():
+        for head, count in each.fullest.items():
+            most[head] = max(count, most.get(head, 0))
+    return most
 
 
 def _file(root: Path, split: str) -> Path:

@@ -153,7 +153,7 @@ def fetch_split(
         found, warnings = check_whole(
             spec, split, opened, progress, train_of(root), lambda: [mark_of(file) for file in files]
         )
-    write_fetched(root, split, started_at, found, warnings)
+    write_fetched(root, split, started_at, found, warnings, opened.fullest())
     return warnings
 
 

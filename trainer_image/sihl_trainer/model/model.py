@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -132,7 +133,7 @@ def model_config(spec: TrainingJobSpec, info: Mapping[str, HeadInfo]) -> ModelCo
                 name=head.name,
                 task=head.task.value,
                 levels=list(levels),
-                settings=kind.settings(info[head.name]),
+                settings=kind.settings(replace(info[head.name], most=head.max_detections)),
             )
         )
     return ModelConfig(

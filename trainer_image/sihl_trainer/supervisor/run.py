@@ -317,6 +317,7 @@ class Supervisor:
         settings = self._settings
         command = list(settings.command) or worker_command(settings.job.spec.runner.gpus)
         command += ["--dataset", str(settings.dataset), "--scratch", str(settings.scratch)]
+        command += ["--fetched", str(settings.fetched)] if settings.fetched else []
         command += ["--resume", str(resume)] if resume else []
         command += ["--initial", str(initial)] if initial else []
         environ = worker_environment(

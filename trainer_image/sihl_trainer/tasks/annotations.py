@@ -70,6 +70,14 @@ class Annotations(ABC):
         """
         return None
 
+    @property
+    def fullest(self) -> int:
+        """Objects of the image that has most; 0, as is the default, where there are none.
+
+        Of files of a folder those count that `fault` has been told the size of.
+        """
+        return 0
+
     def unsuited(self, head: Head, spec: TrainingJobSpec) -> str | None:  # noqa: ARG002
         """Why a job's head cannot learn well from these annotations with the job's settings.
 

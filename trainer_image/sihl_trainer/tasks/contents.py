@@ -35,6 +35,11 @@ class Occurrences:
         with _LOCK:
             self._indices[image] = found
 
+    @property
+    def most(self) -> int:
+        """Of one image."""
+        return max(map(len, self._indices.values()), default=0)
+
     def by_name(
         self, names: Sequence[str], images: Collection[str] | None = None
     ) -> dict[str, int]:
@@ -62,6 +67,11 @@ class Spread:
         """Of all that was counted."""
         edges = np.linspace(*self._ends, BINS + 1)
         return Histogram(edges=edges.tolist(), counts=self._counts.tolist())
+
+
+def longest(spans: Mapping[str, tuple[int, int]]) -> int:
+    """Of the images' places in arrays, each from its first to behind its last, the longest."""
+    return max((end - start for start, end in spans.values()), default=0)
 
 
 def counted(indices: NDArray[Any] | Sequence[int], names: Sequence[str]) -> dict[str, int]:

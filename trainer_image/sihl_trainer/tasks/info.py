@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from sihl_api.tasks import Task
@@ -16,10 +16,14 @@ class HeadInfo:
         task: What is annotated.
         categories: Names in the order of their indices: categories, labels, identities, keypoints
             or tokens, whatever the task calls them.
+        fullest: Objects of the image that has most, as far as that is known.
+        most: Objects of an image that the job's spec lets be found; None: it does not say.
     """
 
     task: Task
     categories: tuple[str, ...] = ()
+    fullest: int = field(default=0, kw_only=True, compare=False)
+    most: int | None = field(default=None, kw_only=True, compare=False)
 
     def as_trained(self, trained: HeadInfo) -> Self:
         """A validation set's info, with the indices that the training set gives to names.

@@ -17,7 +17,7 @@ from sihl_trainer.tasks.annotations import (
     list_entries,
     unknown_name,
 )
-from sihl_trainer.tasks.contents import Contents, counted, within
+from sihl_trainer.tasks.contents import Contents, counted, longest, within
 from sihl_trainer.tasks.info import HeadInfo
 
 if TYPE_CHECKING:
@@ -64,6 +64,11 @@ class ShapeAnnotations(Annotations):
     def contents(self, info: HeadInfo, images: Collection[str] | None = None) -> Contents:
         """Shapes of each category."""
         return counted(within(self._shapes.categories, self._shapes.spans, images), info.categories)
+
+    @property
+    def fullest(self) -> int:
+        """Shapes of the image that has most."""
+        return longest(self._shapes.spans)
 
     def tensors(self, name: str) -> tuple[Tensor, Tensor] | None:
         """An image's shapes, float32 [N, ...], and categories, int64 [N]; None: not annotated."""

@@ -1,6 +1,6 @@
 """The worker process: from its environment and command line to the end of training.
 
-    python -m sihl_trainer.training.worker --dataset DIR --scratch DIR [--resume DIR]
+    python -m sihl_trainer.training.worker --dataset DIR --scratch DIR [--resume DIR] ...
 
 Started by the supervisor, once for each GPU by torchrun; rank 0 speaks to it over the channel.
 Heavy imports stand inside functions: loader processes import this module too.
@@ -42,6 +42,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", type=Path, required=True)
+    parser.add_argument("--fetched", type=Path)
     parser.add_argument("--scratch", type=Path, required=True)
     parser.add_argument("--resume", type=Path)
     parser.add_argument("--initial", type=Path)
@@ -138,6 +139,7 @@ def prepare(
     import torch
 
     from sihl_trainer.dataset.dataset import open_datasets
+    from sihl_trainer.fetch.fetched import fullest_of, read_fetched
     from sihl_trainer.model.model import build_model
     from sihl_trainer.training.checkpoint import TrainingState, restore
     from sihl_trainer.training.distributed import join
@@ -151,7 +153,8 @@ def prepare(
     cpus = available_cpus()
     device = ready_device(spec.runner.gpus, cpus)
     ranks = join(device)
-    data = open_datasets(spec, options.dataset)
+    fullest = fullest_of(read_fetched(options.fetched or options.dataset))
+    data = open_datasets(spec, options.dataset, fullest)
     model = build_model(spec, data.head_info)
     initialize(model, spec, options)
     # Convolutions of both devices are fastest with channels last.

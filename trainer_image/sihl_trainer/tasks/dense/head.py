@@ -9,15 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sihl_api.record import HeadConfig
+from sihl_trainer.tasks.dense.limit import limit, limit_of
 from sihl_trainer.tasks.dense.points import grid
 from sihl_trainer.tasks.dense.tower import tower
 from sihl_trainer.tasks.head import Head
+from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.passes import Features
 
 _PRIOR = 0.01
@@ -54,11 +57,17 @@ class DenseHead(Head):
 
     def __init__(self, config: HeadConfig, channels: Mapping[int, int], categories: int) -> None:
         super().__init__(config, channels)
+        self.most = limit_of(config.settings)
         self.width = channels[self.levels[0]]
         self.score_tower = tower(self.width)
         # At first nearly everything is background: start from that (RetinaNet, section 3.3).
         self.score = predictor(self.width, [-math.log((1 - _PRIOR) / _PRIOR)] * categories)
         self.scale = nn.Parameter(torch.ones(len(self.levels)))
+
+    @classmethod
+    def settings(cls, info: HeadInfo) -> dict[str, Any]:
+        """Categories, and how many objects of an image are predicted."""
+        return super().settings(info) | limit(info)
 
     @classmethod
     def default_levels(cls, channels: Mapping[int, int], has_neck: bool) -> list[int]:

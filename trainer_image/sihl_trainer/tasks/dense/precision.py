@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Self
 
 from numpy.typing import NDArray
 
-from sihl_trainer.tasks.dense.suppression import MAX_DETECTIONS
 from sihl_trainer.tasks.measures.average_precision import AveragePrecision
 from sihl_trainer.tasks.metric import Directions, Metric
 
@@ -28,11 +27,10 @@ class ShapePrecision(Metric):
         "map75": "higher",
         "mar100": "higher",
     }
-    most: ClassVar[int] = MAX_DETECTIONS
-    """Detections of an image that count."""
 
     def __init__(self, categories: int) -> None:
-        self.precision = AveragePrecision(categories, max_detections=self.most)
+        # All that the head gives count: how many these are at most is its own setting.
+        self.precision = AveragePrecision(categories, max_detections=None)
 
     @abstractmethod
     def likeness(self, prediction: Any, target: Any) -> NDArray[Any]:

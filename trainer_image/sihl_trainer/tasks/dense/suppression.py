@@ -10,10 +10,9 @@ from typing import NamedTuple
 from torch import Tensor
 from torchvision.ops import batched_nms
 
+from sihl_trainer.tasks.dense.limit import candidates_for
+
 SCORE_THRESHOLD = 0.05
-CANDIDATES = 1000
-MAX_DETECTIONS = 300
-"""Cells, people in a crowd, parts on a tray: a hundred in an image are not rare."""
 
 
 class Chosen(NamedTuple):
@@ -34,21 +33,22 @@ class Chosen(NamedTuple):
         return Chosen(self.point[index], self.category[index], self.score[index])
 
 
-def candidates(scores: Tensor, most: int = CANDIDATES) -> Chosen:
-    """The best of scores [P, C] that are above the threshold."""
+def candidates(scores: Tensor, most: int) -> Chosen:
+    """The best of scores [P, C] that are above the threshold, for so many objects at most."""
     point, category = (scores > SCORE_THRESHOLD).nonzero(as_tuple=True)
     found = Chosen(point, category, scores[point, category])
-    return found.at(found.score.topk(min(most, len(point))).indices)
+    return found.at(found.score.topk(min(candidates_for(most), len(point))).indices)
 
 
-def suppressed(scores: Tensor, boxes: Tensor, most_alike: float) -> Chosen:
+def suppressed(scores: Tensor, boxes: Tensor, most_alike: float, most: int) -> Chosen:
     """What is left of the best candidates when each is unlike all better ones of its category.
 
     Args:
         scores: float [P, C], probabilities.
         boxes: float [P, 4].
         most_alike: IoU up to which two of a category are two objects.
+        most: How many are left at most.
     """
-    found = candidates(scores)
+    found = candidates(scores, most)
     kept = batched_nms(boxes[found.point], found.score, found.category, most_alike)
-    return found.at(kept[:MAX_DETECTIONS])
+    return found.at(kept[:most])

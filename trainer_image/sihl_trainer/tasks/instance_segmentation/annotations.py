@@ -106,6 +106,11 @@ class MaskAnnotations(Annotations):
         self.occurrences.add(name, [category for _, category, is_black in found if not is_black])
         return fault_in_aspect(path, found[0][0], (width, height))
 
+    @property
+    def fullest(self) -> int:
+        """Objects of the image that has most, of those that were read so far."""
+        return self.occurrences.most
+
     def contents(self, info: HeadInfo, images: Collection[str] | None = None) -> Contents:
         """Objects of each category."""
         return self.occurrences.by_name(info.categories, images)

@@ -11,6 +11,7 @@ from typing import Any
 
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
+from sihl_trainer.tasks.dense.limit import USUAL_MASKS, limit
 from sihl_trainer.tasks.head import Head, Loss
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.instance_segmentation.metric import MaskPrecision
@@ -34,8 +35,9 @@ class InstanceSegmentation(Head):
 
     @classmethod
     def settings(cls, info: HeadInfo) -> dict[str, Any]:
-        """Categories and their colours, in which predictions are written."""
-        return info.settings() if isinstance(info, ColorInfo) else super().settings(info)
+        """Categories and their colours, in which predictions are written; how many these may be."""
+        names = info.settings() if isinstance(info, ColorInfo) else super().settings(info)
+        return names | limit(info, USUAL_MASKS)
 
     @classmethod
     def default_levels(cls, channels: Mapping[int, int], has_neck: bool) -> list[int]:

@@ -8,14 +8,12 @@ from numpy.typing import NDArray
 
 from sihl_trainer.tasks.dense.precision import ShapePrecision
 from sihl_trainer.tasks.instance_segmentation.target import InstancesTarget
-from sihl_trainer.tasks.masks.crops import MAX_MASKS, InstancesPrediction
+from sihl_trainer.tasks.masks.crops import InstancesPrediction
 from sihl_trainer.tasks.measures.geometry import mask_iou
 
 
 class MaskPrecision(ShapePrecision):
     """Over the IoU of masks."""
-
-    most = MAX_MASKS
 
     def likeness(self, prediction: InstancesPrediction, target: InstancesTarget) -> NDArray[Any]:
         """IoU [D, G]."""

@@ -39,7 +39,7 @@ from sihl_trainer.tasks.annotations import (
     point,
     read_names,
 )
-from sihl_trainer.tasks.contents import Contents, within
+from sihl_trainer.tasks.contents import Contents, longest, within
 from sihl_trainer.tasks.info import HeadInfo
 
 if TYPE_CHECKING:
@@ -102,6 +102,11 @@ class KeypointAnnotations(Annotations):
         return KeypointsTarget(
             points[shows].nan_to_num(0.0), visible[shows], torch.tensor(self._info.swap)
         )
+
+    @property
+    def fullest(self) -> int:
+        """Instances of the image that has most."""
+        return longest(self._spans)
 
     def contents(self, info: HeadInfo, images: Collection[str] | None = None) -> Contents:
         """How often each keypoint is visible."""

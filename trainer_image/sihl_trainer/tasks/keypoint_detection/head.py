@@ -21,6 +21,7 @@ from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
 from sihl_trainer.tasks.dense.assignment import Assignment, Objects, assign
 from sihl_trainer.tasks.dense.head import DenseHead, flat, padded, predictor, quality_focal_loss
+from sihl_trainer.tasks.dense.limit import limit
 from sihl_trainer.tasks.dense.points import at_points
 from sihl_trainer.tasks.dense.sampling import choose, places_of, sample
 from sihl_trainer.tasks.dense.suppression import Chosen, suppressed
@@ -119,13 +120,13 @@ class KeypointDetection(DenseHead):
 
     @classmethod
     def settings(cls, info: HeadInfo) -> dict[str, Any]:
-        """The keypoints' names, their pairs, and each one's sigma, on which the metric depends."""
+        """The keypoints' names, their pairs, each one's sigma; how many instances there may be."""
         assert isinstance(info, KeypointInfo)
         return {
             "keypoints": list(info.categories),
             "symmetry": [list(pair) for pair in info.symmetry or ()],
             "sigmas": [SIGMA] * len(info.categories),
-        }
+        } | limit(info)
 
     def _dense(self, features: Features) -> _Said:
         parts: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
@@ -207,19 +208,20 @@ class KeypointDetection(DenseHead):
     def predict(self, view: View) -> list[KeypointsPrediction]:
         """Instances after non-maximum suppression of their boxes, within the input."""
         said = self._dense(view.features)
-        limit = said.keypoints.new_tensor(self.input_size(view.features))
+        edge = said.keypoints.new_tensor(self.input_size(view.features))
         scores, visibility = said.logits.sigmoid(), said.visibility.sigmoid()
         return [
-            self._instances_of(said.of(slice(row, row + 1)), scores[row], visibility[row], limit)
+            self._instances_of(said.of(slice(row, row + 1)), scores[row], visibility[row], edge)
             for row in range(len(scores))
         ]
 
     def _instances_of(
-        self, said: _Said, scores: Tensor, visibility: Tensor, limit: Tensor
+        self, said: _Said, scores: Tensor, visibility: Tensor, edge: Tensor
     ) -> KeypointsPrediction:
         """The instances of one image, whose keypoints have had a second look."""
-        chosen = _suppressed(scores, said.keypoints[0].clamp(min=0).minimum(limit), visibility)
-        keypoints = self._refined(said, chosen.point[None])[0].clamp(min=0).minimum(limit)
+        within = said.keypoints[0].clamp(min=0).minimum(edge)
+        chosen = _suppressed(scores, within, visibility, self.most)
+        keypoints = self._refined(said, chosen.point[None])[0].clamp(min=0).minimum(edge)
         return KeypointsPrediction(
             keypoints.cpu(), visibility[chosen.point].cpu(), chosen.score.cpu()
         )
@@ -254,10 +256,10 @@ def _misplaced(keypoints: Tensor, found: Assignment, truth: Instances) -> Tensor
     return ((SIMILARITY_WEIGHT * unlike + OFFSET_WEIGHT * offset) * share).sum(-1)
 
 
-def _suppressed(scores: Tensor, keypoints: Tensor, visibility: Tensor) -> Chosen:
-    """The best instances of [P, 1], [P, K, 2] and probabilities [P, K]."""
+def _suppressed(scores: Tensor, keypoints: Tensor, visibility: Tensor, most: int) -> Chosen:
+    """The best instances, so many at most, of [P, 1], [P, K, 2] and probabilities [P, K]."""
     likely = visibility.amax(1, keepdim=True).clamp(max=VISIBLE)  # the likest, where none is likely
-    return suppressed(scores, boxes(keypoints, visibility >= likely), NMS_IOU)
+    return suppressed(scores, boxes(keypoints, visibility >= likely), NMS_IOU, most)
 
 
 HEAD = KeypointDetection

@@ -9,7 +9,6 @@ from typing import ClassVar, Self
 import numpy as np
 from torch import Tensor
 
-from sihl_trainer.tasks.dense.suppression import MAX_DETECTIONS
 from sihl_trainer.tasks.keypoint_detection.geometry import areas, boxes
 from sihl_trainer.tasks.keypoint_detection.target import KeypointsTarget
 from sihl_trainer.tasks.measures.average_precision import AveragePrecision
@@ -52,7 +51,7 @@ class KeypointPrecision(Metric):
 
     def __init__(self, sigmas: Sequence[float]) -> None:
         self.sigmas = np.array(sigmas)
-        self.precision = AveragePrecision(1, max_detections=MAX_DETECTIONS)
+        self.precision = AveragePrecision(1, max_detections=None)
         self.correct = CorrectKeypoints()
 
     def update(

@@ -10,13 +10,14 @@ from torch.utils.checkpoint import checkpoint
 
 from sihl_api.record import HeadConfig
 from sihl_trainer.tasks.dense.assignment import Assignment
+from sihl_trainer.tasks.dense.limit import USUAL_MASKS, limit_of
 from sihl_trainer.tasks.dense.points import at_points
 from sihl_trainer.tasks.dense.sampling import choose, places_of, sample
 from sihl_trainer.tasks.dense.suppression import suppressed
 from sihl_trainer.tasks.head import Loss
 from sihl_trainer.tasks.instance_segmentation.target import InstancesTarget
 from sihl_trainer.tasks.masks.coverage import FULL, coverage
-from sihl_trainer.tasks.masks.crops import MAX_MASKS, InstancesPrediction, cropped
+from sihl_trainer.tasks.masks.crops import InstancesPrediction, cropped, joined
 from sihl_trainer.tasks.masks.dynamic import FINER, DynamicMasks, dice, masks
 from sihl_trainer.tasks.object_detection.head import NMS_IOU, Dense, ObjectDetection
 from sihl_trainer.tasks.object_detection.target import BoxesTarget
@@ -40,6 +41,7 @@ class InstanceBranch(nn.Module):
         super().__init__()
         self.detection = ObjectDetection(config, channels)
         self.levels = self.detection.levels
+        self.most = limit_of(config.settings, USUAL_MASKS)
         self.masks = DynamicMasks(channels[self.levels[0]])
 
     def loss(
@@ -106,19 +108,16 @@ class InstanceBranch(nn.Module):
         boxes, scores = dense.boxes.clamp(min=0).minimum(limit), dense.logits.sigmoid()
         results = []
         for row in range(len(seen)):
-            chosen = suppressed(scores[row], boxes[row], NMS_IOU)
-            point, category, score = (each[:MAX_MASKS] for each in chosen)
+            point, category, score = suppressed(scores[row], boxes[row], NMS_IOU, self.most)
             filters = self.masks.filters(at_points(dense.regions, point[None], [row]))[0]
-            parts = [
-                masks(
-                    filters[part], dense.points[point[part]], strides[point[part]], seen[row],
-                    stride,
-                ).sigmoid().cpu()
-                for part in (slice(i, i + _CHUNK) for i in range(0, len(point), _CHUNK))
-            ]  # fmt: skip
-            inside = torch.cat([seen.new_zeros((0, *seen.shape[-2:])).cpu(), *parts])
             found = boxes[row, point].cpu(), category.cpu(), score.cpu()
-            results.append(cropped(inside, stride, size, found))
+            parts = []
+            for part in (slice(i, i + _CHUNK) for i in range(0, len(point), _CHUNK)):
+                own = point[part]
+                inside = masks(filters[part], dense.points[own], strides[own], seen[row], stride)
+                some = found[0][part], found[1][part], found[2][part]
+                parts.append(cropped(inside.sigmoid().cpu(), stride, size, some))
+            results.append(joined(parts))
         return results
 
     def _mask_level(self, features: Features) -> int:

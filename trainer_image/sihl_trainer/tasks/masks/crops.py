@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -12,8 +12,6 @@ from torch import Tensor
 MARGIN = 0.1
 """Of a box's sides: how far a mask may reach over each."""
 THRESHOLD = 0.5
-MAX_MASKS = 100
-"""Of an image: each is a map of its own, made and compared by itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +79,16 @@ def cropped(
         masks,
         categories[kept],
         scores[kept],
+    )
+
+
+def joined(parts: Sequence[InstancesPrediction]) -> InstancesPrediction:
+    """Objects of one image, part by part."""
+    return InstancesPrediction(
+        torch.cat([torch.zeros((0, 4), dtype=torch.int32), *(part.boxes for part in parts)]),
+        [mask for part in parts for mask in part.masks],
+        torch.cat([torch.zeros(0, dtype=torch.int64), *(part.categories for part in parts)]),
+        torch.cat([torch.zeros(0), *(part.scores for part in parts)]),
     )
 
 

@@ -20,7 +20,8 @@ _ROW = [("score", "f4"), ("category", "u2"), ("hits", "u2"), ("image", "u4"), ("
 _MOST_THRESHOLDS = 16
 _LARGEST_THRESHOLD = 1 - 1e-10  # COCO's: a similarity of one, less its rounding, is a hit
 _EARLY = 100
-"""COCO's recall is that of so many detections of a category in an image."""
+"""COCO's recall is that of so many detections of a category in an image; ours of as many as it has
+objects, where these are more."""
 _NAMED = {"map50": 0.5, "map75": 0.75}
 
 
@@ -33,12 +34,15 @@ class AveragePrecision(Measure):
     Args:
         categories: how many there are, at most 65,536.
         thresholds: of the similarity, at most 16.
-        max_detections: how many of a category count in an image, the best first. COCO counts 100:
-            beyond that, images with more objects can be told apart. Recall stays that of 100.
+        max_detections: how many of a category count in an image, the best first; None: all. COCO
+            counts 100: of an image with 300 objects the truth itself reaches a third.
     """
 
     def __init__(
-        self, categories: int, thresholds: Sequence[float] = THRESHOLDS, max_detections: int = 100
+        self,
+        categories: int,
+        thresholds: Sequence[float] = THRESHOLDS,
+        max_detections: int | None = 100,
     ) -> None:
         if len(thresholds) > _MOST_THRESHOLDS:
             raise ValueError(f"{len(thresholds)} thresholds: at most {_MOST_THRESHOLDS} are kept")
@@ -71,18 +75,21 @@ class AveragePrecision(Measure):
         category = np.asarray(found, np.int64)
         order = np.argsort(-score, kind="stable")
         places = _places(category[order])
-        order, places = order[places < self.max_detections], places[places < self.max_detections]
+        if self.max_detections is not None:
+            counted = places < self.max_detections
+            order, places = order[counted], places[counted]
         category = category[order]
         likeness = np.asarray(similarity).reshape(len(score), len(true))[order]
         hits = _matched(likeness, category[:, None] == true, self.thresholds)
-        self.truths += np.bincount(true, minlength=len(self.truths))
+        objects = np.bincount(true, minlength=len(self.truths))
+        self.truths += objects
         self.detections.add(
             len(order),
             score=score[order],
             category=category,
             hits=hits,
             image=image,
-            early=places < _EARLY,
+            early=places < np.maximum(objects[category], _EARLY),
         )
 
     def merge(self, other: Self) -> None:
@@ -114,7 +121,8 @@ class AveragePrecision(Measure):
             columns = np.isclose(self.thresholds, threshold)
             if columns.any():
                 results[name] = float(precision[:, columns].mean())
-        return results | {f"mar{min(self.max_detections, _EARLY)}": float(recall.mean())}
+        most = min(self.max_detections or _EARLY, _EARLY)
+        return results | {f"mar{most}": float(recall.mean())}
 
 
 def _places(category: NDArray[Any]) -> NDArray[Any]:

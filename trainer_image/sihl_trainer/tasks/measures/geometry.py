@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+_BLOCK = 256
+"""Detections that are compared with all objects at a time."""
+
 
 def box_iou(one: ArrayLike, other: ArrayLike) -> NDArray[np.float64]:
     """Intersection over union of boxes [D, 4] and [G, 4], xyxy."""
@@ -73,11 +76,14 @@ def keypoint_similarity(
         sigmas: float [K], how far people place each keypoint apart, of the area's square root.
     """
     shown = np.asarray(visible, bool)
-    offset = np.asarray(found, np.float64)[:, None] - np.asarray(true, np.float64)
+    points, there = np.asarray(found, np.float64), np.asarray(true, np.float64)
     variance = (2 * np.asarray(sigmas, np.float64)) ** 2
     scale = 2 * variance * (np.asarray(areas, np.float64)[:, None] + np.spacing(1))  # [G, K]
-    likeness = np.exp(-(offset**2).sum(-1) / scale) * shown
-    similarity: NDArray[np.float64] = likeness.sum(-1) / np.maximum(shown.sum(-1), 1)
+    similarity = np.zeros((len(points), len(there)))
+    for first in range(0, len(points), _BLOCK):
+        offset = points[first : first + _BLOCK, None] - there
+        likeness = np.exp(-(offset**2).sum(-1) / scale) * shown
+        similarity[first : first + _BLOCK] = likeness.sum(-1) / np.maximum(shown.sum(-1), 1)
     return similarity
 
 

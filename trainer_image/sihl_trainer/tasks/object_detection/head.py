@@ -25,6 +25,7 @@ from sihl_trainer.tasks.dense.head import (
     predictor,
     quality_focal_loss,
 )
+from sihl_trainer.tasks.dense.limit import USUAL
 from sihl_trainer.tasks.dense.suppression import suppressed
 from sihl_trainer.tasks.dense.tower import tower
 from sihl_trainer.tasks.head import Loss
@@ -119,7 +120,9 @@ class ObjectDetection(DenseHead):
         width, height = self.input_size(view.features)
         limit = dense.boxes.new_tensor([width, height, width, height])
         boxes = dense.boxes.clamp(min=0).minimum(limit)
-        return [_suppressed(s, b) for s, b in zip(dense.logits.sigmoid(), boxes, strict=True)]
+        return [
+            _suppressed(s, b, self.most) for s, b in zip(dense.logits.sigmoid(), boxes, strict=True)
+        ]
 
     def metric(self) -> BoxPrecision:
         """COCO's mean average precision."""
@@ -135,9 +138,9 @@ def _objects(targets: Sequence[BoxesTarget], device: torch.device) -> Objects:
     )
 
 
-def _suppressed(scores: Tensor, boxes: Tensor) -> BoxesPrediction:
-    """The best detections of scores [P, C] and boxes [P, 4], on the CPU."""
-    chosen = suppressed(scores, boxes, NMS_IOU)
+def _suppressed(scores: Tensor, boxes: Tensor, most: int = USUAL) -> BoxesPrediction:
+    """The best detections, so many at most, of scores [P, C] and boxes [P, 4], on the CPU."""
+    chosen = suppressed(scores, boxes, NMS_IOU, most)
     return BoxesPrediction(boxes[chosen.point].cpu(), chosen.category.cpu(), chosen.score.cpu())
 
 

@@ -110,6 +110,11 @@ class PanopticAnnotations(Annotations):
         self.occurrences.add(name, categories)
         return fault_in_aspect(path, (columns, rows), (width, height))
 
+    @property
+    def fullest(self) -> int:
+        """Segments of the image that has most, of those that were read so far."""
+        return self.occurrences.most
+
     def contents(self, info: HeadInfo, images: Collection[str] | None = None) -> Contents:
         """Segments of each category."""
         return self.occurrences.by_name(info.categories, images)

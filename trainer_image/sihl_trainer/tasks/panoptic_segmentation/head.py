@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
+from sihl_trainer.tasks.dense.limit import USUAL_MASKS, limit
 from sihl_trainer.tasks.head import Head, Loss
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.instance_segmentation.target import InstancesTarget
@@ -47,14 +48,14 @@ class PanopticSegmentation(Head):
         self.instances: InstanceBranch | None = None
         if self.things:
             names = [self.categories[index] for index in self.things]
-            own = config.model_copy(update={"settings": {"categories": names}})
+            own = config.model_copy(update={"settings": config.settings | {"categories": names}})
             self.instances = InstanceBranch(own, channels)
 
     @classmethod
     def settings(cls, info: HeadInfo) -> dict[str, Any]:
-        """Categories, which of them are stuff, and the colours that predictions are written in."""
+        """Categories, which are stuff, the colours of predictions; how many things there may be."""
         assert isinstance(info, PanopticInfo)
-        return info.settings()
+        return info.settings() | limit(info, USUAL_MASKS)
 
     @classmethod
     def default_levels(cls, channels: Mapping[int, int], has_neck: bool) -> list[int]:

@@ -23,7 +23,8 @@ from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
 from sihl_trainer.tasks.dense.assignment import Objects, assign
 from sihl_trainer.tasks.dense.head import DenseHead, flat, padded, predictor, quality_focal_loss
-from sihl_trainer.tasks.dense.suppression import MAX_DETECTIONS, candidates
+from sihl_trainer.tasks.dense.limit import USUAL
+from sihl_trainer.tasks.dense.suppression import candidates
 from sihl_trainer.tasks.dense.tower import tower
 from sihl_trainer.tasks.head import Loss
 from sihl_trainer.tasks.measures.geometry import quadrilateral_iou
@@ -122,7 +123,7 @@ class QuadrilateralDetection(DenseHead):
         corners = corners.clamp(min=0).minimum(limit)
         # An outline that crosses itself is none.
         scores = logits.sigmoid() * simple(corners)[..., None]
-        return [_suppressed(s, c) for s, c in zip(scores, corners, strict=True)]
+        return [_suppressed(s, c, self.most) for s, c in zip(scores, corners, strict=True)]
 
     def metric(self) -> QuadrilateralPrecision:
         """Average precision over polygons."""
@@ -160,15 +161,15 @@ def _objects(targets: Sequence[QuadrilateralsTarget], device: torch.device) -> Q
     )
 
 
-def _suppressed(scores: Tensor, corners: Tensor) -> QuadrilateralsPrediction:
-    """The best detections of scores [P, C] and corners [P, 4, 2], on the CPU."""
-    found = candidates(scores)
+def _suppressed(scores: Tensor, corners: Tensor, most: int = USUAL) -> QuadrilateralsPrediction:
+    """The best detections, so many at most, of scores [P, C] and corners [P, 4, 2], on the CPU."""
+    found = candidates(scores, most)
     shapes, category = corners[found.point].cpu(), found.category.cpu()
-    index = torch.from_numpy(_unlike(shapes.double().numpy(), category.numpy()))
+    index = torch.from_numpy(_unlike(shapes.double().numpy(), category.numpy(), most))
     return QuadrilateralsPrediction(shapes[index], category[index], found.score.cpu()[index])
 
 
-def _unlike(outlines: np.ndarray, category: np.ndarray) -> np.ndarray:
+def _unlike(outlines: np.ndarray, category: np.ndarray, most: int = USUAL) -> np.ndarray:
     """int64 [D]: which of N detections stay when each is unlike all better ones of its category.
 
     Of the areas themselves: the boxes around two slanted neighbours overlap a lot. A few of the
@@ -178,6 +179,7 @@ def _unlike(outlines: np.ndarray, category: np.ndarray) -> np.ndarray:
     Args:
         outlines: float [N, 4, 2], the best first.
         category: int64 [N].
+        most: How many stay at most.
     """
     # As far apart as categories are in number, outlines of two never meet, which costs nothing.
     apart = outlines.max(initial=0) - outlines.min(initial=0) + 1
@@ -185,7 +187,7 @@ def _unlike(outlines: np.ndarray, category: np.ndarray) -> np.ndarray:
     outlines = outlines + shift[:, None, None]
     left = np.arange(len(outlines))
     kept: list[int] = []
-    while len(left) and len(kept) < MAX_DETECTIONS:
+    while len(left) and len(kept) < most:
         block = left[:_BLOCK]
         alike = quadrilateral_iou(outlines[block], outlines[left]) > NMS_IOU  # [b, n]
         stays = np.ones(len(left), bool)
@@ -195,7 +197,7 @@ def _unlike(outlines: np.ndarray, category: np.ndarray) -> np.ndarray:
                 stays &= ~alike[row]
         stays[: len(block)] = False
         left = left[stays]
-    return np.array(kept[:MAX_DETECTIONS], np.int64)
+    return np.array(kept[:most], np.int64)
 
 
 HEAD = QuadrilateralDetection
