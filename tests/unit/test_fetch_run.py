@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ from sihl_s3.access import Keys
 from sihl_s3.client import timestamp
 from sihl_trainer.dataset.dataset import open_datasets
 from sihl_trainer.errors import BadConfig, BadData, DiskFull, Refused, TrainerError, Unavailable
+from sihl_trainer.fetch import bucket as bucket_module
 from sihl_trainer.fetch import download as download_module
 from sihl_trainer.fetch.bucket import Bucket, Changed, RemoteObject
 from sihl_trainer.fetch.download import download, is_complete
@@ -51,7 +53,7 @@ from tests.support.datasets import (
     job,
     jpeg,
 )
-from tests.support.proxy import proxied
+from tests.support.proxy import Faults, proxied
 from tests.support.s3 import READER, S3Server, serve
 from tests.support.waiting import eventually
 
@@ -445,6 +447,31 @@ def test_keys_that_are_rotated_during_a_fetch_are_waited_for(s3: S3Server, uploa
     read: list[bytes] = []
     bucket.read(found, 0, 1, lambda _, chunk: read.append(bytes(chunk)))
     assert (read, says) == ([b"1"], [])
+
+
+def test_a_store_that_never_answered_is_given_up_soon_since_the_pod_holds_its_gpus(
+    s3: S3Server, upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket_module, "AT_FIRST", 0.5)
+    prefix = upload({"images/a.jpg": b"1"})
+    with proxied(s3.endpoint) as faults:
+        location = job(endpoint=faults.endpoint, prefix=prefix).dataset.train
+        bucket = Bucket(location, Keys(*s3.reader), patience=3600)
+        faults.down = True
+        with pytest.raises(Unavailable):
+            bucket.list()
+        faults.down = False
+        bucket.list()
+        faults.down = True  # from here on there is something to lose
+        tries = faults.connections
+        threading.Thread(target=lambda: back(faults, tries + 3), daemon=True).start()
+        assert bucket.list("images/").objects
+
+
+def back(faults: Faults, tries: int) -> None:
+    """The store is there again after so many connections."""
+    eventually(lambda: faults.connections >= tries)
+    faults.down = False
 
 
 def test_a_store_that_stays_away_is_unavailable_and_named(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import uuid
@@ -15,6 +16,7 @@ from sihl_api.runtime import ExitCode
 from sihl_trainer.errors import Refused, Unavailable
 from sihl_trainer.record.s3 import S3Settings, S3Store
 from sihl_trainer.record.store import FolderStore, MissingObjectError, Store
+from tests.support.answers import Reply, answering, error
 from tests.support.proxy import proxied
 from tests.support.s3 import S3Server
 from tests.support.waiting import eventually
@@ -148,6 +150,36 @@ def test_keys_that_were_rotated_are_read_anew_and_the_request_is_tried_once_more
     store.put(f"{at}after", b"3")
     assert [store.get(item.key) for item in store.objects(at)] == [b"3", b"1"]
     assert store.prefix == ""  # a record stays where it began
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason", "says"),
+    [
+        (error(507, "XMinioStorageFull"), "StoreFull", "free some, or have its quota raised"),
+        (error(400, "XMinioAdminBucketQuotaExceeded"), "StoreFull", "have its quota raised"),
+        (error(403, "QuotaExceeded"), "StoreFull", "have its quota raised"),
+        (error(403, "RequestTimeTooSkewed"), "StoreClockSkewed", "have the node's clock set"),
+        (error(403, "AccessDenied"), "StoreAccessRefused", "grant them read, write, list and"),
+        (error(400, "ExpiredToken"), "StoreAccessRefused", "correct the Secret's keys"),
+        (error(404, "NoSuchBucket"), "StoreBucketMissing", "create the bucket"),
+        (Reply(404), "StoreBucketMissing", "create the bucket"),
+        (error(503, "SlowDown"), "StoreUnavailable", "check that the store is well"),
+        (Reply(500), "StoreUnavailable", "check that the store is well"),
+    ],
+)
+def test_what_keeps_a_store_from_taking_an_object_is_told_with_who_can_mend_it(
+    tmp_path: Path, reply: Reply, reason: str, says: str
+) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    with answering({}, lambda asked: reply if asked.method == "PUT" else None) as store:
+        settings = S3Settings(store.endpoint, "data", "key", "secret", region="us-east-1")
+        writes = S3Store(settings, attempts=1)
+        kind = Unavailable if reason == "StoreUnavailable" else Refused
+        with pytest.raises(kind, match=re.escape(says)) as line:
+            writes.put("a", b"x")
+        with pytest.raises(kind, match=re.escape(says)) as file:
+            writes.upload("a", tmp_path / "file")
+    assert {line.value.reason, file.value.reason} == {reason}
 
 
 def test_a_store_that_is_away_is_unavailable_and_later_there_again(s3: S3Server) -> None:

@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 PATIENCE = 120.0
 """Seconds that a store may be away before the fetch gives up."""
+AT_FIRST = 30.0
+"""The same of one that has not answered yet: the pod has nothing to lose, and holds its GPUs."""
 BRIEFLY = 5.0
 """The same where asking again soon is of little use, but for a name server that was busy."""
 THREADS = 16
@@ -228,7 +230,8 @@ class Bucket:
         return found
 
     def _ask(self, what: str, request: Callable[[], T]) -> T:
-        deadline = time.monotonic() + self.patience
+        patience = self.patience if self._answered else min(self.patience, AT_FIRST)
+        deadline = time.monotonic() + patience
         soon = time.monotonic() + min(self.patience, BRIEFLY)
 
         def ask() -> T:

@@ -84,7 +84,7 @@ def fetch_main(
 def _reach_record(job: JobReference, patience: float) -> None:
     """Raises Refused, Unavailable."""
     settings = S3Settings.from_environment(store_keys(os.environ))
-    store = S3Store(settings, attempts=1)
+    store = S3Store(settings, attempts=1, timeout=REACH_PATIENCE)
     paths = RecordPaths(store.prefix, job.namespace, job.spec.project, job.name, job.uid)
     reach_record(store, paths, attempt_of(os.environ), min(patience, REACH_PATIENCE))
 

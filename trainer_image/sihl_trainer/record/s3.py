@@ -119,7 +119,7 @@ class S3Store:
         self,
         settings: S3Settings,
         attempts: int = 3,
-        timeout: float = 20,
+        timeout: float = 60,
         renewed: Callable[[], S3Settings] | None = None,
     ) -> None:
         self.settings = settings
@@ -132,7 +132,7 @@ class S3Store:
 
     def put(self, key: str, data: bytes) -> None:
         """Write an object; whole or not at all."""
-        self._ask(key, lambda s3: s3.put_object(Bucket=self._bucket, Key=key, Body=data))
+        self._write(key, lambda s3: s3.put_object(Bucket=self._bucket, Key=key, Body=data))
 
     def get(self, key: str) -> bytes:
         """Read a small object. Raises MissingObjectError."""
@@ -140,7 +140,7 @@ class S3Store:
 
     def upload(self, key: str, path: Path) -> None:
         """Write a file's content; whole or not at all."""
-        self._ask(key, lambda s3: s3.upload_file(str(path), self._bucket, key, Config=_TRANSFER))
+        self._write(key, lambda s3: s3.upload_file(str(path), self._bucket, key, Config=_TRANSFER))
 
     def read(self, key: str) -> Iterator[bytes]:
         """Read an object of any size in chunks. Raises MissingObjectError before the first."""
@@ -189,6 +189,13 @@ class S3Store:
 
     def _pages(self, **query: str) -> list[dict[str, Any]]:
         return self._tried(query["Prefix"], lambda connection: [*connection.pages(**query)])
+
+    def _write(self, key: str, request: Callable[[Any], object]) -> None:
+        """What a store lacks that cannot put an object where there is none is the bucket."""
+        try:
+            self._ask(key, request)
+        except MissingObjectError as error:
+            raise _without_bucket(self.settings) from error
 
     def _ask(self, key: str, request: Callable[[Any], T]) -> T:
         return self._tried(key, lambda connection: connection.ask(request))
@@ -242,18 +249,26 @@ def _connection(settings: S3Settings, attempts: int, timeout: float) -> Connecti
         raise _explained(error.fault, "be reached", settings) from error
 
 
+def _where(settings: S3Settings) -> str:
+    return f"store {settings.endpoint}, bucket {settings.bucket} (Secret {STORE_SECRET})"
+
+
+def _without_bucket(settings: S3Settings) -> Refused:
+    return Refused(
+        "StoreBucketMissing",
+        f"{_where(settings)} does not exist: create the bucket, or correct the Secret's key bucket",
+    )
+
+
 def _explained(fault: Fault, key: str, settings: S3Settings) -> TrainerError | MissingObjectError:
     """What a fault means for the one who has to act on it."""
-    where = f"store {settings.endpoint}, bucket {settings.bucket} (Secret {STORE_SECRET})"
+    where = _where(settings)
     text = f"{where} {fault.when(f'write or read {key}')}: {fault.remedy}"
     match fault.kind:
         case Kind.MISSING:
             return MissingObjectError(key)
         case Kind.NO_BUCKET:
-            return Refused(
-                "StoreBucketMissing",
-                f"{where} does not exist: create the bucket, or correct the Secret's key bucket",
-            )
+            return _without_bucket(settings)
         case Kind.DENIED:
             remedy = fault.remedy or (
                 "correct the Secret's keys accessKeyId and secretAccessKey, or grant them read, "
