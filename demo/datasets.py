@@ -43,7 +43,7 @@ def upload(cluster: Cluster) -> None:
         for kind in IMAGES:
             count = digits.upload(
                 made(kind), endpoint, store["bucket"], f"{PREFIX}/{kind}",
-                store["accessKeyId"], store["secretAccessKey"], store["region"],
+                store["accessKeyId"], store["secretAccessKey"], store.get("region", "us-east-1"),
             )  # fmt: skip
             say(f"  {kind}: {count} files to s3://{store['bucket']}/{PREFIX}/{kind}")
     keys = {name: store[name] for name in ("accessKeyId", "secretAccessKey")}

@@ -51,9 +51,20 @@ capabilities: {drop: [ALL]}
 {{- (.entry.store | default dict).bucket | default .name -}}
 {{- end }}
 
-{{/* The port on which a store of yours is reached. */}}
+{{/* What is said of the way to a store of yours, by the keys of its Secret; what is empty is not. */}}
+{{- define "sihl.way" -}}
+{{- $way := dict -}}
+{{- if .Values.store.endpoint -}}
+{{- range $key := list "region" "addressing" "certificateAuthority" "proxy" -}}
+{{- with get $.Values.store $key -}}{{- $_ := set $way $key . -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $way -}}
+{{- end }}
+
+{{/* The port on which a store of yours is reached, or its proxy. */}}
 {{- define "sihl.port" -}}
-{{- $url := urlParse .Values.store.endpoint -}}
+{{- $url := urlParse (trimSuffix "/" (.Values.store.proxy | default .Values.store.endpoint)) -}}
 {{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
 {{- $port | default (ternary 80 443 (eq $url.scheme "http")) -}}
 {{- end }}

@@ -47,6 +47,13 @@ EXAMPLES: dict[str, Any] = {
     "leaseRenewal": "15s",
 }
 """Of the operator's settings; those that are not here are durations."""
+WAY = {
+    "region": "eu-central-1",
+    "addressing": "VirtualHost",
+    "certificateAuthority": "-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n",
+    "proxy": "http://proxy.example.org:3128",
+}
+"""To a store of yours."""
 COMBINATIONS: dict[str, dict[str, Any]] = {
     "nothing given": {},
     "two namespaces": TWO,
@@ -59,6 +66,7 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
         "imagePullSecrets": [{"name": "registry"}],
         "operator": {"image": {"repository": "r.example/op", "digest": f"sha256:{'0' * 64}"}},
     },
+    "a store of yours behind a proxy": {**EXTERNAL, "store": {**EXTERNAL["store"], **WAY}},
     "no dashboard": {**TWO, "dashboard": {"enabled": False}},
     "a dashboard behind a proxy": PROXIED,
     "no volumes": {**TWO, "store": {"embedded": {"persistence": {"enabled": False}}}},
@@ -195,6 +203,18 @@ def test_a_store_of_yours_replaces_the_embedded_one() -> None:
     secret = one(objects, "Secret", STORE_SECRET, "vision")["stringData"]
     assert secret["endpoint"] == "https://s3.example.com"
     assert secret["accessKeyId"] == "key"
+
+
+def test_the_way_to_a_store_of_yours_is_said_once_for_jobs_dashboard_and_network() -> None:
+    objects = render({**EXTERNAL, "store": {**EXTERNAL["store"], **WAY}})
+    secret = one(objects, "Secret", STORE_SECRET, "vision")["stringData"]
+    theirs = one(objects, "Secret", "sihl-dashboard-stores")["stringData"]["stores.json"]
+    for found in (secret, json.loads(theirs)["vision"]):
+        assert {key: found[key] for key in WAY} == WAY
+        assert set(found) <= set(STORE_KEYS)
+    policy = one(objects, "NetworkPolicy", "sihl-trainer", "vision")["spec"]
+    ports = {port["port"] for rule in policy["egress"] for port in rule["ports"]}
+    assert ports == {53, 443, 3128}
 
 
 def test_a_store_of_yours_without_keys_is_refused_by_name() -> None:

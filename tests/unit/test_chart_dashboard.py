@@ -91,7 +91,7 @@ def test_keys_that_are_given_are_its_own_in_the_embedded_store() -> None:
 def test_it_reads_a_store_of_yours_with_the_keys_given_to_it_and_not_the_namespaces() -> None:
     assert stores(render(EXTERNAL)) == {
         "vision": {
-            "endpoint": "https://s3.example.com", "region": "us-east-1", "bucket": "vision",
+            "endpoint": "https://s3.example.com", "bucket": "vision",
             "prefix": "", "accessKeyId": "reader", "secretAccessKey": "readers-secret",
         }
     }  # fmt: skip
