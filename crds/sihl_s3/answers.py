@@ -143,6 +143,8 @@ def fault_of_code(
         other = "VirtualHost" if code in _NO_PATHS else "Path"
         return Fault(Kind.SETTING, "AddressingWrong", "refuses how it was addressed",
                      f"set addressing: {other}", code)  # fmt: skip
+    if "must be made to API port" in message:  # MinIO's console
+        return _not_s3(f"answered that it is not the S3 service ({message})")
     if code in _DENIED:
         remedy = "grant these keys kms:Decrypt of the key that the bucket is encrypted with"
         return Fault(Kind.DENIED, "AccessDenied", "refused",
@@ -221,7 +223,7 @@ def _elsewhere(answer: Answer, xml: str, access: Access) -> Fault | None:
         endpoint = ""
     region = answer.headers.get("x-amz-bucket-region") or _element(xml, "Region")
     if code == "AuthorizationHeaderMalformed" and not region:
-        region = "".join(re.findall(r"expecting (?:'|&#39;|&apos;)([-a-z0-9]+)", xml)[:1])
+        region = "".join(re.findall(r"expecting (?:'|&#39;|&apos;)([-\w]+)", xml)[:1])
     region = region or (region_in(f"https://{endpoint}") if endpoint else "")
     is_about_it = code in (*_ELSEWHERE, "AuthorizationHeaderMalformed", "InvalidRegionName") or (
         answer.operation.startswith("Head") and answer.status in (301, 400)

@@ -83,6 +83,10 @@ WHAT_IS_TOLD: dict[str, tuple[Reply, type[TrainerError], str, str]] = {
         page(200, "MinIO Console"),
         BadConfig, "EndpointWrong", "answered 200 with a web page ('MinIO Console')",
     ),
+    "a console that speaks S3's language": (
+        error(400, "InvalidArgument", "S3 API Requests must be made to API port."),
+        BadConfig, "EndpointWrong", "S3 API Requests must be made to API port",
+    ),
     "a web server's 404": (
         Reply(404, b"default backend - 404", {"content-type": "text/plain"}),
         BadConfig, "EndpointWrong", "answered 404 with words ('default backend - 404')",

@@ -55,8 +55,9 @@ def _parser() -> argparse.ArgumentParser:
         help="run one TrainingJob on this machine, without Kubernetes",
         description="Run one TrainingJob on this machine, without Kubernetes. Ctrl-C stops with a "
         "checkpoint, and the same command resumes from it. The dataset's keys are taken from "
-        "SIHL_DATASET_ACCESS_KEY_ID and SIHL_DATASET_SECRET_ACCESS_KEY, or from where AWS's own "
-        "tools look for them.",
+        "SIHL_DATASET_ACCESS_KEY_ID and SIHL_DATASET_SECRET_ACCESS_KEY (and "
+        "SIHL_DATASET_SESSION_TOKEN), or from where AWS's own tools look for them; nothing else "
+        "of these tools' settings counts.",
     )
     local.add_argument("job", type=Path, metavar="job.yaml")
     local.add_argument(
