@@ -90,10 +90,8 @@ def test_ranks_that_are_merged_measure_what_one_would(kind: str, seed: int, cut:
 @pytest.mark.parametrize(
     "make", [make for make, _ in KINDS.values()] + [lambda: AveragePrecision(2)]
 )
-def test_what_has_seen_nothing_has_finite_results(make: Callable[[], Measure]) -> None:
-    results = make().compute()
-    assert results
-    assert all(type(value) is float and value == 0 for value in results.values())
+def test_what_has_seen_nothing_has_no_results(make: Callable[[], Measure]) -> None:
+    assert make().compute() == {}
 
 
 @pytest.mark.parametrize("kind", ["confusion", "panoptic", "depth", "binned roc", "text"])
@@ -188,7 +186,7 @@ def test_retrieval_is_what_its_definition_says(seed: int, count: int) -> None:
             top = relevant[:r]
             precision = np.cumsum(top) / np.arange(1, r + 1)
             results.append((float(top[0]), top.mean(), (precision * top).sum() / r))
-    wanted = np.mean(results, axis=0) if results else np.zeros(3)
+    wanted = np.mean(results, axis=0) if results else []
     found = updated(Retrieval(3), [(embeddings, identities)]).compute()
     np.testing.assert_allclose(list(found.values()), wanted, atol=1e-5)
 
@@ -251,8 +249,10 @@ def test_regression_is_torchmetrics(seed: int, count: int) -> None:
 def test_a_constant_leaves_no_correlation_and_no_variance_to_explain() -> None:
     constant, varied = np.full(7, 0.1), np.arange(7)
     found = updated(Regression(), [(constant, varied)]).compute()
-    assert (found["r2"], found["spearman"], found["mae_of_mean"]) == (0.0, 0.0, 0.0)
-    assert updated(Regression(), [(varied, constant)]).compute()["spearman"] == 0.0
+    assert "r2" not in found
+    assert "spearman" not in found
+    assert found["mae_of_mean"] == 0.0
+    assert "spearman" not in updated(Regression(), [(varied, constant)]).compute()
 
 
 @settings(deadline=None)
@@ -280,10 +280,9 @@ def test_bins_tell_scores_apart_to_their_width() -> None:
 @pytest.mark.parametrize("make", [Roc, BinnedRoc])
 def test_without_one_side_a_curve_has_no_area(make: type[Roc] | type[BinnedRoc]) -> None:
     scores = [0.2, 0.9]
-    assert make().compute() == {"auroc": 0.0, "average_precision": 0.0}
     none, only = ([False, False], scores), ([True, True], scores)
-    assert updated(make(), [none]).compute() == {"auroc": 0.0, "average_precision": 0.0}
-    assert updated(make(), [only]).compute() == {"auroc": 0.0, "average_precision": 1.0}
+    assert updated(make(), [none]).compute() == {}
+    assert updated(make(), [only]).compute() == {"average_precision": 1.0}
 
 
 @given(st.text("abc", max_size=9), st.text("abc", min_size=1, max_size=9))

@@ -21,7 +21,7 @@ class Metric(ABC):
     """
 
     better: ClassVar[Directions]
-    """Of each result that `compute` gives."""
+    """Of each result that `compute` can give."""
 
     @abstractmethod
     def update(
@@ -42,7 +42,10 @@ class Metric(ABC):
 
     @abstractmethod
     def compute(self) -> dict[str, float]:
-        """Results by name over all that was counted, at least one image; never NaN."""
+        """Results by name over all that was counted, at least one image; never NaN.
+
+        What these images leave undefined, as without one object, is absent.
+        """
 
 
 class Collected(Metric):

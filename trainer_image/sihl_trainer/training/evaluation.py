@@ -58,7 +58,7 @@ def validate(run: Run) -> bool:
     run.state.validated, run.state.metrics = run.state.step, metrics
     if run.ranks.first:
         shown = ", ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
-        log.info("step %d: validation %s", run.state.step, shown)
+        log.info("step %d: validation %s", run.state.step, shown or "has nothing to measure")
         told = line(run.state.step, "validation", metrics)
         run.send(MetricsMessage(line=told, better=directions(part.metrics for part in parts)))
     if run.pictures:

@@ -90,11 +90,10 @@ class Detectability(Metric):
 
     def compute(self) -> dict[str, float]:
         """`synthetic_auroc`, `synthetic_pixel_auroc` and `threshold`."""
-        return {
-            "synthetic_auroc": self.images.compute()["auroc"],
-            "synthetic_pixel_auroc": self.pixels.compute()["auroc"],
-            **self.normal.compute(),
-        }
+        curves = {"synthetic_auroc": self.images, "synthetic_pixel_auroc": self.pixels}
+        found = {name: curve.compute().get("auroc") for name, curve in curves.items()}
+        known = {name: value for name, value in found.items() if value is not None}
+        return known | self.normal.compute()
 
 
 class Quantile(Kept):
@@ -110,4 +109,4 @@ class Quantile(Kept):
     def compute(self) -> dict[str, float]:
         """`threshold`."""
         scores = self.rows.table()["score"]
-        return {"threshold": float(np.quantile(scores, NORMAL_SHARE)) if len(scores) else 0.0}
+        return {"threshold": float(np.quantile(scores, NORMAL_SHARE))} if len(scores) else {}

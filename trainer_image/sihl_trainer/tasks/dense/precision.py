@@ -54,5 +54,5 @@ class ShapePrecision(Metric):
         self.precision.merge(other.precision)
 
     def compute(self) -> dict[str, float]:
-        """map, map50, map75 and mar100; 0 where there is no object at all."""
+        """map, map50, map75 and mar100; nothing where there is no object at all."""
         return self.precision.compute()

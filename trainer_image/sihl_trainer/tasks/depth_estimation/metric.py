@@ -48,5 +48,5 @@ class DepthAccuracy(Metric):
         self.errors.merge(other.errors)
 
     def compute(self) -> dict[str, float]:
-        """abs_rel, rmse, delta1 and silog; 0 where no depth is known."""
+        """abs_rel, rmse, delta1 and silog; nothing where no depth is known."""
         return self.errors.compute()

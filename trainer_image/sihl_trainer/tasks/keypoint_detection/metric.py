@@ -12,7 +12,7 @@ from torch import Tensor
 from sihl_trainer.tasks.keypoint_detection.geometry import areas, boxes
 from sihl_trainer.tasks.keypoint_detection.target import KeypointsTarget
 from sihl_trainer.tasks.measures.average_precision import AveragePrecision
-from sihl_trainer.tasks.measures.base import Summed, ratio
+from sihl_trainer.tasks.measures.base import Summed, ratios
 from sihl_trainer.tasks.measures.geometry import keypoint_similarity
 from sihl_trainer.tasks.metric import Directions, Metric
 
@@ -81,7 +81,7 @@ class KeypointPrecision(Metric):
         self.correct.merge(other.correct)
 
     def compute(self) -> dict[str, float]:
-        """map, map50, map75, mar100 and pck; 0 where there is no instance at all."""
+        """map, map50, map75, mar100 and pck; nothing where there is no instance at all."""
         return self.precision.compute() | self.correct.compute()
 
 
@@ -114,4 +114,5 @@ class CorrectKeypoints(Summed):
 
     def compute(self) -> dict[str, float]:
         """`pck`."""
-        return {"pck": ratio(*self.totals)}
+        correct, visible = self.totals.tolist()
+        return ratios(pck=(correct, visible))

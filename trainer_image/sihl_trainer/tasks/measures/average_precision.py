@@ -100,10 +100,12 @@ class AveragePrecision(Measure):
     def compute(self) -> dict[str, float]:
         """`map`, `map50`, `map75` and recall, as `mar100` or that of fewer.
 
-        Means over categories with objects.
+        Means over categories with objects; without any, there is none of them.
         """
         present = self.truths.nonzero()[0]
-        precision = np.zeros((max(1, len(present)), len(self.thresholds)))
+        if not len(present):
+            return {}
+        precision = np.zeros((len(present), len(self.thresholds)))
         recall = np.zeros_like(precision)
         table = self.detections.table()
         table = table[np.lexsort((table["image"], -table["score"], table["category"]))]

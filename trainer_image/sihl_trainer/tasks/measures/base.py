@@ -23,7 +23,7 @@ class Measure(ABC):
 
     @abstractmethod
     def compute(self) -> dict[str, float]:
-        """The results by name: finite, and 0.0 where what was seen leaves one undefined."""
+        """The results by name, finite; what was seen may leave one undefined: it is absent."""
 
 
 class Summed(Measure):
@@ -84,6 +84,6 @@ class Rows:
         self._pieces = [whole]
 
 
-def ratio(part: float, whole: float) -> float:
-    """A part of a whole, 0.0 of none."""
-    return float(part) / float(whole) if whole else 0.0
+def ratios(**parts: tuple[float, float]) -> dict[str, float]:
+    """Parts of wholes by name: (part, whole). Of nothing there is no part."""
+    return {name: float(part) / float(whole) for name, (part, whole) in parts.items() if whole}

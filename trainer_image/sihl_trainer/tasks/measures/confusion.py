@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sihl_trainer.tasks.measures.base import Summed, ratio
+from sihl_trainer.tasks.measures.base import Summed, ratios
 
 
 class ConfusionMatrix(Summed):
@@ -51,10 +51,10 @@ class ConfusionMatrix(Summed):
     def compute(self) -> dict[str, float]:
         """`miou`, the mean over classes in truth or prediction, and `pixel_accuracy`."""
         occurring = int(np.count_nonzero(self._occurring()))
-        return {
-            "miou": ratio(self.iou().sum(), occurring),
-            "pixel_accuracy": ratio(self.totals.trace(), self.totals.sum()),
-        }
+        return ratios(
+            miou=(self.iou().sum(), occurring),
+            pixel_accuracy=(self.totals.trace(), self.totals.sum()),
+        )
 
     def _occurring(self) -> NDArray[Any]:
         """Pixels [C] that are of a class in truth or prediction."""

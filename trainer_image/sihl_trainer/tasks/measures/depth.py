@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sihl_trainer.tasks.measures.base import Summed, ratio
+from sihl_trainer.tasks.measures.base import Summed
 
 _NEAREST = 1e-6
 _DELTA = 1.25
@@ -51,9 +51,11 @@ class DepthErrors(Summed):
         SILog is invariant to the scale of each image: what is left is the logarithm's deviation.
         """
         pixels, relative, squared, near, deviation = self.totals.tolist()
+        if not pixels:
+            return {}
         return {
-            "abs_rel": ratio(relative, pixels),
-            "rmse": ratio(squared, pixels) ** 0.5,
-            "delta1": ratio(near, pixels),
-            "silog": 100 * ratio(deviation, pixels) ** 0.5,
+            "abs_rel": relative / pixels,
+            "rmse": (squared / pixels) ** 0.5,
+            "delta1": near / pixels,
+            "silog": 100 * (deviation / pixels) ** 0.5,
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sihl_trainer.tasks.measures.base import Kept, ratio
+from sihl_trainer.tasks.measures.base import Kept
 from sihl_trainer.tasks.measures.roc import areas
 
 
@@ -13,8 +13,8 @@ class Labels(Kept):
     """The mean over labels of their average precision (macro), and F1 over all of them (micro).
 
     Labels that no image has are left out of the mean: they have no precision. F1 takes each pair
-    of an image and a label alike, so that false alarms of such labels count there. Probabilities
-    are kept as float32.
+    of an image and a label alike, so that false alarms of such labels count there. Where no image
+    has any label, there is neither. Probabilities are kept as float32.
 
     Args:
         labels: How many there are.
@@ -39,7 +39,10 @@ class Labels(Kept):
             areas(present[:, label], probability[:, label])["average_precision"]
             for label in np.flatnonzero(present.any(0))
         ]
+        if not precisions:
+            return {}
+        hits = int((present & found).sum())
         return {
-            "average_precision": ratio(sum(precisions), len(precisions)),
-            "f1": ratio(2 * int((present & found).sum()), int(present.sum() + found.sum())),
+            "average_precision": sum(precisions) / len(precisions),
+            "f1": 2 * hits / int(present.sum() + found.sum()),
         }

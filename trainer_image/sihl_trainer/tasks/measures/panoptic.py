@@ -60,12 +60,15 @@ class PanopticQuality(Summed):
         np.add.at(self.totals[3], true_categories[missed], 1)
 
     def compute(self) -> dict[str, float]:
-        """`pq`, `sq` and `rq`: means over categories with a match or a mistake."""
+        """`pq`, `sq` and `rq`: means over categories with a match or a mistake.
+
+        None of them where the truth has no segment at all.
+        """
         iou, matches, spurious, missed = self.totals
         amount = matches + (spurious + missed) / 2
         occurs = amount > 0
-        if not occurs.any():
-            return {"pq": 0.0, "sq": 0.0, "rq": 0.0}
+        if not (matches + missed).any():
+            return {}
         pq = iou[occurs] / amount[occurs]
         sq = iou[occurs] / np.maximum(matches[occurs], 1)
         rq = matches[occurs] / amount[occurs]

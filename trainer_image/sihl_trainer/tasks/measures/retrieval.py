@@ -37,7 +37,7 @@ class Retrieval(Kept):
         self.rows.add(len(rows), embedding=rows, identity=identities)
 
     def compute(self) -> dict[str, float]:
-        """`recall1`, `r_precision` and `map_r`: means over queries."""
+        """`recall1`, `r_precision` and `map_r`: means over queries; without any, nothing."""
         table = self.rows.table()
         gallery = F.normalize(torch.from_numpy(table["embedding"].copy()), dim=1)
         _, identity, images = torch.unique(
@@ -49,7 +49,9 @@ class Retrieval(Kept):
         sums, size = torch.zeros(3, dtype=torch.float64), max(1, _CELLS // max(1, len(gallery)))
         for start in range(0, len(queries), size):
             sums += _measured(gallery, identity, others, queries[start : start + size])
-        recall, precision, mean_precision = (sums / max(1, len(queries))).tolist()
+        if not len(queries):
+            return {}
+        recall, precision, mean_precision = (sums / len(queries)).tolist()
         return {"recall1": recall, "r_precision": precision, "map_r": mean_precision}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sihl_trainer.tasks.measures.base import Kept, Summed, ratio
+from sihl_trainer.tasks.measures.base import Kept, Summed, ratios
 
 
 class Roc(Kept):
@@ -64,13 +64,13 @@ def _areas(positives: NDArray[Any], negatives: NDArray[Any]) -> dict[str, float]
 
     AUROC is the chance that a positive has the higher score than a negative, ties by half; average
     precision is the precision at each score weighted by the recall that it adds. Without
-    positives both are 0; without negatives, AUROC is.
+    positives there is neither; without negatives, no AUROC.
     """
     positives, negatives = positives[::-1].astype(np.float64), negatives[::-1].astype(np.float64)
     true, false = np.cumsum(positives), np.cumsum(negatives)
     wins = (negatives * (true - positives / 2)).sum()
     precision = true / np.maximum(true + false, 1)
-    return {
-        "auroc": ratio(wins, positives.sum() * negatives.sum()),
-        "average_precision": ratio((precision * positives).sum(), positives.sum()),
-    }
+    return ratios(
+        auroc=(wins, positives.sum() * negatives.sum()),
+        average_precision=((precision * positives).sum(), positives.sum()),
+    )

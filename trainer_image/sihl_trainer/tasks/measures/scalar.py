@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sihl_trainer.tasks.measures.base import Kept, ratio
+from sihl_trainer.tasks.measures.base import Kept, ratios
 
 
 class Regression(Kept):
@@ -28,11 +28,11 @@ class Regression(Kept):
         """`mae`, `rmse`, `r2`, `spearman`, and `mae_of_mean`.
 
         The last is the error of whoever always says the true mean: what there is to beat. Where
-        the truth is constant, R2 is 0; where either is, so is Spearman's rank correlation.
+        the truth is constant, there is no R2; where either is, no Spearman's rank correlation.
         """
         table = self.rows.table()
         if not len(table):
-            return dict.fromkeys(("mae", "rmse", "r2", "spearman", "mae_of_mean"), 0.0)
+            return {}
         true, found = table["true"].astype(np.float64), table["predicted"].astype(np.float64)
         squared = float(np.square(found - true).mean())
         # Not by the variance: a constant's mean is rounded, and would leave it one.
@@ -40,9 +40,9 @@ class Regression(Kept):
         return {
             "mae": float(np.abs(found - true).mean()),
             "rmse": squared**0.5,
-            "r2": 1 - squared / float(true.var()) if varies else 0.0,
-            "spearman": _correlation(_ranks(true), _ranks(found)),
             "mae_of_mean": float(np.abs(true - true.mean()).mean()) if varies else 0.0,
+            **({"r2": 1 - squared / float(true.var())} if varies else {}),
+            **ratios(spearman=_correlation(_ranks(true), _ranks(found))),
         }
 
 
@@ -53,6 +53,7 @@ def _ranks(values: NDArray[Any]) -> NDArray[np.float64]:
     return ranks
 
 
-def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, float]:
+    """Pearson's, as the part and the whole of a ratio."""
     a, b = one - one.mean(), other - other.mean()
-    return ratio(float(a @ b), float(a @ a) ** 0.5 * float(b @ b) ** 0.5)
+    return float(a @ b), float(a @ a) ** 0.5 * float(b @ b) ** 0.5

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sihl_trainer.tasks.measures.base import Summed, ratio
+from sihl_trainer.tasks.measures.base import Summed, ratios
 
 
 class TextErrors(Summed):
@@ -26,10 +26,7 @@ class TextErrors(Summed):
     def compute(self) -> dict[str, float]:
         """`character_error_rate`, which can exceed 1, and `exact_match`."""
         texts, exact, characters, edits = self.totals.tolist()
-        return {
-            "character_error_rate": ratio(edits, max(characters, 1)),
-            "exact_match": ratio(exact, texts),
-        }
+        return ratios(character_error_rate=(edits, characters), exact_match=(exact, texts))
 
 
 def edit_distance(one: Sequence[object], other: Sequence[object]) -> int:

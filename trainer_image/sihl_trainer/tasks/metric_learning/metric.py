@@ -58,5 +58,5 @@ class IdentityRetrieval(Metric):
         self.measure.merge(other.measure)
 
     def compute(self) -> dict[str, float]:
-        """recall1, r_precision and map_r; 0 where no identity has two images."""
+        """recall1, r_precision and map_r; nothing where no identity has two images."""
         return self.measure.compute()

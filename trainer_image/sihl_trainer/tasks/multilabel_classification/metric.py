@@ -59,7 +59,7 @@ class LabelPrecision(Metric):
         self.measure.merge(other.measure)
 
     def compute(self) -> dict[str, float]:
-        """average_precision and f1; 0 where there is no label at all."""
+        """average_precision and f1; nothing where there is no label at all."""
         return self.measure.compute()
 
 

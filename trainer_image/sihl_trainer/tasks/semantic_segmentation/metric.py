@@ -51,5 +51,5 @@ class CategoryOverlap(Metric):
         self.confusion.merge(other.confusion)
 
     def compute(self) -> dict[str, float]:
-        """miou and pixel_accuracy; 0 where all pixels are to be ignored."""
+        """miou and pixel_accuracy; nothing where all pixels are to be ignored."""
         return self.confusion.compute()

@@ -84,8 +84,9 @@ class ViewAgreement(Metric):
 
     def compute(self) -> dict[str, float]:
         """`effective_rank`, `alignment`, `contrast` and `recall1`."""
-        recall = self.retrieval.compute()["recall1"]
-        return {**self.rank.compute(), **self.cosines.compute(), "recall1": recall}
+        found = {**self.rank.compute(), **self.cosines.compute()}
+        recall = self.retrieval.compute().get("recall1")
+        return found if recall is None else found | {"recall1": recall}
 
 
 class EffectiveRank(Summed):
