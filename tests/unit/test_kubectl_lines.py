@@ -191,6 +191,11 @@ def test_a_queue_stands_in_the_operator_s_order(views: list[Any]) -> None:
             "Starting (ImageNotPulled: x:1)",
         ),
         ("Running", RUNNING, "Running: attempt 2 on node-a"),
+        (
+            "Running",
+            RUNNING | {"conditions": why("StoreFull", "It is full.", "RecordWritable")},
+            "Running: attempt 2 on node-a. It is full.",
+        ),
         ("Stopping", {}, "Stopping: it saves a checkpoint first"),
         ("Failed", {"conditions": why(HOSTILE)}, f"Failed ({shown(HOSTILE)})"),
     ],

@@ -228,10 +228,17 @@ def headline(job: Job) -> str:
             return "Starting"
         case Phase.RUNNING:
             node = f" on {job.status.node_name}" if job.status.node_name else ""
-            return shown(f"Running: attempt {job.attempt}{node}")
+            return shown(f"Running: attempt {job.attempt}{node}{_unsaved(job)}")
         case Phase.STOPPING:
-            return "Stopping: it saves a checkpoint first"
+            return shown(f"Stopping: it saves a checkpoint first{_unsaved(job)}")
     return shown(f"{job.phase}{_because(reason, message)}")
+
+
+def _unsaved(job: Job) -> str:
+    for condition in job.status.conditions or ():
+        if condition.type == ConditionType.RECORD_WRITABLE and condition.status == "False":
+            return f". {condition.message}"
+    return ""
 
 
 def _because(reason: str, message: str) -> str:
