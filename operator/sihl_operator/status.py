@@ -271,7 +271,12 @@ def cause(told: Condition) -> str:
 def running(job: JobView, pod: PodView, now: float) -> Status:
     """The trainer's container runs: the dataset is there, and what the fetch says of it."""
     status = _next(
-        job, now, phase=Phase.RUNNING, node_name=pod.node or None, running_at=rfc3339(now)
+        job,
+        now,
+        phase=Phase.RUNNING,
+        node_name=pod.node or None,
+        running_at=rfc3339(now),
+        progress=_whole(job.status.progress),
     )
     reason, message = "Fetched", "The dataset is on the node's disk, checked."
     if warnings := pod.warnings:
@@ -316,9 +321,18 @@ def _with_record(job: JobView, status: Status, record: RecordReport | None, now:
 
 
 def _merged(old: Progress | None, new: Progress) -> Progress | None:
-    """New values over old ones: a fetch that is over keeps its bytes."""
+    """New values over old ones: a fetch that is over keeps its bytes, all of them."""
+    if new.dataset_total_bytes is None:
+        old = _whole(old)
     values = {**(old.model_dump() if old else {}), **new.model_dump(exclude_none=True)}
     return Progress(**values) if any(v is not None for v in values.values()) else None
+
+
+def _whole(progress: Progress | None) -> Progress | None:
+    """The progress once the fetch is over, of whose last bytes nobody may have asked."""
+    if progress is None or progress.dataset_total_bytes is None:
+        return progress
+    return progress.model_copy(update={"dataset_bytes": progress.dataset_total_bytes})
 
 
 def _with_checkpoint(
@@ -347,6 +361,7 @@ def _with_result(job: JobView, status: Status, result: Result | None, now: float
         return status
     step, progress = result.step, status.progress
     if step is not None:
+        progress = _whole(progress)
         known = progress.model_dump() if progress else {}
         maximum = known.get("max_steps")
         known |= {"step": step, "percent": min(100, 100 * step // maximum) if maximum else None}

@@ -896,6 +896,14 @@ def test_the_pods_port_serves_metrics_and_progress() -> None:
     assert report.progress.remaining is not None
 
 
+def test_what_was_fetched_is_all_there_while_it_is_checked() -> None:
+    progress = FetchProgress("train")
+    progress.fetching(total=1000, present=0)
+    progress.checking(images=3)
+    told = progress.report().progress
+    assert (told.dataset_bytes, told.dataset_total_bytes) == (1000, 1000)
+
+
 def test_a_line_says_how_far_the_fetch_is_and_what_is_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

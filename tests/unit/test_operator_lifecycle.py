@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sihl_api.runtime import ExitCode, Result
-from sihl_api.trainingjob import CheckpointStatus, ConditionType, ModelStatus, Phase
+from sihl_api.runtime import ExitCode, ProgressReport, Result
+from sihl_api.trainingjob import CheckpointStatus, ConditionType, ModelStatus, Phase, Progress
 from sihl_operator import status as say
 from sihl_operator.decision import Decision
 from sihl_operator.lifecycle import Moment, decide
@@ -157,6 +157,22 @@ def test_running_is_told_from_the_pod_and_from_nothing_else() -> None:
     decision = decide(job(phase="Starting"), training, MOMENT)
     assert next_phase(decision) is Phase.RUNNING
     assert condition(decision, ConditionType.DATASET_READY)[0] == "True"
+
+
+def test_once_the_trainer_runs_all_of_the_dataset_was_fetched_however_little_was_seen() -> None:
+    seen_last = {"progress": {"datasetBytes": 259, "datasetTotalBytes": 272}}
+    begins = decide(
+        job(phase="Starting", status=seen_last), pod(containers={"trainer": RUNNING}), MOMENT
+    )
+    report = ProgressReport(stage="Training", progress=Progress(step=1))
+    runs = pod(containers={"trainer": RUNNING})
+    late = say.with_report(job(phase="Running", status=seen_last), runs, report, NOW)
+    never = job(phase="Starting", status=seen_last)
+    unseen = after(0, Result(reason="Completed", step=9, model=MODEL), of=never)
+    for told in (begins.status, late, unseen.status):
+        assert told is not None
+        assert told.progress is not None
+        assert told.progress.dataset_bytes == 272
 
 
 def test_what_the_fetch_found_odd_is_told_for_as_long_as_the_job_is_there() -> None:

@@ -35,6 +35,7 @@ class FetchProgress:
         self._lock = threading.Lock()
         self._done = 0
         self._total = 0
+        self._bytes: int | None = None  # of the dataset, once that is known
         self._resumed = 0
         self._began = time.monotonic()
         self._gauges = {
@@ -49,6 +50,7 @@ class FetchProgress:
 
     def fetching(self, total: int, present: int) -> None:
         """Bytes begin to arrive; `present` of the `total` are there already."""
+        self._bytes = total
         self._begin(FETCHING, total, present)
         self._gauges["sihl_dataset_total_bytes"].set(total)
         self._gauges["sihl_dataset_bytes"].set(present)
@@ -68,10 +70,11 @@ class FetchProgress:
     def report(self) -> ProgressReport:
         """What `GET /progress` answers."""
         with self._lock:
-            if self.stage != FETCHING:
-                return ProgressReport(stage=self.stage, progress=Progress(remaining=self._left()))
+            fetching = self.stage == FETCHING
             progress = Progress(
-                dataset_bytes=self._done, dataset_total_bytes=self._total, remaining=self._left()
+                dataset_bytes=self._done if fetching else self._bytes,
+                dataset_total_bytes=self._bytes,
+                remaining=self._left(),
             )
             return ProgressReport(stage=self.stage, progress=progress)
 
