@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from sihl_api import trainingjob as api
+from sihl_api.schema import VALIDATIONS, Rule, Schema
 
 _KEPT = {
     "type", "description", "enum", "pattern", "minLength", "maxLength", "minimum", "maximum",
@@ -91,18 +92,18 @@ def _root() -> dict[str, Any]:
             "spec": structural_schema(api.TrainingJobSpec),
             "status": structural_schema(api.TrainingJobStatus),
         },
-        "x-kubernetes-validations": _validations(api.JOB_RULES),
+        VALIDATIONS: _validations(api.JOB_RULES),
     }
 
 
-def structural_schema(model: type[api.Schema]) -> dict[str, Any]:
+def structural_schema(model: type[Schema]) -> dict[str, Any]:
     """The structural schema of a class, its parts inlined and its rules attached."""
     schema = model.model_json_schema(by_alias=True)
-    rules = {part.__name__: part.rules for part in _subclasses(api.Schema)}
+    rules = {part.__name__: part.rules for part in _subclasses(Schema)}
     return _structural(schema, schema.get("$defs", {}), rules)
 
 
-def _subclasses(base: type[api.Schema]) -> list[type[api.Schema]]:
+def _subclasses(base: type[Schema]) -> list[type[Schema]]:
     found = [base]
     for child in base.__subclasses__():
         found.extend(_subclasses(child))
@@ -110,7 +111,7 @@ def _subclasses(base: type[api.Schema]) -> list[type[api.Schema]]:
 
 
 def _structural(
-    node: dict[str, Any], defs: dict[str, Any], rules: dict[str, tuple[api.Rule, ...]]
+    node: dict[str, Any], defs: dict[str, Any], rules: dict[str, tuple[Rule, ...]]
 ) -> dict[str, Any]:
     merged = _without_null(_resolved(node, defs), defs)
     own_rules = rules.get(str(merged.get("title")), ())
@@ -138,7 +139,7 @@ def _structural(
     if isinstance(additional, dict):
         result["additionalProperties"] = _structural(additional, defs, rules)
     if own_rules:
-        result["x-kubernetes-validations"] = _validations(own_rules)
+        result[VALIDATIONS] = [*result.get(VALIDATIONS, ()), *_validations(own_rules)]
     return result
 
 
@@ -173,7 +174,7 @@ def _without_null(node: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
     return {**_resolved(choices[0], defs), **outside}
 
 
-def _validations(rules: tuple[api.Rule, ...]) -> list[dict[str, Any]]:
+def _validations(rules: tuple[Rule, ...]) -> list[dict[str, Any]]:
     return [
         {"rule": rule.cel, "message": rule.message}
         | ({"fieldPath": rule.field_path} if rule.field_path else {})

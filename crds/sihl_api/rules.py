@@ -9,10 +9,14 @@ from functools import cache
 from typing import Any
 
 import celpy
+from celpy import celtypes
 from celpy.adapter import json_to_cel
 from pydantic import ValidationError
 
-from sihl_api.trainingjob import API_VERSION, JOB_RULES, Rule, Schema, TrainingJobSpec
+from sihl_api.schema import Rule, Schema
+from sihl_api.texts import LABEL_NAME, LABEL_VALUE, OBJECT_NAME
+from sihl_api.trainingjob import API_VERSION, JOB_RULES, TrainingJobSpec
+from sihl_api.units import quantity
 
 
 def job_faults(job: dict[str, Any]) -> tuple[TrainingJobSpec | None, list[str]]:
@@ -29,9 +33,8 @@ def job_faults(job: dict[str, Any]) -> tuple[TrainingJobSpec | None, list[str]]:
     metadata = job.get("metadata")
     if not isinstance(metadata, dict):
         return None, ["metadata: required"]
-    name = metadata.get("name")
-    if not isinstance(name, str) or not name:
-        return None, ["metadata.name: required"]
+    if faults := _metadata_faults(metadata):
+        return None, faults
     try:
         spec = TrainingJobSpec.model_validate(job.get("spec"))
     except ValidationError as error:
@@ -41,6 +44,21 @@ def job_faults(job: dict[str, Any]) -> tuple[TrainingJobSpec | None, list[str]]:
         *_broken_in(spec, "spec"),
         *_repeated_heads(spec),
     ]
+
+
+def _metadata_faults(metadata: dict[str, Any]) -> list[str]:
+    """What no object may be called, or be labelled with; a name's length is one of `JOB_RULES`."""
+    name, labels = metadata.get("name"), metadata.get("labels") or {}
+    if not isinstance(name, str) or not name:
+        return ["metadata.name: required"]
+    if not isinstance(labels, dict):
+        return ["metadata.labels: must map names to values"]
+    faults = [] if OBJECT_NAME.holds(name) else [f"metadata.name: {OBJECT_NAME.message}"]
+    for key, value in labels.items():
+        for form, text in ((LABEL_NAME, key), (LABEL_VALUE, value)):
+            if not form.holds(text):
+                faults.append(f"metadata.labels: {text!r}: {form.message}")
+    return faults
 
 
 def _fault(error: Any) -> str:
@@ -79,7 +97,29 @@ def _broken_rules(content: dict[str, Any], rules: tuple[Rule, ...], where: str) 
 @cache
 def _program(cel: str) -> Any:
     environment = celpy.Environment()
-    return environment.program(environment.compile(cel))
+    return environment.program(environment.compile(cel), functions=_QUANTITIES)
+
+
+def _is_quantity(text: Any) -> Any:
+    try:
+        quantity(str(text))
+    except ValueError:
+        return celtypes.BoolType(False)
+    return celtypes.BoolType(True)
+
+
+def _compared(one: Any, other: Any) -> Any:
+    return celtypes.IntType((one > other) - (one < other))
+
+
+_QUANTITIES: dict[str, Any] = {
+    "isQuantity": _is_quantity,
+    "quantity": lambda text: quantity(str(text)),
+    "compareTo": _compared,
+    "isInteger": lambda amount: celtypes.BoolType(amount == amount.to_integral_value()),
+    "asInteger": lambda amount: celtypes.IntType(int(amount)),
+}
+"""Of Kubernetes' own CEL library, what the rules use."""
 
 
 def _repeated_heads(spec: TrainingJobSpec) -> list[str]:

@@ -7,15 +7,32 @@ What a schema cannot say stands beside its class as a `Rule` in CEL, evaluated b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from pydantic.alias_generators import to_camel
+from pydantic import ConfigDict, Field
 
+from sihl_api.placement import Affinity, Toleration, keys_are_labels
+from sihl_api.resources import Resources
+from sihl_api.schema import Rule, Schema
 from sihl_api.tasks import DETECTING, Task
-from sihl_api.units import DURATION_PATTERN, QUANTITY_PATTERN, seconds
+from sihl_api.texts import (
+    DURATION,
+    SIZE,
+    Bucket,
+    Certificates,
+    Duration,
+    Endpoint,
+    Image,
+    LabelValue,
+    ModelUri,
+    Name,
+    ObjectName,
+    Proxy,
+    Quantity,
+    is_amount,
+)
+from sihl_api.units import seconds
 
 GROUP = "sihl.ai"
 VERSION = "v1alpha1"
@@ -25,43 +42,7 @@ SHORT_NAME = "sihljob"
 API_VERSION = f"{GROUP}/{VERSION}"
 
 QUEUE_ANNOTATION = f"{GROUP}/queue"
-NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-QUEUE_MAX_LENGTH = 50
 
-
-@dataclass(frozen=True)
-class Rule:
-    """A CEL rule (`x-kubernetes-validations`) over the object whose class carries it."""
-
-    cel: str
-    message: str
-    field_path: str | None = None
-
-
-class Schema(BaseModel):
-    """Base of all parts of a TrainingJob: camelCase outside, frozen, unknown fields refused."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid"
-    )
-    rules: ClassVar[tuple[Rule, ...]] = ()
-
-
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=QUEUE_MAX_LENGTH)]
-Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, min_length=2, max_length=20)]
-Quantity = Annotated[str, StringConstraints(pattern=QUANTITY_PATTERN, max_length=30)]
-IntOrQuantity = Annotated[
-    Annotated[int, Field(ge=0)] | Quantity,
-    Field(
-        json_schema_extra={
-            "x-kubernetes-int-or-string": True,
-            "minimum": 0,
-            "maxLength": 30,
-            "pattern": QUANTITY_PATTERN,
-        }
-    ),
-]
-ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 LevelRange = Annotated[
     list[Annotated[int, Field(ge=1, le=7)]],
     Field(
@@ -70,9 +51,16 @@ LevelRange = Annotated[
         description="First and last level; level i has stride 2^i.",
     ),
 ]
-Preserved = Annotated[
-    dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
-]
+
+
+def _lasts(field: str, least: str, message: str) -> Rule:
+    """A duration that is at least so long, where it is one."""
+    return Rule(
+        f"!has(self.{field}) || !self.{field}.{DURATION.cel} || "
+        f"duration(self.{field}) >= duration('{least}')",
+        message,
+        f".{field}",
+    )
 
 
 # --- dataset ---------------------------------------------------------------------------------
@@ -104,12 +92,10 @@ class S3Location(Schema):
     as whom, a dataset is read.
     """
 
-    endpoint: str = Field(
-        pattern=r"^https?://[^\s/@]+/?$",
-        max_length=300,
-        description="URL of the S3 service, for example https://s3.eu-west-1.amazonaws.com.",
+    endpoint: Endpoint = Field(
+        description="URL of the S3 service, for example https://s3.eu-west-1.amazonaws.com."
     )
-    bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]+[a-z0-9]$", min_length=3, max_length=63)
+    bucket: Bucket
     prefix: str = Field(
         default="",
         max_length=900,
@@ -127,17 +113,13 @@ class S3Location(Schema):
         "or in its host, https://bucket.s3.example.org. Left out, it is VirtualHost for AWS, "
         "Alibaba Cloud, Tencent Cloud and Volcengine, else Path.",
     )
-    certificate_authority: str | None = Field(
+    certificate_authority: Certificates | None = Field(
         default=None,
-        pattern=r"^\s*-----BEGIN CERTIFICATE-----",
-        max_length=32768,
         description="Certificates in PEM that are trusted beside the public authorities': of a "
         "private one, or the store's own where it has signed that itself.",
     )
-    proxy: str | None = Field(
+    proxy: Proxy | None = Field(
         default=None,
-        pattern=r"^https?://[^\s/@]+/?$",
-        max_length=300,
         description="URL of the proxy by which the store is reached, for example "
         "http://proxy.example.org:3128. Left out, the pod's HTTPS_PROXY and NO_PROXY count.",
     )
@@ -195,10 +177,8 @@ class Initialization(Schema):
     job: ObjectName | None = Field(
         default=None, description="An earlier job of this project; its final model is loaded."
     )
-    uri: str | None = Field(
+    uri: ModelUri | None = Field(
         default=None,
-        pattern=r"^s3://.+$",
-        max_length=1000,
         description="Folder of a model in the namespace's store: s3://bucket/path/model.",
     )
 
@@ -220,7 +200,7 @@ class Neck(Schema):
     )  # fmt: skip
 
     name: Literal["FPN"] = "FPN"
-    levels: LevelRange = [3, 7]
+    levels: LevelRange = Field(default=[3, 7])
     channels: int = Field(default=256, ge=8, le=2048, multiple_of=8)
 
 
@@ -392,6 +372,19 @@ class Precision(StrEnum):
 class Training(Schema):
     """Hyperparameters; each has a default."""
 
+    rules: ClassVar[tuple[Rule, ...]] = (
+        _lasts("maxDuration", "1s", "a job that may not learn at all is no job: leave maxDuration "
+               "out for no limit, or write it like 8h"),
+        Rule("!has(self.scheduler) || !has(self.scheduler.milestones) || "
+             "self.scheduler.milestones.all(m, m <= self.maxSteps)",
+             "training ends at maxSteps, before a milestone beyond it: lower the milestone, or "
+             "raise training.maxSteps", ".scheduler.milestones"),
+        Rule("!has(self.scheduler) || !has(self.scheduler.warmupSteps) || "
+             "self.scheduler.warmupSteps <= self.maxSteps",
+             "training ends at maxSteps, before its warm-up does: lower warmupSteps, or raise "
+             "training.maxSteps", ".scheduler.warmupSteps"),
+    )  # fmt: skip
+
     max_steps: int = Field(default=10_000, ge=1, le=100_000_000)
     max_duration: Duration | None = Field(
         default=None,
@@ -424,41 +417,47 @@ class Training(Schema):
 # --- runner ----------------------------------------------------------------------------------
 
 
-class Resources(Schema):
-    """CPU, memory and ephemeral storage of the trainer's container, as in a Pod."""
-
-    requests: dict[str, IntOrQuantity] = Field(default={}, max_length=10)
-    limits: dict[str, IntOrQuantity] = Field(default={}, max_length=10)
-
-
-class Toleration(Schema):
-    """A toleration, as in a Pod."""
-
-    key: str | None = Field(default=None, max_length=317)
-    operator: Literal["Exists", "Equal"] | None = None
-    value: str | None = Field(default=None, max_length=63)
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    toleration_seconds: int | None = Field(default=None, ge=0)
+def _gpus_agree(field: str) -> Rule:
+    amount = f"self.resources.{field}[k]"
+    return Rule(
+        f"!has(self.resources) || !has(self.resources.{field}) || self.resources.{field}.all(k, "
+        f"!k.matches('gpu|/mig-') || {is_amount(f'string({amount})')} && "
+        f"quantity(string({amount})).isInteger() && "
+        f"quantity(string({amount})).asInteger() == self.gpus)",
+        "GPUs are asked for by runner.gpus: leave them out of runner.resources",
+        f".resources.{field}",
+    )
 
 
 class Runner(Schema):
     """Where the job runs, and how it is started, stopped and retried."""
 
+    rules: ClassVar[tuple[Rule, ...]] = (
+        _gpus_agree("requests"),
+        _gpus_agree("limits"),
+        keys_are_labels("nodeSelector"),
+        Rule(f"!has(self.datasetSize) || !self.datasetSize.{SIZE.cel} || "
+             "quantity(self.datasetSize).compareTo(quantity('1Ki')) >= 0",
+             "datasetSize is counted in bytes, at least 1Ki: write 20Gi or 500Mi", ".datasetSize"),
+        _lasts("checkpointInterval", "1s", "checkpoints need some time between them: write "
+               "checkpointInterval like 10m"),
+        _lasts("stopGracePeriod", "10s", "a stop needs at least 10s to save its checkpoint: write "
+               "stopGracePeriod like 5m"),
+        _lasts("startTimeout", "10s", "no pod starts within less than 10s: write startTimeout "
+               "like 1h"),
+    )  # fmt: skip
+
     gpus: int = Field(
         default=1, ge=0, le=64, description="0 trains on the CPU; more than one in one pod."
     )
     resources: Resources = Resources()
-    node_selector: dict[str, str] = Field(default={}, max_length=20)
+    node_selector: dict[str, LabelValue] = Field(default={}, max_length=20)
     tolerations: list[Toleration] = Field(default=[], max_length=20)
-    affinity: Preserved | None = Field(default=None, description="Pod affinity, as in a Pod.")
+    affinity: Affinity | None = None
     service_account_name: ObjectName | None = None
     priority_class_name: ObjectName | None = None
-    image: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=500,
-        pattern=r"^\S+$",
-        description="Instead of the operator's trainer image.",
+    image: Image | None = Field(
+        default=None, description="Instead of the operator's trainer image."
     )
     dataset_size: Quantity = Field(
         default="20Gi", description="Most that the dataset may take of the node's disk."
@@ -479,6 +478,7 @@ class TrainingJobSpec(Schema):
     """What is to be trained, on what, where."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("self.project == oldSelf.project", "project cannot change", ".project"),
         Rule("self.runner.gpus <= 1 || self.training.batchSize % self.runner.gpus == 0",
              "training.batchSize must be a multiple of runner.gpus: each GPU takes an equal part",
              ".training.batchSize"),
@@ -504,12 +504,7 @@ class TrainingJobSpec(Schema):
 
     project: Name = Field(
         description="What jobs are compared within, and their queue unless the annotation "
-        f"{QUEUE_ANNOTATION} names another. Cannot change.",
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                {"rule": "self == oldSelf", "message": "project cannot change"}
-            ]
-        },
+        f"{QUEUE_ANNOTATION} names another. Cannot change."
     )
     priority: int = Field(
         default=0, ge=-1_000_000, le=1_000_000, description="Higher first within the queue."

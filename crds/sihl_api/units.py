@@ -6,8 +6,8 @@ import re
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
-DURATION_PATTERN = r"^([0-9]{1,7}h)?([0-9]{1,7}m)?([0-9]{1,7}s)?$"
-QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]+)?([numkMGTPE]|[KMGTPE]i|[eE][0-9]{1,2})?$"
+DURATION_PATTERN = r"^([0-9]{1,6}h)?([0-9]{1,7}m)?([0-9]{1,7}s)?$"
+QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]+)?([numkMGTPE]|[KMGTPE]i)?$"
 
 _DURATION = re.compile(r"^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$")
 _SUFFIXES = {
@@ -18,7 +18,7 @@ _SUFFIXES = {
     },
     **{f"{s}i": Decimal(1024) ** e for e, s in enumerate("KMGTPE", start=1)},
 }
-_QUANTITY = re.compile(r"([0-9.]+)([a-zA-Z]*)")
+_QUANTITY = re.compile(r"([+-]?[0-9.]+)([a-zA-Z]*)")
 _MOST_DIGITS = 30
 
 

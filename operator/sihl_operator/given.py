@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sihl_api.trainingjob import Toleration
+from sihl_api.placement import Toleration
 from sihl_api.units import quantity
 
 Check = Callable[[Any], None]

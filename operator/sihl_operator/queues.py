@@ -6,7 +6,8 @@ import re
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 
-from sihl_api.trainingjob import NAME_PATTERN, QUEUE_ANNOTATION, QUEUE_MAX_LENGTH, Phase
+from sihl_api.texts import NAME_PATTERN, QUEUE_MAX_LENGTH
+from sihl_api.trainingjob import QUEUE_ANNOTATION, Phase
 from sihl_operator.views import JobView, Key, PodView
 
 Reason = tuple[str, str]

@@ -69,7 +69,7 @@ def _given_up(job: JobView, end: Ending, now: float, failures: int) -> Decision:
     text, retries = end.message, _retries(job)
     if retries:
         text += f" Given up after {failures} failed attempts (spec.runner.retries: {retries})."
-    counted = JobView(job.raw, {**job.stored_status, "failures": failures})
+    counted = JobView(job.raw, {**job.stored_status, "failures": failures}).knowing(job)
     return failed(counted, Ending(end.verdict, end.reason, text, end.result), now)
 
 

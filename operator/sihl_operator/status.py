@@ -140,10 +140,16 @@ def queued(job: JobView, position: int | None, reason: str, message: str, now: f
         running_at=None,
         ended_at=None,
     )
-    status = with_condition(
-        job, status, ConditionType.ACCEPTED, True, "Valid", "The job can be queued.", now
-    )
+    status = _accepted(job, status, now)
     return with_condition(job, status, ConditionType.ADMITTED, False, reason, message, now)
+
+
+def _accepted(job: JobView, status: Status, now: float) -> Status:
+    """Valid, and what is odd about it: a warning that stays with the job."""
+    odd = job.oddities
+    reason = "ValidButOdd" if odd else "Valid"
+    message = " ".join(["The job can be queued.", *(f"Warning: {each}" for each in odd)])
+    return with_condition(job, status, ConditionType.ACCEPTED, True, reason, message, now)
 
 
 def refused(job: JobView, reason: str, message: str, now: float) -> Status:
@@ -220,9 +226,8 @@ def starting(job: JobView, now: float) -> Status:
         running_at=None,
         ended_at=None,
     )
-    status = without_condition(status, ConditionType.RECORD_WRITABLE)
+    status = _accepted(job, without_condition(status, ConditionType.RECORD_WRITABLE), now)
     for kind, value, reason, message in (
-        (ConditionType.ACCEPTED, True, "Valid", "The job can be queued."),
         (ConditionType.ADMITTED, True, "Admitted", f"Attempt {attempt} has the queue {queue!r}."),
         (ConditionType.DATASET_READY, False, *NOT_FETCHED),
     ):
@@ -389,7 +394,7 @@ def after_attempt(job: JobView, result: Result | None, now: float) -> JobView:
 def _with_status(job: JobView, status: Status) -> JobView:
     from dataclasses import replace
 
-    return replace(job, raw_status=as_json(status))
+    return replace(job, raw_status=as_json(status)).knowing(job)
 
 
 def ended(
@@ -419,9 +424,7 @@ def ended(
             f"The pod has ended, and its copy of the dataset with it.{mark}{warnings}", now,
         )  # fmt: skip
     if condition(status, ConditionType.ACCEPTED) is None:
-        status = with_condition(
-            job, status, ConditionType.ACCEPTED, True, "Valid", "The job can be queued.", now
-        )
+        status = _accepted(job, status, now)
     status = with_condition(job, status, ConditionType.ADMITTED, False, reason, message, now)
     if kind is not None:
         status = with_condition(job, status, kind, True, reason, message, now)

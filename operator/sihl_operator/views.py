@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sihl_api.oddities import oddities
 from sihl_api.runtime import (
     FETCH_TRAIN_CONTAINER,
     FETCH_VALIDATION_CONTAINER,
@@ -116,23 +117,33 @@ class JobView:
         spec: Raw = self.raw["spec"]
         return spec
 
-    @cached_property
+    @property
     def spec_fault(self) -> str | None:
         """Why no trainer takes the spec, or None: an older CRD may have let more pass."""
+        return self.judged[0]
+
+    @property
+    def oddities(self) -> tuple[str, ...]:
+        """What is legal in the spec and hardly meant."""
+        return self.judged[1]
+
+    @cached_property
+    def judged(self) -> tuple[str | None, tuple[str, ...]]:
+        """The spec's fault, and its oddities where it has none."""
         try:
-            TrainingJobSpec.model_validate(self.spec)
+            return None, tuple(oddities(TrainingJobSpec.model_validate(self.spec)))
         except ValidationError as error:
             faults = [
                 f"{'.'.join(map(str, ('spec', *each['loc'])))}: {each['msg']}"
                 for each in error.errors(include_input=False, include_url=False)
             ]
-            return f"{'; '.join(faults[:3])}. Correct it, or delete the job and create it anew."
-        return None
+        told = f"{'; '.join(faults[:3])}. Correct it, or delete the job and create it anew."
+        return told, ()
 
     def knowing(self, before: JobView | None) -> JobView:
         """The same view, which takes over what an earlier one of the same spec has found out."""
-        if before is not None and "spec_fault" in vars(before) and before.spec == self.spec:
-            vars(self)["spec_fault"] = before.spec_fault
+        if before is not None and "judged" in vars(before) and before.spec == self.spec:
+            vars(self)["judged"] = before.judged
         return self
 
     @cached_property

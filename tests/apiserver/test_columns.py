@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from local_cluster import programs
-from tests.apiserver.test_crd import GOOD, Jobs
+from tests.apiserver.test_crd import Jobs
+from tests.support.invalid import GOOD
 
 STATUS: dict[str, Any] = {
     "phase": "Running",

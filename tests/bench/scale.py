@@ -203,7 +203,7 @@ def job(name: str, queue: str, lasts: str) -> dict[str, Any]:
             "model": {"heads": [{"name": "kind", "task": "MulticlassClassification"}]},
             "runner": {
                 "gpus": 1,
-                "resources": {"requests": {"cpu": "10m", "memory": "10Mi"}},
+                "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
                 "tolerations": [{"key": "bench", "operator": "Equal", "value": lasts}],
             },
         },

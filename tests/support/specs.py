@@ -9,37 +9,57 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 from sihl_api.crd import custom_resource_definition
+from sihl_api.schema import VALIDATIONS, Form
+from sihl_api.texts import (
+    Bucket,
+    Certificates,
+    Duration,
+    Endpoint,
+    Image,
+    LabelName,
+    LabelValue,
+    ModelUri,
+    Name,
+    NamespaceName,
+    ObjectName,
+    Proxy,
+    Quantity,
+)
 
 Node = dict[str, Any]
 Spec = dict[str, Any]
 
-_EXAMPLES = {
-    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": ("a", "0", "cells-2", "x" * 50),
-    r"^https?://[^\s/@]+/?$": ("http://s3", "https://s3.eu-west-1.amazonaws.com/", "http://[::1]:80"),
-    r"^[a-z0-9][a-z0-9.-]+[a-z0-9]$": ("abc", "my.bucket-2", "b" * 63),
-    r"^s3://.+$": ("s3://b/k", "s3://b/$(HOME)/ü"),
-    r"^([0-9]{1,7}h)?([0-9]{1,7}m)?([0-9]{1,7}s)?$": (
-        "0s", "90s", "10m", "1h30m", "36h5m1s", "9999999h", "9999999h9999999m",
-    ),
-    r"^[0-9]+(\.[0-9]+)?([numkMGTPE]|[KMGTPE]i|[eE][0-9]{1,2})?$": (
-        "0", "1", "1.5", "100m", "1n", "2Gi", "500M", "1e3", "9E", "1e99",
-    ),
-    r"^\S+$": ("trainer", "registry.example.com:5000/a/b@sha256:0", "A:b:c", "/", "ü"),
-}  # fmt: skip
-"""By a field's pattern, what fits it: a new pattern needs its own."""
+
+def _rule(form: Form) -> str:
+    return f"self.{form.cel}"
+
+
+_EXAMPLES: dict[str, tuple[str, ...]] = {
+    _rule(get_args(kind)[-1]): examples
+    for kind, examples in (
+        (Name, ("a", "0", "cells-2", "x" * 50)),
+        (NamespaceName, ("team-a", "n" * 63)),
+        (ObjectName, ("a", "my.account-2", "b" * 253)),
+        (LabelName, ("disktype", "example.com/Disk_Type", "x" * 63)),
+        (LabelValue, ("", "ssd", "NVIDIA-H100-80GB", "x" * 63)),
+        (Endpoint, ("http://s3", "https://s3.eu-west-1.amazonaws.com/", "http://[::1]:80")),
+        (Proxy, ("http://proxy.example.org:3128",)),
+        (Certificates, ("-----BEGIN CERTIFICATE-----\n",)),
+        (Bucket, ("abc", "my.bucket-2", "b" * 63)),
+        (ModelUri, ("s3://b/k", "s3://b/$(HOME)/ü")),
+        (Duration, ("90s", "10m", "1h30m", "36h5m1s", "999999h", "999999h9999999m")),
+        (Quantity, ("1.5Gi", "2Gi", "500M", "9E")),
+        (Image, ("trainer", f"registry.example.com:5000/a/b@sha256:{'0' * 64}", "a:B")),
+    )
+}
+"""By a text's form, what fits it: a new form needs its own."""
+_AMOUNTS = (0, 1, 2, "1.5", "2Gi", "500M", ".5G", "9E")
 _TEXTS = ("a", "Zürich", "a b", "$(HOME)", "../..", "-", "'\"\\\n\t", "{{ x }}", "null")
-_KEYS = ("cpu", "memory", "ephemeral-storage", "example.com/thing", "disktype", "Not A Name!", "-")
-_AFFINITIES: tuple[Any, ...] = (
-    {},
-    {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
-        {"matchExpressions": [{"key": "kind", "operator": "NotIn", "values": ["old"]}]}]}}},
-    {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
-        "nodeSelectorTerms": "?"}}},
-    {"podAffinity": 5},
-)  # fmt: skip
+_LABELS = ("disktype", "example.com/thing", "Not A Name!", "-")
+_RESOURCES = ("cpu", "memory", "ephemeral-storage", "example.com/thing", "mem")
 
 
 class Specs:
@@ -69,9 +89,7 @@ class Specs:
         if "enum" in node:
             return chance.choice(node["enum"])
         if node.get("x-kubernetes-int-or-string"):
-            return chance.choice((0, 1, 2, *_EXAMPLES[node["pattern"]]))
-        if node.get("x-kubernetes-preserve-unknown-fields"):
-            return copy.deepcopy(chance.choice(_AFFINITIES))
+            return chance.choice(_AMOUNTS)
         match node["type"]:
             case "boolean":
                 return chance.random() < 0.5
@@ -85,8 +103,9 @@ class Specs:
                 items = [self._draw(node["items"]) for _ in range(count)]
                 return sorted(items) if node["items"]["type"] == "integer" else items
         if "additionalProperties" in node:
-            keys = chance.sample(_KEYS, chance.randint(0, 2))
-            return {key: self._draw(node["additionalProperties"]) for key in keys}
+            values = node["additionalProperties"]
+            keys = _RESOURCES if values.get("x-kubernetes-int-or-string") else _LABELS
+            return {key: self._draw(values) for key in chance.sample(keys, chance.randint(0, 2))}
         needed = node.get("required", ())
         return {
             name: self._draw(child)
@@ -109,7 +128,9 @@ class Specs:
 
     def _draw_text(self, node: Node) -> str:
         if "pattern" in node:
-            fits: tuple[str, ...] = _EXAMPLES[node["pattern"]]
+            fits = _EXAMPLES[_rule(Form(node["pattern"], ""))]
+        elif VALIDATIONS in node:
+            fits = _EXAMPLES[node[VALIDATIONS][0]["rule"]]
         else:
             fits = (*_TEXTS, "x" * node.get("maxLength", 300), *[""] * (not node.get("minLength")))
         least, most = node.get("minLength", 0), node.get("maxLength", 300)
@@ -129,9 +150,6 @@ def _places(value: Any, node: Node) -> Iterator[tuple[Any, str, Node]]:
 
 def _unfit(node: Node) -> Iterator[Any]:
     """Values that a field's schema does not allow."""
-    if node.get("x-kubernetes-preserve-unknown-fields"):
-        yield "text"
-        return
     match node["type"]:
         case "integer":
             yield from ("5", 1.5, node.get("maximum", 2**63 - 1) + 1, node.get("minimum", 0) - 1)

@@ -6,8 +6,9 @@ import yaml
 from pydantic import ValidationError
 
 from sihl_api.crd import custom_resource_definition, render
+from sihl_api.schema import Schema
 from sihl_api.tasks import Task
-from sihl_api.trainingjob import JOB_RULES, Schema, TrainingJobSpec
+from sihl_api.trainingjob import JOB_RULES, TrainingJobSpec
 
 ROOT = Path(__file__).parents[2]
 

@@ -239,6 +239,9 @@ def test_a_job_that_breaks_rules_is_told_by_field_and_its_data_is_looked_at_all_
     assert "spec.training.batchSize: training.batchSize must be a multiple" in faults(rows)[0]
     assert "2 images" in " ".join(text for _, text in rows)
     assert checked(text, "--set", "runner.gpus=1")[0] == 0
+    code, rows, _ = checked(text, "--set", "runner.gpus=1", "--set", "training.maxSteps=5")
+    (odd,) = [text for state, text in rows if state == "odd"]
+    assert (code, "training.validations is 10 and training.maxSteps 5" in odd) == (0, True)
     code, rows, _ = checked(job(s3, "x", colour="red"))
     assert "spec.colour: no such field" in faults(rows)[0]
     assert rows[-1][1].endswith("not looked at, before the job is mended")

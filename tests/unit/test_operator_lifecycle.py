@@ -104,6 +104,20 @@ def test_a_spec_that_no_trainer_takes_is_not_accepted_and_its_field_is_told() ->
     assert in_line(job(training={"maxSteps": 5}))
 
 
+def test_what_is_odd_about_a_job_is_told_by_a_condition_that_stays() -> None:
+    training = {"maxSteps": 5, "validations": 10}
+    queued = decide(job(training=training), None, MOMENT).status
+    assert queued is not None
+    begun = say.starting(job(status=say.as_json(queued), training=training), NOW)
+    done = after(0, of=job(phase="Running", status=say.as_json(begun), training=training))
+    for status in (queued, begun, done.status):
+        assert status is not None
+        told = say.condition(status, ConditionType.ACCEPTED)
+        assert told is not None
+        assert (told.status, told.reason) == ("True", "ValidButOdd")
+        assert "Warning: training.validations is 10" in told.message
+
+
 def test_a_job_suspended_while_it_waits_is_stopped_and_says_there_is_no_checkpoint() -> None:
     decision = decide(job(phase="Queued", suspend=True), None, MOMENT)
     assert next_phase(decision) is Phase.STOPPED

@@ -21,7 +21,7 @@ DENIED = "denied request: rolled out by mistake"
 def asking(**runner: Any) -> JobView:
     """A job that a CRD let pass: what these rules are for is what no schema foresaw."""
     asks = job(runner={**SPEC["runner"], **runner})
-    vars(asks)["spec_fault"] = None
+    vars(asks)["judged"] = (None, ())
     return asks
 
 

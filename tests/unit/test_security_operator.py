@@ -35,7 +35,7 @@ RUNNERS: dict[str, dict[str, Any]] = {
     "an expression without a key": {"affinity": required({})},
     "an expression that is a list": {"affinity": required([1])},
 }
-"""What the CRD lets through; the API server refuses the pod, in its time."""
+"""What an older CRD may have let through."""
 
 
 @pytest.mark.parametrize("runner", RUNNERS.values(), ids=RUNNERS.keys())

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from sihl_api.oddities import oddities
 from sihl_api.record import JobRecord, RecordPaths
 from sihl_api.runtime import Env, ExitCode, JobReference, Result
 from sihl_api.trainingjob import TrainingJobSpec
@@ -67,6 +68,8 @@ def _run(
     paths = RecordPaths(store.prefix, job.namespace, job.spec.project, job.name, reference.uid)
     _check_unchanged(store, paths, job.spec)
     attempts = [int(number) for number in store.folders(paths.attempts) if number.isdecimal()]
+    for each in oddities(job.spec):
+        print(f"Warning: {each}", file=sys.stderr)
     print(f"Record: {store.uri(paths.root.rstrip('/'))}", file=sys.stderr)
     with _temporary_folder() as folder, closing(ProgressLine(sys.stderr)) as line:
         if complete_model(store, paths) is None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sihl_api.oddities import oddities
 from sihl_api.runtime import DATASET_KEYS, DATASET_OPTIONAL_KEYS, STORE_SECRET
 from sihl_api.trainingjob import S3Location, TrainingJobSpec
 from sihl_dashboard.cli import manifests, store
@@ -19,7 +20,7 @@ from sihl_dashboard.cli.errors import (
     NotFoundError,
     TakenError,
 )
-from sihl_dashboard.cli.findings import Finding, is_faulty, mend, ok, told, unknown
+from sihl_dashboard.cli.findings import Finding, is_faulty, mend, odd, ok, told, unknown
 from sihl_dashboard.cli.firstlook import first_look
 from sihl_dashboard.cli.forwarding import is_within
 from sihl_dashboard.cli.session import Session
@@ -59,6 +60,8 @@ def _looked_at(session: Session, job: Mapping[str, Any]) -> Iterator[Finding]:
     except ValidationError:
         yield unknown("dataset", "not looked at, before the job is mended")
         return
+    for each in oddities(spec):
+        yield odd("settings", each)
     looker = _Looker(session, is_asked)
     if is_asked:
         yield from looker.store()

@@ -12,9 +12,10 @@ _LONGEST = 1500
 
 
 class State(StrEnum):
-    """How something is; `?` could not be looked at, and is no fault."""
+    """How something is; `odd` and `?`, which could not be looked at, are no faults."""
 
     OK = "ok"
+    ODD = "odd"
     MEND = "mend"
     UNKNOWN = "?"
 
@@ -37,6 +38,11 @@ class Finding:
 def ok(what: str, text: str) -> Finding:
     """It is as it should be."""
     return Finding(State.OK, what, text)
+
+
+def odd(what: str, text: str) -> Finding:
+    """The job would run, and hardly as it was meant."""
+    return Finding(State.ODD, what, text)
 
 
 def mend(what: str, text: str) -> Finding:

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
-from sihl_api.trainingjob import GROUP, Phase
+from sihl_api.oddities import oddities
+from sihl_api.trainingjob import GROUP, Phase, TrainingJobSpec
 from sihl_dashboard.cli import comparing, manifests, measures
 from sihl_dashboard.cli.assignments import parse
 from sihl_dashboard.cli.checking import check
@@ -164,6 +166,9 @@ def _send(session: Session, job: Mapping[str, Any]) -> int:
         return 0
     created = session.cluster.create(session.namespace, job)
     session.terminal.note(f"{_RESOURCE}/{created.name} created")
+    with suppress(ValidationError):  # a newer release's CRD takes what this one does not know
+        for each in oddities(TrainingJobSpec.model_validate(job["spec"])):
+            session.terminal.note(f"warning: {each}")
     return _stay(session, created)
 
 

@@ -1,0 +1,77 @@
+"""What is legal in a job and yet hardly meant: told as warnings, and no reason to refuse it.
+
+Of a spec that holds to the schema and its rules. The operator writes them into the condition
+`Accepted`; `kubectl sihl` and `sihl-trainer local` print them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sihl_api.trainingjob import Dataset, Model, Runner, S3Location, Training, TrainingJobSpec
+from sihl_api.units import quantity
+
+
+def oddities(spec: TrainingJobSpec) -> list[str]:
+    """A sentence each, which names the field and says what it comes to."""
+    return [
+        *_of_dataset(spec.dataset),
+        *_of_model(spec.model),
+        *_of_training(spec.training),
+        *_of_runner(spec.runner),
+    ]
+
+
+def _of_dataset(dataset: Dataset) -> Iterator[str]:
+    if dataset.validation is not None and _place(dataset.validation) == _place(dataset.train):
+        yield (
+            "dataset.validation is dataset.train: its scores say how well the training images are "
+            "remembered, not how well others are recognized. Leave it out, and validationFraction "
+            "is split off."
+        )
+
+
+def _place(location: S3Location) -> tuple[str, str, str]:
+    """Where it lies, whatever keys read it."""
+    return location.endpoint.rstrip("/").lower(), location.bucket, location.prefix.strip("/")
+
+
+def _of_model(model: Model) -> Iterator[str]:
+    idle = [head.name for head in model.heads if not head.loss_weight]
+    if idle:
+        every = "nothing is learnt at all" if len(idle) == len(model.heads) else "it learns nothing"
+        yield f"lossWeight of model.heads {', '.join(idle)} is 0: {every}."
+
+
+def _of_training(training: Training) -> Iterator[str]:
+    steps, scheduler = training.max_steps, training.scheduler
+    if training.validations > steps:
+        yield (
+            f"training.validations is {training.validations} and training.maxSteps {steps}: each "
+            "step is followed by a validation, and there are no more."
+        )
+    milestones = scheduler.milestones or []
+    if steps in milestones:
+        yield (
+            f"training.scheduler.milestones has {steps}, training's last step: the rate never "
+            "falls there."
+        )
+    if len(set(milestones)) < len(milestones):
+        yield (
+            "training.scheduler.milestones has a step more than once: the rate falls that often at "
+            "once."
+        )
+    if scheduler.warmup_steps == steps:
+        yield (
+            "training.scheduler.warmupSteps is training.maxSteps: training ends at the full rate, "
+            "which never falls."
+        )
+
+
+def _of_runner(runner: Runner) -> Iterator[str]:
+    disk = runner.resources.limits.get("ephemeral-storage")
+    if disk is not None and quantity(disk) < quantity(runner.dataset_size):
+        yield (
+            f"runner.resources.limits.ephemeral-storage is {disk}, less than runner.datasetSize, "
+            f"{runner.dataset_size}: a node evicts the pod whose dataset takes more than its limit."
+        )

@@ -1,0 +1,480 @@
+"""Jobs that cannot be: what the API server refuses, and whoever reads a job without one too."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+Job = dict[str, Any]
+Change = Callable[[Job], object]
+
+GOOD: Job = {
+    "apiVersion": "sihl.ai/v1alpha1",
+    "kind": "TrainingJob",
+    "metadata": {"name": "job"},
+    "spec": {
+        "project": "cells",
+        "dataset": {"train": {"endpoint": "https://s3.example.com", "bucket": "cells"}},
+        "model": {
+            "neck": {"name": "FPN", "levels": [3, 5]},
+            "heads": [{"name": "boxes", "task": "ObjectDetection", "levels": [3, 5]}],
+        },
+    },
+}
+
+
+def changed(change: Change) -> Job:
+    """A good job with a change."""
+    job = copy.deepcopy(GOOD)
+    change(job)
+    return job
+
+
+def training(**fields: Any) -> Change:
+    """Other settings of training."""
+    return lambda job: job["spec"].update(training=fields)
+
+
+def scheduler(steps: int = 100, **fields: Any) -> Change:
+    """Another schedule of the learning rate."""
+    return training(maxSteps=steps, scheduler=fields)
+
+
+def runner(**fields: Any) -> Change:
+    """Another runner."""
+    return lambda job: job["spec"].update(runner=fields)
+
+
+def limits(gpus: int = 1, /, **fields: Any) -> Change:
+    """Other limits of the runner's; `nvidia_com_gpu` is nvidia.com/gpu."""
+    named = {
+        name.replace("_com_", ".com/").replace("_", "-"): each for name, each in fields.items()
+    }
+    return runner(gpus=gpus, resources={"limits": named})
+
+
+def requests(limits: Job | None = None, /, **fields: Any) -> Change:
+    """Other requests of the runner's."""
+    return runner(resources={"requests": fields, **({"limits": limits} if limits else {})})
+
+
+def toleration(**fields: Any) -> Change:
+    """One toleration."""
+    return runner(tolerations=[fields])
+
+
+def node(*terms: Job) -> Change:
+    """Required node affinity."""
+    required = {"nodeSelectorTerms": list(terms)}
+    return runner(
+        affinity={"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
+    )
+
+
+def label(**fields: Any) -> Change:
+    """Required node affinity of one expression."""
+    return node({"matchExpressions": [fields]})
+
+
+def pod(**term: Any) -> Change:
+    """Required pod anti-affinity of one term."""
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
+    return runner(affinity={"podAntiAffinity": required})
+
+
+def head(**fields: Any) -> Change:
+    """Another head."""
+    return lambda job: job["spec"]["model"]["heads"][0].update(fields)
+
+
+def model(**fields: Any) -> Change:
+    """Other parts of the model."""
+    return lambda job: job["spec"]["model"].update(fields)
+
+
+def train(**fields: Any) -> Change:
+    """Another place of the dataset."""
+    return lambda job: job["spec"]["dataset"]["train"].update(fields)
+
+
+def both(*changes: Change) -> Change:
+    """One after the other."""
+    return lambda job: [change(job) for change in changes]
+
+
+_APP = {"matchLabels": {"app": "x"}}
+_IMAGE = "spec.runner.image"
+_ENDPOINT = "spec.dataset.train.endpoint"
+_BUCKET = "spec.dataset.train.bucket"
+_LIMITS = "spec.runner.resources.limits"
+_REQUESTS = "spec.runner.resources.requests"
+_SELECTOR = "spec.runner.nodeSelector"
+_REQUIRED = (
+    "spec.runner.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
+    ".nodeSelectorTerms"
+)
+_APART = "spec.runner.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0]"
+_TOLERATION = "spec.runner.tolerations[0]"
+_SCHEDULER = "spec.training.scheduler"
+
+INVALID: dict[str, tuple[Change, str]] = {
+    "a batch that GPUs cannot share": (
+        both(training(batchSize=3), runner(gpus=2)),
+        "spec.training.batchSize",
+    ),
+    "a batch of a single value a channel": (
+        training(batchSize=1, inputSize={"width": 32, "height": 32}),
+        "spec.training.batchSize",
+    ),
+    "a job without a project": (lambda j: j["spec"].pop("project"), "spec.project"),
+    "a project that is no name": (lambda j: j["spec"].update(project="My Cells"), "spec.project"),
+    "a job without a dataset": (lambda j: j["spec"].pop("dataset"), "spec.dataset"),
+    "an endpoint without a scheme": (train(endpoint="s3.example.com"), _ENDPOINT),
+    "an endpoint with a port that none is": (train(endpoint="http://minio:99999"), _ENDPOINT),
+    "an endpoint with port 0": (train(endpoint="http://minio:0"), _ENDPOINT),
+    "an endpoint without a port's number": (train(endpoint="http://minio:"), _ENDPOINT),
+    "an endpoint with a bucket": (train(endpoint="https://s3.example.com/cells"), _ENDPOINT),
+    "an endpoint with keys": (train(endpoint="https://key:secret@s3.example.com"), _ENDPOINT),
+    "an endpoint that is a bucket": (train(endpoint="s3://cells"), _ENDPOINT),
+    "an endpoint whose host none can have": (train(endpoint="http://my_store:9000"), _ENDPOINT),
+    "a dataset without a bucket": (
+        lambda j: j["spec"]["dataset"]["train"].pop("bucket"),
+        _BUCKET,
+    ),
+    "a bucket with its folder": (train(bucket="cells/plates"), _BUCKET),
+    "a bucket with its scheme": (train(bucket="s3://cells"), _BUCKET),
+    "a bucket in upper case": (train(bucket="Cells"), _BUCKET),
+    "a bucket with two dots": (train(bucket="my..cells"), _BUCKET),
+    "a proxy at a port that none is": (
+        train(proxy="http://proxy.example.org:70000"),
+        "spec.dataset.train.proxy",
+    ),
+    "a certificate by its path": (
+        train(certificateAuthority="/etc/ssl/ca.pem"),
+        "spec.dataset.train.certificateAuthority",
+    ),
+    "a Secret that none can be called": (
+        train(credentials={"secretName": "Cells_Dataset"}),
+        "spec.dataset.train.credentials.secretName",
+    ),
+    "a Secret of another namespace": (
+        train(credentials={"secretName": "other/cells"}),
+        "spec.dataset.train.credentials.secretName",
+    ),
+    "a validation fraction of one": (
+        lambda j: j["spec"]["dataset"].update(validationFraction=1),
+        "spec.dataset.validationFraction",
+    ),
+    "a misspelt field": (training(maxStep=5), "spec.training.maxStep"),
+    "no head": (model(heads=[]), "spec.model.heads"),
+    "two heads of one name": (
+        lambda j: j["spec"]["model"]["heads"].append(copy.deepcopy(j["spec"]["model"]["heads"][0])),
+        "spec.model.heads[1]",
+    ),
+    "a task that does not exist": (head(task="Juggling"), "spec.model.heads[0].task"),
+    "a number of detections for a head that finds none": (
+        head(task="MulticlassClassification", maxDetections=5),
+        "spec.model.heads[0].maxDetections",
+    ),
+    "levels in the wrong order": (head(levels=[5, 3]), "spec.model.heads[0].levels"),
+    "levels outside the neck": (head(levels=[3, 7]), "spec.model.heads"),
+    "several levels without a neck": (lambda j: j["spec"]["model"].pop("neck"), "spec.model.heads"),
+    "a backbone that does not exist": (
+        model(backbone={"name": "resnet19"}),
+        "spec.model.backbone.name",
+    ),
+    "initialization from a job without its name": (
+        model(initialization={"from": "Job"}),
+        "spec.model.initialization.job",
+    ),
+    "initialization from a job that none can be called": (
+        model(initialization={"from": "Job", "job": "Night 1"}),
+        "spec.model.initialization.job",
+    ),
+    "a uri without from: URI": (
+        model(initialization={"from": "Random", "uri": "s3://a/b"}),
+        "spec.model.initialization.uri",
+    ),
+    "a uri that is no folder of a store": (
+        model(initialization={"from": "URI", "uri": "https://a/b"}),
+        "spec.model.initialization.uri",
+    ),
+    "a uri of a bucket alone": (
+        model(initialization={"from": "URI", "uri": "s3://a/"}),
+        "spec.model.initialization.uri",
+    ),
+    "no steps": (training(maxSteps=0), "spec.training.maxSteps"),
+    "a batch of nothing": (training(batchSize=0), "spec.training.batchSize"),
+    "a learning rate of zero": (
+        training(optimizer={"learningRate": 0}),
+        "spec.training.optimizer.learningRate",
+    ),
+    "momentum for AdamW": (
+        training(optimizer={"name": "AdamW", "momentum": 0.9}),
+        "spec.training.optimizer.momentum",
+    ),
+    "MultiStep without milestones": (scheduler(name="MultiStep"), f"{_SCHEDULER}.milestones"),
+    "a milestone beyond the last step": (
+        scheduler(name="MultiStep", milestones=[50, 101]),
+        f"{_SCHEDULER}.milestones",
+    ),
+    "a milestone beyond the default's last step": (
+        training(scheduler={"name": "MultiStep", "milestones": [20_000]}),
+        f"{_SCHEDULER}.milestones",
+    ),
+    "warm-up without OneCycle": (scheduler(name="Constant", warmupSteps=5), _SCHEDULER),
+    "warm-up beyond the last step": (
+        scheduler(name="OneCycle", warmupSteps=101),
+        f"{_SCHEDULER}.warmupSteps",
+    ),
+    "a duration without a unit": (training(maxDuration="10"), "spec.training.maxDuration"),
+    "a duration in words": (training(maxDuration="2 hours"), "spec.training.maxDuration"),
+    "a duration in days": (training(maxDuration="2d"), "spec.training.maxDuration"),
+    "a duration with a fraction": (training(maxDuration="1.5h"), "spec.training.maxDuration"),
+    "no time to learn": (training(maxDuration="0s"), "spec.training.maxDuration"),
+    "no time to learn, in hours": (training(maxDuration="0h0m"), "spec.training.maxDuration"),
+    "no time to start": (runner(startTimeout="0s"), "spec.runner.startTimeout"),
+    "no time between checkpoints": (
+        runner(checkpointInterval="0m"),
+        "spec.runner.checkpointInterval",
+    ),
+    "no time to stop": (runner(stopGracePeriod="0s"), "spec.runner.stopGracePeriod"),
+    "hardly time to stop": (runner(stopGracePeriod="9s"), "spec.runner.stopGracePeriod"),
+    "a negative number of GPUs": (runner(gpus=-1), "spec.runner.gpus"),
+    "a dataset size with a blank": (runner(datasetSize="20 GB"), "spec.runner.datasetSize"),
+    "a dataset size of a few bytes": (runner(datasetSize="20"), "spec.runner.datasetSize"),
+    "a dataset size in thousandths": (runner(datasetSize="500m"), "spec.runner.datasetSize"),
+    "memory in thousandths of a byte": (limits(memory="512m"), _LIMITS),
+    "memory in many thousandths of a byte": (limits(memory="8000000000000m"), _LIMITS),
+    "memory of a few bytes": (limits(memory=8), _LIMITS),
+    "memory of a few bytes as text": (limits(memory="16"), _LIMITS),
+    "memory of a few kilobytes": (requests(memory="512Ki"), _REQUESTS),
+    "memory in no unit": (limits(memory="8GB"), _LIMITS),
+    "memory with a blank": (limits(memory="8 Gi"), _LIMITS),
+    "memory without end": (limits(memory="1e999999999"), _LIMITS),
+    "a dataset size without end": (runner(datasetSize="1E999999999"), "spec.runner.datasetSize"),
+    "memory below zero": (limits(memory="-1Gi"), _LIMITS),
+    "cpu in bytes": (limits(cpu="4Gi"), _LIMITS),
+    "disk of a few bytes": (limits(ephemeral_storage=50), _LIMITS),
+    "a resource that does not exist": (limits(mem="8Gi"), _LIMITS),
+    "a quota's resource": (limits(**{"requests.memory": "8Gi"}), _LIMITS),
+    "requests over limits": (requests({"memory": "8Gi"}, memory="16Gi"), _REQUESTS),
+    "requests over limits in other units": (requests({"cpu": "1500m"}, cpu=2), _REQUESTS),
+    "a device that is requested without a limit": (
+        requests(**{"example.com/fpga": 1}),
+        _REQUESTS,
+    ),
+    "half a device": (limits(**{"example.com/fpga": "500m"}), _LIMITS),
+    "a GPU beside none": (limits(0, nvidia_com_gpu=1), _LIMITS),
+    "four GPUs beside one": (limits(nvidia_com_gpu=4), _LIMITS),
+    "a part of a GPU beside none": (limits(0, **{"nvidia.com/mig-1g.10gb": 1}), _LIMITS),
+    "a GPU of another maker beside none": (limits(0, **{"amd.com/gpu": "1"}), _LIMITS),
+    "a label's name that none is": (runner(nodeSelector={"disk type": "ssd"}), _SELECTOR),
+    "a label's name with two domains": (runner(nodeSelector={"a/b/c": "ssd"}), _SELECTOR),
+    "a label's value that none is": (runner(nodeSelector={"pool": "H100 80GB"}), _SELECTOR),
+    "a label's value that ends in a dash": (runner(nodeSelector={"pool": "h100-"}), _SELECTOR),
+    "a label's value that is too long": (runner(nodeSelector={"pool": "x" * 64}), _SELECTOR),
+    "a label's value that is no text": (runner(nodeSelector={"gpu": True}), _SELECTOR),
+    "Exists with a value": (
+        toleration(key="nvidia.com/gpu", operator="Exists", value="present"),
+        f"{_TOLERATION}.value",
+    ),
+    "seconds of what does not end pods": (
+        toleration(operator="Exists", tolerationSeconds=60),
+        f"{_TOLERATION}.tolerationSeconds",
+    ),
+    "seconds of NoSchedule": (
+        toleration(key="a", operator="Exists", effect="NoSchedule", tolerationSeconds=60),
+        f"{_TOLERATION}.tolerationSeconds",
+    ),
+    "a toleration of nothing": (toleration(effect="NoSchedule"), f"{_TOLERATION}.key"),
+    "a value without a key": (
+        toleration(operator="Equal", value="gpu"),
+        f"{_TOLERATION}.key",
+    ),
+    "an effect that does not exist": (
+        toleration(key="a", operator="Exists", effect="NoStart"),
+        f"{_TOLERATION}.effect",
+    ),
+    "a taint's name that none is": (
+        toleration(key="nvidia gpu", operator="Exists"),
+        f"{_TOLERATION}.key",
+    ),
+    "a taint's value that none is": (
+        toleration(key="gpu", value="H100 80GB"),
+        f"{_TOLERATION}.value",
+    ),
+    "a misspelt affinity": (
+        runner(affinity={"nodeAffinty": {}}),
+        "spec.runner.affinity.nodeAffinty",
+    ),
+    "an affinity of text": (
+        runner(affinity={"nodeAffinity": "gpu"}),
+        "spec.runner.affinity.nodeAffinity",
+    ),
+    "no term of a node": (node(), _REQUIRED),
+    "a term of nothing": (node({}), f"{_REQUIRED}[0]"),
+    "an operator that does not exist": (
+        label(key="pool", operator="Equals", values=["h100"]),
+        f"{_REQUIRED}[0].matchExpressions[0].operator",
+    ),
+    "an expression without a key": (
+        label(operator="Exists"),
+        f"{_REQUIRED}[0].matchExpressions[0].key",
+    ),
+    "In nothing": (
+        label(key="pool", operator="In"),
+        f"{_REQUIRED}[0].matchExpressions[0].values",
+    ),
+    "a label that exists with a value": (
+        label(key="pool", operator="Exists", values=["h100"]),
+        f"{_REQUIRED}[0].matchExpressions[0].values",
+    ),
+    "greater than two numbers": (
+        label(key="memory", operator="Gt", values=["8", "16"]),
+        f"{_REQUIRED}[0].matchExpressions[0].values",
+    ),
+    "greater than a word": (
+        label(key="memory", operator="Gt", values=["many"]),
+        f"{_REQUIRED}[0].matchExpressions[0].values",
+    ),
+    "a value in an expression that no label has": (
+        label(key="pool", operator="In", values=["H100 80GB"]),
+        f"{_REQUIRED}[0].matchExpressions[0].values[0]",
+    ),
+    "a node's field that cannot be selected": (
+        node({"matchFields": [{"key": "spec.unschedulable", "operator": "In", "values": ["a"]}]}),
+        f"{_REQUIRED}[0].matchFields[0].key",
+    ),
+    "pods without a place": (pod(labelSelector=_APP), f"{_APART}.topologyKey"),
+    "a place that is no label": (
+        pod(labelSelector=_APP, topologyKey="host name"),
+        f"{_APART}.topologyKey",
+    ),
+    "no pods in a place": (
+        pod(topologyKey="kubernetes.io/hostname"),
+        f"{_APART}.labelSelector",
+    ),
+    "pods of a label that none is": (
+        pod(labelSelector={"matchLabels": {"app name": "x"}}, topologyKey="a"),
+        f"{_APART}.labelSelector.matchLabels",
+    ),
+    "pods of a namespace that none is": (
+        pod(labelSelector=_APP, topologyKey="a", namespaces=["Team A"]),
+        f"{_APART}.namespaces[0]",
+    ),
+    "a weight of nothing": (
+        runner(
+            affinity={
+                "podAffinity": {
+                    "preferredDuringSchedulingIgnoredDuringExecution": [
+                        {
+                            "weight": 0,
+                            "podAffinityTerm": {"labelSelector": _APP, "topologyKey": "a"},
+                        }
+                    ]
+                }
+            }
+        ),
+        "spec.runner.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight",
+    ),
+    "an image with a scheme": (runner(image="https://registry.example.com/trainer"), _IMAGE),
+    "an image of docker's scheme": (runner(image="docker://trainer:1"), _IMAGE),
+    "an image in upper case": (runner(image="registry.example.com/Team/trainer"), _IMAGE),
+    "an image without its tag": (runner(image="registry.example.com/trainer:"), _IMAGE),
+    "an image with half a digest": (runner(image="trainer@sha256:0123"), _IMAGE),
+    "an image at a port that none is": (runner(image="registry.example.com:99999/a:1"), _IMAGE),
+    "an image with a blank": (runner(image="trainer :1"), _IMAGE),
+    "an account that none can be called": (
+        runner(serviceAccountName="Trainer"),
+        "spec.runner.serviceAccountName",
+    ),
+    "a class that none can be called": (
+        runner(priorityClassName="high priority"),
+        "spec.runner.priorityClassName",
+    ),
+    "text that is mirrored": (
+        both(head(task="TextRecognition"), training(augmentation={"horizontalFlip": True})),
+        "spec.training.augmentation.horizontalFlip",
+    ),
+    "depth that is shrunk": (
+        both(head(task="DepthEstimation"), training(augmentation={"scale": 0.1})),
+        "spec.training.augmentation.scale",
+    ),
+    "a name too long for a label": (lambda j: j["metadata"].update(name="j" * 64), "metadata.name"),
+    "a name that none can be called": (
+        lambda j: j["metadata"].update(name="Night_1"),
+        "metadata.name",
+    ),
+    "a label of its own that none can have": (
+        lambda j: j["metadata"].update(labels={"team": "Zürich"}),
+        "metadata.labels",
+    ),
+}
+"""By what is wrong: a change of a good job, and the field that is told."""
+
+_ZONE = {"key": "zone", "operator": "In", "values": ["a", ""]}
+VALID: dict[str, Change] = {
+    "all that resources can say": runner(
+        gpus=2,
+        resources={
+            "requests": {"cpu": "500m", "memory": "64Mi", "ephemeral-storage": "20G"},
+            "limits": {
+                "cpu": "1.5",
+                "memory": "+1.E",
+                "nvidia.com/gpu": "2",
+                "example.com/fpga": 1,
+                "hugepages-2Mi": "128Mi",
+            },
+        },
+    ),
+    "requests that are their limits in other units": requests(
+        {"cpu": 1, "memory": 2**30}, cpu="1000m", memory="1Gi"
+    ),
+    "nothing that a device has": limits(0, **{"example.com/fpga": 0}),
+    "all that node affinity can say": node(
+        {"matchExpressions": [_ZONE, {"key": "a.b/c_d", "operator": "DoesNotExist"}]},
+        {"matchExpressions": [{"key": "memory", "operator": "Gt", "values": ["80"]}]},
+        {"matchFields": [{"key": "metadata.name", "operator": "NotIn", "values": ["node.a-1"]}]},
+    ),
+    "affinity to thousands of nodes": label(
+        key="kubernetes.io/hostname", operator="In", values=[f"node-{n}" for n in range(5000)]
+    ),
+    "all that pod affinity can say": pod(
+        labelSelector={
+            "matchLabels": {"app.kubernetes.io/name": "x"},
+            "matchExpressions": [{"key": "team", "operator": "NotIn", "values": ["a"]}],
+        },
+        topologyKey="kubernetes.io/hostname",
+        namespaces=["team-a"],
+        namespaceSelector={},
+        matchLabelKeys=["version"],
+        mismatchLabelKeys=["tenant"],
+    ),
+    "affinity that says nothing": runner(affinity={"nodeAffinity": {}, "podAffinity": {}}),
+    "every taint": toleration(operator="Exists"),
+    "a taint by key": toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule"),
+    "a taint by value": toleration(key="gpu", value="", effect="NoExecute", tolerationSeconds=0),
+    "an image of Docker's": runner(image="ubuntu"),
+    "an image by all that an image has": runner(
+        image=f"registry.example.com:65535/a/b__c/d-e.f:1.2_X@sha256:{'0' * 64}"
+    ),
+    "an image of this machine": runner(image="localhost:5000/sihl/trainer:dev"),
+    "an endpoint by its address": train(endpoint="http://10.0.0.1:65535/"),
+    "an endpoint by IPv6": train(endpoint="http://[fd00::1]:9000"),
+    "an endpoint of a cluster": train(endpoint="http://minio.storage.svc.cluster.local.:9000"),
+    "a bucket with dots": train(bucket="my.cells-2024.v1"),
+    "the least of everything": runner(
+        stopGracePeriod="10s", startTimeout="10s", checkpointInterval="1s", datasetSize="1Ki"
+    ),
+    "the most of every time": both(
+        runner(stopGracePeriod="999999h9999999m", checkpointInterval="999999h"),
+        training(maxDuration="999999h59m59s"),
+    ),
+    "steps up to the last": scheduler(name="MultiStep", milestones=[50, 100]),
+    "warm-up up to the last step": scheduler(name="OneCycle", warmupSteps=100),
+    "a model of another job's": model(initialization={"from": "Job", "job": "night.1-a"}),
+    "a model of a store's": model(initialization={"from": "URI", "uri": "s3://b/a folder/model/"}),
+}
+"""By what it is: a change of a good job after which it is as good."""

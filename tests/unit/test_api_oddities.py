@@ -1,0 +1,98 @@
+"""What is legal and hardly meant is told as a warning; what is usual is not."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sihl_api.oddities import oddities
+from sihl_api.rules import job_faults
+from sihl_api.trainingjob import KIND
+from tests.support.invalid import (
+    VALID,
+    Change,
+    both,
+    changed,
+    head,
+    model,
+    runner,
+    scheduler,
+    train,
+    training,
+)
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
+SAME = {"endpoint": "https://S3.example.com/", "bucket": "cells", "prefix": "/plates/"}
+
+
+def told(change: Change) -> list[str]:
+    """The warnings of a job, which no rule refuses."""
+    spec, faults = job_faults(changed(change))
+    assert (faults, spec is None) == ([], False)
+    assert spec is not None
+    return oddities(spec)
+
+
+def validated_on(location: dict[str, str]) -> Change:
+    return both(train(prefix="plates"), lambda j: j["spec"]["dataset"].update(validation=location))
+
+
+ODD: dict[str, tuple[Change, str]] = {
+    "more validations than steps": (
+        training(maxSteps=5, validations=6),
+        "training.validations is 6 and training.maxSteps 5",
+    ),
+    "validated on what it learns from": (
+        validated_on(SAME),
+        "dataset.validation is dataset.train",
+    ),
+    "a head that does not learn": (head(lossWeight=0), "lossWeight of model.heads boxes is 0"),
+    "a milestone at the end": (
+        scheduler(name="MultiStep", milestones=[50, 100]),
+        "training.scheduler.milestones has 100",
+    ),
+    "a milestone twice": (
+        scheduler(name="MultiStep", milestones=[50, 50]),
+        "training.scheduler.milestones has a step more than once",
+    ),
+    "warm-up to the end": (
+        scheduler(name="OneCycle", warmupSteps=100),
+        "training.scheduler.warmupSteps is training.maxSteps",
+    ),
+    "a dataset larger than the disk's limit": (
+        runner(datasetSize="50Gi", resources={"limits": {"ephemeral-storage": "10Gi"}}),
+        "runner.resources.limits.ephemeral-storage is 10Gi",
+    ),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_is_hardly_meant_is_told_by_its_field(odd: str) -> None:
+    change, words = ODD[odd]
+    (warning,) = told(change)
+    assert warning.startswith(words)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        training(maxSteps=5, validations=5),
+        validated_on({**SAME, "prefix": "plates-2"}),
+        validated_on({**SAME, "bucket": "others"}),
+        model(heads=[{"name": "kind", "task": "MulticlassClassification", "lossWeight": 0.1}]),
+        scheduler(name="MultiStep", milestones=[50, 99]),
+        VALID["all that node affinity can say"],
+    ],
+)
+def test_what_may_be_meant_is_no_oddity(change: Change) -> None:
+    assert told(change) == []
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_nothing_is_odd_about_the_examples(example: Path) -> None:
+    for each in yaml.safe_load_all(example.read_text()):
+        if each and each["kind"] == KIND:
+            spec, faults = job_faults(each)
+            assert faults == []
+            assert spec is not None
+            assert oddities(spec) == []
