@@ -105,18 +105,18 @@ def fault_on_the_way(answer: Answer, access: Access) -> Fault | None:
 
     S3's clients read such answers as something else, or follow them elsewhere.
     """
-    text = answer.body[:20_000].decode(errors="replace").strip()
-    is_xml = text.startswith(("<?xml", "<Error", "<ListBucketResult")) and not _is_page(text)
-    if fault := _elsewhere(answer, text if is_xml else "", access):
+    text = answer.body[:20_000].decode(errors="replace").strip().lstrip("\ufeff")
+    is_s3 = bool(re.search("<Error|<ListBucketResult", text[:2000])) and not _is_page(text)
+    if fault := _elsewhere(answer, text if is_s3 else "", access):
         return fault
     if 300 <= answer.status < 400 and answer.status != 304:
-        return _redirect(answer, text if is_xml else "", access)
-    if _is_page(text) or (text and not is_xml and answer.status >= 400):
+        return _redirect(answer, text if is_s3 else "", access)
+    if _is_page(text) or (text and not is_s3 and answer.status >= 400):
         return _page(answer, text, access)
-    if answer.operation.startswith("ListObjects") and answer.status < 300:
-        return None if "<ListBucketResult" in text[:2000] or "<Error" in text[:500] else (
-            _not_s3(f"answered a listing with {_quoted(text) or 'nothing'}, as no S3 service does")
-        )  # fmt: skip
+    if answer.operation.startswith("ListObjects") and answer.status < 300 and not is_s3:
+        return _not_s3(
+            f"answered a listing with {_quoted(text) or 'nothing'}, as no S3 service does"
+        )
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import ssl
 import tempfile
 import threading
@@ -12,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import boto3
 import botocore.session
@@ -24,7 +25,7 @@ from botocore.httpsession import where
 from botocore.loaders import create_loader
 from botocore.utils import get_environ_proxies, parse_timestamp
 
-from sihl_s3.access import Access, is_certificate, is_proxy
+from sihl_s3.access import Access, is_certificate, is_proxy, without_bucket
 from sihl_s3.answers import (
     Answer,
     Fault,
@@ -76,6 +77,7 @@ class Connection:
             "max_pool_connections": connections,
             "parameter_validation": validates,
         }
+        self._encodes_silently: bool | None = None
         self.client = _client(access, self._options)
 
     def ask(self, request: Callable[[Any], T]) -> T:
@@ -117,7 +119,27 @@ class Connection:
 
     def _page(self, operation: str, query: Mapping[str, Any]) -> dict[str, Any]:
         page: dict[str, Any] = self.ask(lambda client: getattr(client, operation)(**query))
-        return page
+        return page if page.get("EncodingType") or not self._encodes(page) else _decoded(page)
+
+    def _encodes(self, page: Mapping[str, Any]) -> bool:
+        """Whether a store encodes keys, as boto3 asks it to, and does not say so.
+
+        Where keys alone do not tell, one of them is looked for.
+        """
+        if self._encodes_silently is None:
+            keys = [item["Key"] for item in page.get("Contents", ())]
+            if any(_PLAIN.search(key) for key in keys):
+                self._encodes_silently = False
+            elif doubtful := next((key for key in keys if unquote(key) != key), None):
+                self._encodes_silently = not self._has(doubtful) and self._has(unquote(doubtful))
+        return bool(self._encodes_silently)
+
+    def _has(self, key: str) -> bool:
+        try:
+            self.ask(lambda client: client.head_object(Bucket=self.access.bucket, Key=key))
+        except FaultError:
+            return False
+        return True
 
     def is_paid_by_reader(self) -> bool:
         """Whether a bucket that refuses lets those in who say that they pay for what they ask.
@@ -145,6 +167,16 @@ class Connection:
 
 _REPEATED = Fault(Kind.SETTING, "Unsupported", "lists the same objects again and again",
                   "take a store that lists in pages")  # fmt: skip
+
+
+_PLAIN = re.compile(r'[^!-~]|[#?"<>]')
+"""What a key has in it only where it is not encoded."""
+
+
+def _decoded(page: Mapping[str, Any]) -> dict[str, Any]:
+    objects = [{**item, "Key": unquote(item["Key"])} for item in page.get("Contents", ())]
+    folders = [{"Prefix": unquote(item["Prefix"])} for item in page.get("CommonPrefixes", ())]
+    return {**page, "Contents": objects, "CommonPrefixes": folders}
 
 
 def _last(page: Mapping[str, Any]) -> str:
@@ -193,12 +225,12 @@ def _fault(error: BaseException, access: Access) -> Fault | None:
 
 
 def _client(access: Access, options: Mapping[str, Any]) -> Any:
+    _refuse_impossible(access)
     keys = access.keys
-    proxies = proxies_of(access)
     config = Config(
         **options,
         **({} if keys else {"signature_version": UNSIGNED}),
-        proxies=proxies,
+        proxies=proxies_of(access),
         s3={"addressing_style": "virtual" if access.is_virtual else "path"},
         # Stores other than AWS's differ in which checksums they know, and refuse the others.
         request_checksum_calculation="when_required",
@@ -216,7 +248,7 @@ def _client(access: Access, options: Mapping[str, Any]) -> Any:
             config=config,
         )
     except (ValueError, BotoCoreError) as error:
-        raise FaultError(_impossible(access)) from error
+        raise FaultError(_NO_STORE) from error
     return client
 
 
@@ -271,15 +303,31 @@ def _reader(access: Access) -> Callable[..., None]:
     return read
 
 
-def _impossible(access: Access) -> Fault:
-    """Of settings that no client can be made from."""
+def _refuse_impossible(access: Access) -> None:
+    """What no client should be made from: it would ask elsewhere, or show a password.
+
+    Raises:
+        FaultError: It names what to set.
+    """
     if access.proxy and not is_proxy(access.proxy):
-        return Fault(Kind.SETTING, "ProxyWrong", "cannot be asked by such a proxy",
-                     "set proxy to a URL such as http://proxy.example.org:3128, without user or "
-                     "password")  # fmt: skip
-    return Fault(Kind.SETTING, "EndpointWrong", "cannot be asked: its endpoint or region is none",
-                 "set endpoint to a URL such as https://s3.eu-west-1.amazonaws.com, and region to "
-                 "its region's name")  # fmt: skip
+        raise FaultError(
+            Fault(Kind.SETTING, "ProxyWrong", "cannot be asked by such a proxy",
+                  "set proxy to a URL such as http://proxy.example.org:3128, without user or "
+                  "password")
+        )  # fmt: skip
+    meant = without_bucket(access.endpoint, access.bucket)
+    if meant and access.is_virtual:
+        raise FaultError(
+            Fault(Kind.SETTING, "EndpointWrong", "has an endpoint that names the bucket already",
+                  f"set endpoint: {meant}")
+        )  # fmt: skip
+
+
+_NO_STORE = Fault(
+    Kind.SETTING, "EndpointWrong", "cannot be asked: its endpoint or region is none",
+    "set endpoint to a URL such as https://s3.eu-west-1.amazonaws.com, and region to its region's "
+    "name",
+)  # fmt: skip
 
 
 def proxies_of(access: Access) -> dict[str, str]:

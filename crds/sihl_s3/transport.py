@@ -17,6 +17,9 @@ def fault_of_transport(error: BaseException, access: Access) -> Fault:
     cause = cause_of(error)
     kind = type(error).__name__
     secure = urlsplit(access.endpoint).scheme == "https"
+    if kind == "ParamValidationError":
+        return Fault(Kind.SETTING, "BucketNotFound", "cannot be asked: no bucket has such a name",
+                     "correct bucket", cause)  # fmt: skip
     if kind == "ProxyConnectionError" or "tunnel connection failed" in cause.lower():
         return _proxy(cause, access)
     if kind == "SSLError" or "CERTIFICATE_VERIFY_FAILED" in cause or "[SSL" in cause:

@@ -17,7 +17,7 @@ from local_cluster.pki import Pki
 from sihl_api.runtime import Env
 from sihl_api.text import shortened
 from sihl_api.trainingjob import Addressing
-from sihl_dashboard.records import S3Place, StoreAwayError, StoreDeniedError
+from sihl_dashboard.records import S3Place, SettingsError, StoreAwayError, StoreDeniedError
 from sihl_dashboard.records import S3Settings as Read
 from sihl_s3.access import Access, Keys, region_in
 from sihl_trainer.errors import BadConfig, BadData, Refused, TrainerError, Unavailable
@@ -109,6 +109,10 @@ WHAT_IS_TOLD: dict[str, tuple[Reply, type[TrainerError], str, str]] = {
     "a company's proxy, with XHTML": (
         Reply(403, b'<?xml version="1.0"?>\n<html xmlns="x"><body>Forbidden</body></html>'),
         Refused, "ProxyRefused", "answered 403 with a web page ('Forbidden')",
+    ),
+    "a company's proxy, with XML of its own": (
+        Reply(403, b'<?xml version="1.0"?>\n<filter><reason>blocked</reason></filter>'),
+        Refused, "ProxyRefused", "<reason>blocked</reason></filter>'), as a proxy does",
     ),
     "a load balancer without its store": (
         page(502, "502 Bad Gateway"),
@@ -347,6 +351,41 @@ def test_a_proxy_that_lets_nobody_through_is_told_by_its_name(
         assert str(status) in message
 
 
+PASSWORD = "CANARY7f3a9"
+
+
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        ({"proxy": f"http://me:{PASSWORD}@proxy.example.org"}, "without user or password"),
+        ({"proxy": "proxy.example.org:3128"}, "set proxy to a URL such as"),
+        ({"endpoint": "https://data.s3.eu-west-1.amazonaws.com"},
+         "names the bucket already.*set endpoint: https://s3.eu-west-1.amazonaws.com"),
+        ({"endpoint": "https://under_score.example.org"}, "its endpoint or region is none"),
+        ({"region": "a region"}, "its endpoint or region is none"),
+    ],
+)  # fmt: skip
+def test_a_place_that_can_be_no_stores_is_refused_before_it_is_asked(
+    place: dict[str, Any], says: str
+) -> None:
+    given = {"endpoint": "https://s3.example.org", **place}
+    with pytest.raises(BadConfig) as dataset:
+        bucket_of(**given)
+    with pytest.raises(Refused) as record:
+        store_of(**given)
+    with pytest.raises(SettingsError) as records:
+        place_of(**given)
+    for message in map(str, (dataset.value, record.value, records.value)):
+        assert re.search(says, message), message
+        assert PASSWORD not in message
+
+
+def test_a_bucket_that_can_be_none_is_told_as_that() -> None:
+    store = S3Store(S3Settings("http://127.0.0.1:1", "data/sub", "a", "b"), attempts=1)
+    with pytest.raises(Refused, match=r"no bucket has such a name .*: correct bucket, in the Secr"):
+        store.put("a", b"")
+
+
 # --- certificates ----------------------------------------------------------------------------
 
 
@@ -384,6 +423,22 @@ def test_both_clients_trust_a_private_authority_that_is_given(
         store_of(server.endpoint, certificate_authority=pem).put("a", b"1")
         place = place_of(server.endpoint, certificate_authority=pem)
         assert place.get("a").data == b"1"
+
+
+def test_both_clients_reach_a_private_authoritys_store_through_a_proxy(
+    authority: Pki, tmp_path: Path
+) -> None:
+    pem = authority.ca.read_text()
+    with (
+        answering(FILES, certificate=issued(authority, "s3.test")) as server,
+        forward_proxy(server.server_port) as proxy,
+    ):
+        way = {"certificate_authority": pem, "proxy": proxy.url}
+        bucket = bucket_of("https://s3.test", KEYS, **way)
+        assert read(bucket, tmp_path) == FILES["metadata.yaml"]
+        store_of("https://s3.test", **way).put("a", b"1")
+    assert set(proxy.passed) == {"s3.test:443"}
+    assert len(proxy.passed) >= 3
 
 
 def test_a_certificate_that_is_not_trusted_is_told_with_the_field_to_set(authority: Pki) -> None:
@@ -548,12 +603,30 @@ def test_a_dataset_that_lies_where_its_prefix_was_not_meant_to_lead_is_found(
     assert says in str(caught.value)
 
 
-def test_keys_that_hold_encoded_characters_are_read_as_they_are(tmp_path: Path) -> None:
-    names = ["a%2Fb.jpg", "a%20b.jpg", "a+b.jpg", "a b.jpg", "a%.jpg"]
-    objects = {f"images/{name}": name.encode() for name in names}
-    with answering(objects) as server:
+ODD = ["a%2Fb.jpg", "a+b.jpg", "a b.jpg", "a%.jpg"]
+
+
+def says_nothing_of_encoding(asked: Asked) -> Reply | None:
+    if not asked.lists:
+        return None
+    found = listing({f"images/{name}": name.encode() for name in ODD}, asked.query)
+    return Reply(200, found.body.replace(b"<EncodingType>url</EncodingType>", b""))
+
+
+def encodes_nothing(asked: Asked) -> Reply | None:
+    if not asked.lists:
+        return None
+    query = {name: text for name, text in asked.query.items() if name != "encoding-type"}
+    return listing({f"images/{name}": name.encode() for name in ODD}, query)
+
+
+@pytest.mark.parametrize("manner", [None, says_nothing_of_encoding, encodes_nothing])
+def test_keys_that_hold_encoded_characters_are_read_as_they_are(
+    manner: Manner | None, tmp_path: Path
+) -> None:
+    with answering({f"images/{name}": name.encode() for name in ODD}, manner) as server:
         bucket = bucket_of(server.endpoint)
-        for name in names:
+        for name in ODD:
             assert read(bucket, tmp_path, name, "images/") == name.encode()
 
 

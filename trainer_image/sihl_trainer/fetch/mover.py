@@ -75,7 +75,7 @@ class Mover:
         """Made when it is first needed: by then the region is known."""
         with self._making:
             access = self._connection.access
-            if self._made is None or self._made[0] != access:
+            if self._made is None or self._made[0] is not access:
                 self._made = (access, _store(access))
             return self._made[1]
 
