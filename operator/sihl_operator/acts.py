@@ -109,7 +109,7 @@ class Acts:
             self._world.lose_job(key)
         except UnavailableError as error:
             log.warning("%s/%s: %s; trying again", *key, error)
-            await asyncio.sleep(SOON_SECONDS)
+            await asyncio.sleep(max(SOON_SECONDS, error.pause))
         except ApiError as error:
             log.error("%s/%s: the API server refuses: %s", *key, error)
             await self._tell_lacking(key, error)
@@ -171,6 +171,8 @@ class Acts:
                 self._attempts.over(before)
         if decision.delete is not None:
             await self._writes.delete(decision.delete)
+        if decision.inquire is not None:
+            await self._writes.inquire(decision.inquire)
         if decision.create:
             await self._attempts.create(job)
         if decision.notice is not None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from sihl_operator import status as say
 from sihl_operator.decision import Deletion
 from sihl_operator.endings import Ending, Verdict
-from sihl_operator.kube import AlreadyExistsError, Api, ApiError, ConflictError, UnavailableError
+from sihl_operator.kube import AlreadyExistsError, Api, ApiError, UnavailableError
 from sihl_operator.lifecycle import Moment, refused_by_api
 from sihl_operator.pod import render_pod
 from sihl_operator.queues import LEFT, OCCUPIED, TAKEN, kept
@@ -87,14 +87,12 @@ class Attempts:
             created = await self._api.create_pod(pod)
         except AlreadyExistsError:
             await self._name_taken(job, key)
-        except ConflictError:  # such as of two pods that a quota counts
-            raise
         except ApiError as error:
             if definite(error.status, error.message):
                 await self._refused(job, error.status, error.message)
             elif isinstance(error, UnavailableError):
                 await self._unanswered(job, error)
-            else:
+            else:  # such as a conflict of two pods that a quota counts
                 raise
         else:
             self._world.saw_pod(created)
@@ -112,7 +110,7 @@ class Attempts:
             end = Ending(Verdict.INTERRUPTED, say.NOT_CREATED, text)
             await self._writes.status(job, say.hindered(job, end, self._clock()))
         longest = self._settings.unavailable_backoff
-        await asyncio.sleep(min(longest, max(SOON_SECONDS, lasts / 4)))
+        await asyncio.sleep(max(error.pause, min(longest, max(SOON_SECONDS, lasts / 4))))
 
     async def _name_taken(self, job: JobView, key: Key) -> None:
         """Somebody has the queue's pod name: what that means depends on whom it serves."""

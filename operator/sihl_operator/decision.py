@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sihl_api.trainingjob import TrainingJobStatus
+from sihl_operator.views import PodView
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Decision:
         refresh: The status is news of position or progress only, which may wait.
         create: The pod of the current attempt is to be created.
         delete: The pod to be deleted.
+        inquire: What others say of this pod is to be read.
         confirm_absent: Act only if the API server confirms that no such pod exists.
         after: Look again in so many seconds.
     """
@@ -43,6 +45,7 @@ class Decision:
     refresh: bool = False
     create: bool = False
     delete: Deletion | None = None
+    inquire: PodView | None = None
     confirm_absent: str | None = None
     notice: Notice | None = None
     after: float | None = None
@@ -50,7 +53,9 @@ class Decision:
     @property
     def acts(self) -> bool:
         """Whether there is something to do now."""
-        return self.status is not None or self.delete is not None or self.create
+        return self.create or any(
+            each is not None for each in (self.status, self.delete, self.inquire)
+        )
 
 
 NOTHING = Decision()

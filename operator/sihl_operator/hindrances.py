@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from sihl_api.runtime import STORE_SECRET
 from sihl_operator.endings import OURS, Ending, Verdict, starved
+from sihl_operator.hearsay import Told
 from sihl_operator.views import ContainerView, JobView, PodView
 
 UNSCHEDULABLE = "Unschedulable"
 GATED = "SchedulingGated"
 NOT_STARTED = "PodNotStarted"
-Told = tuple[str, str]
-"""An event about a pod: its reason and message."""
 
 _CLUSTER = "whoever runs the cluster"
 _IMAGE_PROBLEMS = {
@@ -66,9 +66,15 @@ def hindrance(pod: PodView, job: JobView, events: Iterable[Told] = ()) -> Ending
             return _image(container, job)
         if container.waiting_reason in _CONFIG_PROBLEMS:
             return _container(container, job)
-    if pod.sandbox is False and not pod.began:
-        return _sandbox(pod, job, tuple(events))
-    return None
+    return _sandbox(pod, job, tuple(events)) if silent(pod) else None
+
+
+def silent(pod: PodView) -> bool:
+    """Whether the pod itself does not say all of what it waits for."""
+    if not pod.node:
+        return bool(pod.unschedulable and not pod.gates)
+    told = any(c.waiting_reason in _IMAGE_PROBLEMS | _CONFIG_PROBLEMS for c in pod.containers)
+    return not (told or pod.began or pod.sandbox)
 
 
 def lacking(pod: PodView) -> Ending:
@@ -134,13 +140,19 @@ def _container(container: ContainerView, job: JobView) -> Ending:
         return Ending(Verdict.INTERRUPTED, "PodNotConfigured", text)
     if told := starved(said):
         return told
-    text = f"The container {container.name} cannot be made: {said}."
-    text += _secrets(job) if _SECRET.search(said) else f" {_CLUSTER.capitalize()} can look at it."
+    if _SECRET.search(said):
+        return _no_secret(job, f"The container {container.name} cannot be made: {said}.")
+    text = (
+        f"The container {container.name} cannot be made: {said}. {_CLUSTER.capitalize()} can look "
+        "at it."
+    )
     return Ending(Verdict.INTERRUPTED, "PodNotConfigured", text)
 
 
-def _sandbox(pod: PodView, job: JobView, events: tuple[Told, ...]) -> Ending:
+def _sandbox(pod: PodView, job: JobView, events: tuple[Told, ...]) -> Ending | None:
     told = next((event for event in events if event[0] in _OF_THE_SANDBOX), None)
+    if told is None and pod.sandbox is None:
+        return None
     if told is None:
         text = (
             f"The node {pod.node} has not made the pod's sandbox (network, volumes) yet: "
@@ -151,8 +163,7 @@ def _sandbox(pod: PodView, job: JobView, events: tuple[Told, ...]) -> Ending:
     if found := starved(said):
         return found
     if kind == "FailedMount" and _SECRET.search(said):
-        text = f"A volume of the pod cannot be made: {said}.{_secrets(job)}"
-        return Ending(Verdict.INTERRUPTED, "PodNotConfigured", text)
+        return _no_secret(job, f"A volume of the pod cannot be made: {said}.")
     text = (
         f"The node {pod.node} cannot make the pod's sandbox: {said} The job's dataset is not at "
         f"fault; {_CLUSTER} can mend the node."
@@ -160,8 +171,11 @@ def _sandbox(pod: PodView, job: JobView, events: tuple[Told, ...]) -> Ending:
     return Ending(Verdict.INTERRUPTED, _OF_THE_SANDBOX[kind], text)
 
 
-def _secrets(job: JobView) -> str:
-    return (
+def _no_secret(job: JobView, text: str) -> Ending:
+    """A Secret may yet come; but for the store's, the job names it, and maybe wrongly."""
+    own = STORE_SECRET not in text
+    text += (
         f" A Secret must exist in namespace {job.namespace} with the keys accessKeyId and "
-        "secretAccessKey (sihl-store also endpoint and bucket)."
+        f"secretAccessKey ({STORE_SECRET} also endpoint and bucket)."
     )
+    return Ending(Verdict.INTERRUPTED, "PodNotConfigured", text, of_the_jobs=own)

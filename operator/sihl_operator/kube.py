@@ -2,7 +2,7 @@
 
 What it needs of RBAC, and nothing more:
     sihl.ai trainingjobs: get list watch;  trainingjobs/status: patch
-    "" pods: get list watch create delete;  nodes: list watch;  events: create
+    "" pods: get list watch create delete;  nodes: list watch;  events: create list
     coordination.k8s.io leases (own namespace): get create update
 """
 
@@ -33,6 +33,8 @@ _WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_read=120)
 _WATCH_SECONDS = 300
 _READ_BYTES = 1 << 20
 _PAGE = 1000
+_LONGEST_PAUSE = 60.0
+"""That an API server is granted, whatever it asks for: it may be well again before."""
 
 
 See = Callable[[str, dict[str, Any]], None]
@@ -64,7 +66,13 @@ class GoneError(ApiError):
 
 
 class UnavailableError(ApiError):
-    """No answer, or one that asks to try again; a write may have taken effect."""
+    """No answer, or one that asks to try again; a write may have taken effect.
+
+    Attributes:
+        pause: Seconds for which the API server asks to be left alone.
+    """
+
+    pause = 0.0
 
 
 class Api(Protocol):
@@ -82,6 +90,7 @@ class Api(Protocol):
         self, namespace: str, name: str, uid: str, grace: int | None
     ) -> None: ...
     async def create_event(self, event: dict[str, Any]) -> None: ...  # noqa: D102
+    async def events_of(self, namespace: str, uid: str) -> list[dict[str, Any]]: ...  # noqa: D102
 
 
 class KubeApi:
@@ -200,6 +209,13 @@ class KubeApi:
             body["gracePeriodSeconds"] = grace
         await self._write("delete", "pods", "DELETE", _path("pod", namespace, name), body)
 
+    async def events_of(self, namespace: str, uid: str) -> list[dict[str, Any]]:
+        """All Events about an object of a namespace."""
+        query = {"fieldSelector": f"involvedObject.uid={uid}", "limit": str(_PAGE)}
+        found = await self._call("GET", f"/api/v1/namespaces/{namespace}/events", query=query)
+        items: list[dict[str, Any]] = found["items"]
+        return items
+
     async def create_event(self, event: dict[str, Any]) -> None:
         """Create an Event."""
         path = f"/api/v1/namespaces/{event['metadata']['namespace']}/events"
@@ -247,7 +263,7 @@ class KubeApi:
             raise self._noted(_unanswered(error)) from error
         found = _parsed(content)
         if answer.status >= 400:
-            raise self._noted(_error(answer.status, found))
+            raise self._noted(_error(answer.status, found, answer.headers.get("Retry-After", "")))
         self._answered, self._trouble = time.monotonic(), ""
         return found
 
@@ -281,7 +297,7 @@ def _unanswered(error: Exception) -> UnavailableError:
     return UnavailableError(0, type(error).__name__, str(error))
 
 
-def _error(status: int, body: dict[str, Any]) -> ApiError:
+def _error(status: int, body: dict[str, Any], pause: str = "") -> ApiError:
     reason, message = str(body.get("reason") or ""), str(body.get("message") or "")
     if status == 409:
         kind = AlreadyExistsError if reason == "AlreadyExists" else ConflictError
@@ -291,5 +307,7 @@ def _error(status: int, body: dict[str, Any]) -> ApiError:
     if status == 410:
         return GoneError(status, reason, message)
     if status in (408, 429) or status >= 500:
-        return UnavailableError(status, reason, message)
+        error = UnavailableError(status, reason, message)
+        error.pause = min(_LONGEST_PAUSE, float(pause)) if pause.isdecimal() else 0.0
+        return error
     return ApiError(status, reason, message)

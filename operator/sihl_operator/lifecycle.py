@@ -15,7 +15,8 @@ from sihl_api.trainingjob import ConditionType, Phase
 from sihl_operator import status
 from sihl_operator.decision import NOTHING, Decision, Deletion, Notice
 from sihl_operator.endings import NEIGHBOUR_FAILED, NOT_STARTED, Ending, Verdict, ending
-from sihl_operator.hindrances import GATED, UNSCHEDULABLE, hindrance, lacking
+from sihl_operator.hearsay import Told
+from sihl_operator.hindrances import GATED, UNSCHEDULABLE, hindrance, lacking, silent
 from sihl_operator.queues import queue_fault
 from sihl_operator.refusals import QUOTA_EXCEEDED
 from sihl_operator.retries import failed, judged
@@ -26,7 +27,9 @@ from sihl_operator.views import JobView, PodView, pod_name
 _BESIDE_SECONDS = 30.0
 """How long a pod may outlast its trainer: the kubelet tells of its end within a few seconds."""
 _SANDBOX_SECONDS = 15.0
-"""Within which a node has a pod's network and volumes: nobody is told before."""
+"""Within which a node has a pod's network and volumes: nobody is told, or asked, before."""
+_ASK_SECONDS = 60.0
+"""How often others are asked about a pod that does not start."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Moment:
         waiting: Reason and message for a job that waits.
         backoff: Seconds that the job is held back yet.
         creating: Whether this process has admitted the attempt and not created its pod yet.
+        hearsay: What others said of the pod when they were asked last.
         ages: For how long it has seen what is so of job and pod: what time-outs are counted by.
     """
 
@@ -50,6 +54,7 @@ class Moment:
     backoff: float = 0.0
     creating: bool = False
     ages: Ages = UNSEEN
+    hearsay: tuple[Told, ...] = ()
 
 
 Policy = Callable[[JobView, PodView | None, Moment], Decision | None]
@@ -264,18 +269,31 @@ def outlasted(job: JobView, pod: PodView | None, moment: Moment) -> Decision | N
     return Decision(after=left) if left > 0 else Decision(delete=_deletion(pod, None))
 
 
+def inquired(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
+    """Starting, and the pod does not say why it is not yet: others may have."""
+    if pod is None or job.phase is not Phase.STARTING or not silent(pod):
+        return None
+    if moment.ages.tried < _SANDBOX_SECONDS or moment.ages.heard < _ASK_SECONDS:
+        return None
+    return Decision(inquire=pod)
+
+
 def hindered(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
     """Starting, and something is in the way: said at once, given back after a time-out."""
     if pod is None or job.phase is not Phase.STARTING:
         return None
-    end = hindrance(pod, job)
+    end = hindrance(pod, job, moment.hearsay)
     left = min(_start_left(job, moment.ages.tried), _patience_left(job, end, moment))
     if end is not None and end.reason == GATED:
         left = math.inf  # whoever set the gate has the pod in a line of theirs
     if left <= 0 or (end is not None and end.verdict is Verdict.FATAL):
         return _given_back(job, pod, end or _not_started(job, pod), moment)
+    if silent(pod):
+        left = min(
+            left, max(_SANDBOX_SECONDS - moment.ages.tried, _ASK_SECONDS - moment.ages.heard)
+        )
     if pod.sandbox is False and moment.ages.tried < _SANDBOX_SECONDS:
-        return Decision(after=min(left, _SANDBOX_SECONDS - moment.ages.tried))
+        return Decision(after=left)
     if end is None:
         new = status.not_fetched(job, moment.now)
     else:
@@ -345,6 +363,7 @@ POLICIES: tuple[Policy, ...] = (
     leaving,
     learning,
     outlasted,
+    inquired,
     hindered,
 )
 """In the order in which they are asked."""

@@ -313,6 +313,7 @@ class Rounds:
         return Moment(
             self._wall(), self._settings, position, reason, backoff,
             self._attempts.creating(job), self.world.ages(job, pod),
+            self.world.hearsay.of(pod.uid) if pod is not None else (),
         )  # fmt: skip
 
     async def tell_blind(self, end: Ending) -> None:

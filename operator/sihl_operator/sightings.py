@@ -8,6 +8,7 @@ earlier, so no time-out is ever too short; one begins anew for a process that ha
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -33,10 +34,11 @@ class Ages:
     Attributes:
         attempt: The job has its current attempt.
         obstacle: What its status tells is in the job's way.
-        tried: A node has the attempt's pod; where none has it yet, as `attempt`.
+        tried: A node has the attempt's pod; where none has it yet, a scheduler looks for one.
         progress: So many containers of the attempt's pod have ended, and no more.
         deleting: The pod is being deleted.
         trained: The pod's trainer has ended.
+        heard: What others say of the pod has been asked for; infinite where it never was.
     """
 
     attempt: float = 0.0
@@ -45,6 +47,7 @@ class Ages:
     progress: float = 0.0
     deleting: float = 0.0
     trained: float = 0.0
+    heard: float = math.inf
 
 
 UNSEEN = Ages()

@@ -5,6 +5,7 @@ Times are seconds since 1970. A condition's transition time moves only when its 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -193,7 +194,7 @@ def requeued(
         status.model_copy(
             update={
                 "failures": failures if failures is not None else status.failures,
-                "retry_after": rfc3339(now + retry_in + 0.999) if retry_in is not None else None,
+                "retry_after": None if retry_in is None else rfc3339(math.ceil(now + retry_in)),
                 "obstacle": obstacle,
                 "progress": progress
                 and Progress(

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from sihl_operator.capacity import Demand, Room, reckoned
+from sihl_operator.hearsay import Hearsay
 from sihl_operator.pod import demand
 from sihl_operator.queues import Queues, in_line
 from sihl_operator.settings import Settings
@@ -53,6 +54,7 @@ class World:
         self.dirty_queues: set[Key] = set()
         self.room_changed = True
         self.queues = Queues()
+        self.hearsay = Hearsay(clock)
         self._sightings = Sightings(clock)
         self._used: dict[str, Resources] = {}
         self._versions: dict[str, dict[Key, int]] = {"job": {}, "pod": {}}
@@ -171,7 +173,7 @@ class World:
     def _put(self, pod: PodView) -> None:
         before = self.pods.get(pod.key)
         if before is not None and before.uid != pod.uid:
-            self._sightings.forget(before.uid)
+            self.drop_pod(before)
         self.pods[pod.key] = pod
         self._sightings.note(pod.uid, *_facts_of_pod(pod))
         self.dirty_queues.add((pod.namespace, pod.queue))
@@ -185,6 +187,7 @@ class World:
         """A pod that is gone, and whose end is told."""
         self.pods.pop(pod.key, None)
         self._sightings.forget(pod.uid)
+        self.hearsay.forget(pod.uid)
 
     def saw_node(self, raw: Raw, deleted: bool = False) -> None:
         """A node."""
@@ -281,10 +284,11 @@ class World:
         return Ages(
             attempt,
             obstacle,
-            tried=min(attempt, age(pod.uid, ("node", pod.node))),
+            tried=min(attempt, age(pod.uid, _where(pod))),
             progress=min(attempt, age(pod.uid, ("ended", pod.containers_ended))),
             deleting=age(pod.uid, "deleting"),
             trained=age(pod.uid, "trained"),
+            heard=self.hearsay.age(pod.uid),
         )
 
     def waited(self, job: JobView) -> float:
@@ -338,8 +342,13 @@ def _obstacle(job: JobView) -> Hashable:
     return "obstacle", met.get("reason"), met.get("since")
 
 
+def _where(pod: PodView) -> Hashable:
+    """Who has the pod: a node, a scheduler, or whoever set its gates."""
+    return "node", pod.node, pod.gates
+
+
 def _facts_of_pod(pod: PodView) -> Iterator[Hashable]:
-    yield "node", pod.node
+    yield _where(pod)
     yield "ended", pod.containers_ended
     if pod.deleting:
         yield "deleting"

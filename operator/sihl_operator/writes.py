@@ -9,6 +9,7 @@ from sihl_operator import status as say
 from sihl_operator.decision import Deletion, Notice
 from sihl_operator.endings import Ending
 from sihl_operator.events import event_for
+from sihl_operator.hearsay import told
 from sihl_operator.kube import Api, ApiError, ConflictError, NotFoundError
 from sihl_operator.metrics import Metrics
 from sihl_operator.sightings import Clocks
@@ -144,6 +145,16 @@ class Writes:
                 return
             if pod.phase in ("Succeeded", "Failed"):
                 self._world.forget_pod(pod)
+
+    async def inquire(self, pod: PodView) -> None:
+        """What others say of a pod, by Events; without it nothing is lost."""
+        try:
+            found = await self._api.events_of(pod.namespace, pod.uid)
+        except ApiError as error:
+            log.warning("%s/%s: its events are not read: %s", *pod.key, error)
+            found = []
+        if pod.key in self._world.pods:
+            self._world.hearsay.hear(pod.uid, told(found))
 
     async def announce(self, job: JobView, notice: Notice) -> None:
         """A Kubernetes Event; without it nothing is lost."""

@@ -257,6 +257,18 @@ def test_a_job_is_stopped_resumed_and_followed_into_its_next_attempt(
     assert resumed.result(60) == 0
 
 
+def test_a_failed_job_that_has_a_checkpoint_is_resumed(
+    sihl: Typing, team: Team, kubelet: HandKubelet, operator: None
+) -> None:
+    sihl("submit", "-f", "-", stdin=manifest("night"))
+    bad = Result(reason="DatasetMalformed", message="m", step=7, checkpoint=SAVED)
+    kubelet.ends(team.pod(), ExitCode.BAD_DATA, bad)
+    team.phase("night", "Failed")
+    code, _, err = sihl("resume", "night")
+    assert (code, "night resumed" in err) == (0, True)
+    team.pod(attempt=2)
+
+
 def test_the_log_of_a_running_job_is_its_pod_s_and_of_an_ended_one_its_record_s(
     sihl: Typing, team: Team, kubelet: HandKubelet, logs: podlogs.PodLogs, operator: None,
     bucket: s3.S3Server,

@@ -22,6 +22,7 @@ from kubernetes.client.exceptions import ApiException
 from local_cluster.control_plane import free_port
 from sihl_api.runtime import HTTP_PORT, ExitCode, ProgressReport, RecordReport, Result
 from sihl_api.trainingjob import CheckpointStatus
+from sihl_operator.hearsay import told
 from sihl_operator.kube import (
     AlreadyExistsError,
     ApiError,
@@ -198,6 +199,25 @@ def test_a_record_that_cannot_be_written_is_a_condition_and_an_event_until_it_ca
 
     wanted = {("Warning", "RecordNotWritable"), ("Normal", "RecordWritable")}
     eventually(lambda: wanted <= events(), 60, 0.1)
+
+
+def test_a_failed_job_goes_on_from_its_checkpoint_once_its_user_has_stopped_and_resumed_it(
+    team: Team, kubelet: HandKubelet, operator: Process
+) -> None:
+    team.submit("job")
+    kubelet.runs(pod := team.pod())
+    team.phase("job", "Running")
+    failed = Result(reason="DatasetMalformed", message="m", step=7, checkpoint=SAVED)
+    kubelet.ends(pod, ExitCode.BAD_DATA, failed)
+    conditions = {c["type"]: c for c in team.phase("job", "Failed")["conditions"]}
+    assert "spec.suspend" in conditions["Failed"]["message"]
+    team.change("job", suspend=True)
+    assert team.phase("job", "Stopped")["checkpoint"]["step"] == 7
+    team.change("job", suspend=False)
+    following = team.pod(attempt=2)
+    kubelet.ends(following, 0, Result(reason="Completed", step=9, model=MODEL))
+    conditions = {c["type"]: c["status"] for c in team.phase("job", "Succeeded")["conditions"]}
+    assert "Failed" not in conditions
 
 
 def test_a_deleted_jobs_pod_goes_with_it_and_the_next_one_waits_for_its_end(
@@ -480,6 +500,17 @@ def test_each_refusal_of_the_api_server_has_its_type(
                 await api.create_pod(pod)
             with pytest.raises(ConflictError):
                 await api.delete_pod(here, "mine", "another-uid", None)
+            about = {
+                "kind": "Pod",
+                "namespace": here,
+                "name": "mine",
+                "uid": made["metadata"]["uid"],
+            }
+            event = {"metadata": {"generateName": "mine.", "namespace": here},
+                     "involvedObject": about, "reason": "FailedMount", "message": "no"}  # fmt: skip
+            await api.create_event(event)
+            assert ("FailedMount", "no") in told(await api.events_of(here, about["uid"]))
+            assert await api.events_of(here, "another-uid") == []
             await api.delete_pod(here, "mine", made["metadata"]["uid"], 0)
             with pytest.raises(NotFoundError):
                 await api.get_pod(here, "mine")

@@ -51,6 +51,7 @@ WHERE_SERVED = OF_THE_CLUSTER | {
     ("", "pods", "create", ""),  # KubeApi.create_pod
     ("", "pods", "delete", ""),  # KubeApi.delete_pod
     ("", "events", "create", ""),  # KubeApi.create_event
+    ("", "events", "list", ""),  # KubeApi.events_of
 }
 AT_HOME = {
     ("coordination.k8s.io", "leases", "create", ""),  # KubeApi.lease
@@ -82,7 +83,7 @@ FORBIDDEN: list[tuple[str, str, tuple[str, ...]]] = [
     ("", "nodes/proxy", ("get", "create")),
     ("", "namespaces", (*READ, *WRITE)),
     ("", "persistentvolumes", WRITE),
-    ("", "events", (*READ, "update", "patch", "delete")),
+    ("", "events", ("get", "watch", "update", "patch", "delete")),
     (GROUP, PLURAL, WRITE),
     (GROUP, f"{PLURAL}/status", ("get", "update")),
     (GROUP, f"{PLURAL}/finalizers", ("update",)),

@@ -64,16 +64,15 @@ CASES: dict[str, Case] = {
     "missing-secret": Case(
         "PodNotConfigured",
         ('"absent" not found', "must exist in namespace e2e with the keys accessKeyId and",
-         "Given up after 2 failed attempts"),
+         "no failure is counted"),
         location={"credentials": {"secretName": "absent"}},
-        attempts=2,
+        phase="Queued", condition="Admitted",
     ),
     "image-not-pulled": Case(
         "ImageNotPulled",
-        ("localhost:5000/no/such:image", "check spec.runner.image",
-         "Given up after 2 failed attempts"),
+        ("localhost:5000/no/such:image", "spec.runner.image", "no failure is counted"),
         change={"runner": {"image": "localhost:5000/no/such:image"}},
-        attempts=2,
+        phase="Queued", condition="Admitted",
     ),
     "missing-metadata": Case(
         "DatasetMetadataMissing",

@@ -261,6 +261,11 @@ class SimulatedApi:
 
         await self._write(("delete", name, uid, "grace", grace), act)
 
+    async def events_of(self, namespace: str, uid: str) -> list[Raw]:
+        """Nobody tells of pods here."""
+        await self._road()
+        return []
+
     async def create_event(self, event: Raw) -> None:
         """An Event."""
         await self._write(("event", event.get("reason")), lambda: {})

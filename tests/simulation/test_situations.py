@@ -308,3 +308,40 @@ def test_a_policy_that_denies_every_pod_for_a_while_costs_jobs_nothing_but_the_w
         assert len(situation.server.objects["pod"]) == 4
 
     situation.play(story)
+
+
+def test_what_the_node_says_of_a_sandbox_that_it_cannot_make_is_told_while_it_lasts(
+    situation: Situation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def events_of(api: SimulatedApi, namespace: str, uid: str) -> list[Raw]:
+        asked.append(uid)
+        about = {
+            "reason": "FailedCreatePodSandBox",
+            "lastTimestamp": f"2027-01-15T09:00:0{len(asked)}Z",
+        }
+        text = f'failed to setup network for sandbox "{len(asked):032x}": no IP addresses available'
+        return [{"metadata": {}, **about, "message": text}]
+
+    monkeypatch.setattr(SimulatedApi, "events_of", events_of)
+
+    async def story() -> None:
+        situation.submit("job", retries=0)
+        await asyncio.sleep(5)
+        lacks = {"type": "PodReadyToStartContainers", "status": "False"}
+        situation.kubelet_says("Pending", conditions=[lacks])
+        await asyncio.sleep(20)
+        assert asked == [situation.pod["metadata"]["uid"]]
+        reason, message = situation.condition("job", "DatasetReady")
+        assert reason == "SandboxNotCreated"
+        assert "no IP addresses available" in message
+        before = situation.server.version
+        await asyncio.sleep(Settings().startup_problem_timeout - 30)
+        assert len(asked) == 2, "they are asked again now and then"
+        assert situation.server.version - before < 40, "and the same words are not written again"
+        situation.server.remove_pod(situation.pod)
+        await asyncio.sleep(5)
+        assert not situation.status("job").get("failures")
+
+    situation.play(story)

@@ -43,6 +43,7 @@ class Process:
             "SIHL_OPERATOR_LEASE_DURATION": "4s",
             "SIHL_OPERATOR_LEASE_RENEWAL": "1s",
             "SIHL_OPERATOR_RETRY_BACKOFF": "1s",
+            "SIHL_OPERATOR_UNAVAILABLE_BACKOFF": "1s",
             "SIHL_OPERATOR_LOST_NODE_TIMEOUT": "2s",
         }
         with log.open("ab") as file:

@@ -148,6 +148,14 @@ def test_a_container_that_cannot_be_made_is_waited_for_and_said(
     assert words in end.message or words.capitalize() in end.message
 
 
+@pytest.mark.parametrize("name", ["sihl-store", "cells-dataset"])
+def test_a_secret_that_the_job_names_is_waited_for_as_a_dataset_is(name: str) -> None:
+    missing = waiting("CreateContainerConfigError", f'secret "{name}" not found')
+    end = held(init={"fetch-train": missing})
+    assert end.verdict is Verdict.INTERRUPTED
+    assert end.of_the_jobs is (name != "sihl-store"), "it may be named wrongly"
+
+
 def test_a_gate_is_named_with_who_removes_it() -> None:
     raw = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": "x"}
     gates = ("kueue.x-k8s.io/admission",)

@@ -141,7 +141,8 @@ async def test_an_answer_that_does_not_know_us_or_asks_to_come_again_is_silence(
     answers = 200
 
     async def answer(request: web.Request) -> web.Response:
-        return web.json_response({"message": "not now"}, status=answers)
+        asks = {"Retry-After": "7"}
+        return web.json_response({"message": "not now"}, status=answers, headers=asks)
 
     pki = Pki(tmp_path / "pki")
     pki.create_ca()
@@ -149,8 +150,10 @@ async def test_an_answer_that_does_not_know_us_or_asks_to_come_again_is_silence(
     async with KubeApi(lambda *_: None) as api, serving(port, pki, answer):
         api._answered -= 100
         answers = status
-        with pytest.raises(ApiError):
+        with pytest.raises(ApiError) as told:
             await api.get_job("team", "job")
+        if isinstance(told.value, UnavailableError):
+            assert told.value.pause == 7, "it is left alone for as long as it asks for"
         silent, why = api.silence
         assert silent > 100
         assert str(status) in why

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -45,7 +46,7 @@ def condition(decision: Decision, kind: ConditionType) -> tuple[str, str, str]:
 
 def seen(**ages: float) -> Moment:
     """A moment at which things have been seen to be so for so many seconds."""
-    return replace(MOMENT, ages=Ages(**ages))
+    return replace(MOMENT, ages=Ages(**{"heard": 0.0, **ages}))
 
 
 def starting(seconds: float) -> Moment:
@@ -533,6 +534,28 @@ def test_a_sandbox_that_lacks_is_told_after_a_moment_and_is_never_the_datasets_f
     over = decide(brief, lacking, starting(60))
     assert next_phase(over) is Phase.QUEUED
     assert "dataset takes so long" not in condition(over, ConditionType.ADMITTED)[2]
+
+
+@pytest.mark.parametrize(
+    ("asked_about", "tells"),
+    [
+        (pod(phase="Pending", node="", conditions=[UNSCHEDULABLE]), False),
+        (pod(phase="Pending", init={"fetch-train": waiting("PodInitializing")}), False),
+        (pod(phase="Pending", init=AWAY), True),
+        (pod(phase="Pending", init={"fetch-train": RUNNING}), True),
+        (pod(phase="Pending", node="", gates=("kueue.x-k8s.io/admission",)), True),
+    ],
+)
+def test_others_are_asked_of_a_pod_that_does_not_say_why_it_does_not_start_and_not_too_often(
+    asked_about: PodView, tells: bool
+) -> None:
+    def inquires(**ages: float) -> bool:
+        return decide(begun(), asked_about, seen(**ages)).inquire is not None
+
+    assert inquires(tried=15, heard=math.inf) is not tells
+    assert inquires(tried=75, heard=60) is not tells
+    assert not inquires(tried=14, heard=math.inf)
+    assert not inquires(tried=74, heard=59)
 
 
 @pytest.mark.parametrize("node", ["", "node-1"])

@@ -59,7 +59,10 @@ def asking(**runner: Any) -> JobView:
         (422, f'admission webhook "validation.gatekeeper.sh" {DENIED}', "PodDenied"),
         (400, 'admission webhook "check.example.com" denied the request: no team label',
          "PodDenied"),
-        (429, 'admission webhook "check.example.com" denied the request: slow down', "PodDenied"),
+        *(
+            (status, 'admission webhook "check.example.com" denied the request: x', "PodDenied")
+            for status in (404, 408, 409, 429, 500, 503)
+        ),
         (500, 'Internal error occurred: failed calling webhook "mutate.example.com": failed to '
          'call webhook: Post "https://m.svc/": context deadline exceeded', "WebhookUnavailable"),
         (403, "anything at all", "PodDenied"),
@@ -149,7 +152,9 @@ def test_a_policy_can_say_what_it_likes_and_fails_no_job(status: int, words: str
 @pytest.mark.parametrize(
     ("status", "said"),
     [(0, "timed out"), (429, "the server has received too many requests"), (401, "Unauthorized"),
-     (500, "etcdserver: request timed out"), (503, "apiserver is shutting down"),
+     (409, "Operation cannot be fulfilled on resourcequotas: the object has been modified"),
+     (404, 'namespaces "team" not found'), (500, "etcdserver: request timed out"),
+     (503, "apiserver is shutting down"),
      (504, "Timeout: request did not complete within requested timeout")],
 )  # fmt: skip
 def test_an_answer_that_is_none_is_not_taken_for_a_no(status: int, said: str) -> None:

@@ -64,6 +64,9 @@ class SlowApi:
     async def delete_pod(self, namespace: str, name: str, uid: str, grace: int | None) -> None:
         raise AssertionError("nobody deletes a pod here")
 
+    async def events_of(self, namespace: str, uid: str) -> list[Raw]:
+        return []
+
     async def create_event(self, event: Raw) -> None:
         return None
 

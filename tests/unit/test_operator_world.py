@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 
 import pytest
@@ -173,3 +174,31 @@ def test_what_a_pod_cannot_take_is_not_kept_for_it(
     assert room.free(seen.nodes["node-1"])["nvidia.com/gpu"] == left
     assert room.used.get(TO_COME, {}).get("nvidia.com/gpu", Decimal(0)) == to_come
     assert seen.room_changed is (left > 0), "the other queues are asked whether they want it"
+
+
+def test_what_a_gate_takes_is_not_the_schedulers_time() -> None:
+    now = 0.0
+    seen = World(lambda: now)
+    seen.saw_job(job(phase="Starting", version=5).raw)
+    seen.saw_pod(raw_pod(version=6, phase="Pending", node="", gates=("kueue.x-k8s.io/admission",)))
+    now = 86400.0
+    seen.saw_pod(raw_pod(version=7, phase="Pending", node=""))
+    now += 7
+    held = seen.jobs["team", "job"]
+    assert seen.ages(held, seen.pod_of(held)).tried == 7
+
+
+def test_what_was_said_of_a_pod_is_forgotten_with_it() -> None:
+    now = 100.0
+    seen = World(lambda: now)
+    seen.saw_job(job(phase="Starting", version=5).raw)
+    seen.saw_pod(raw_pod(version=6, phase="Pending"))
+    held = seen.jobs["team", "job"]
+    uid = "pod-job-1"
+    assert seen.ages(held, seen.pod_of(held)).heard == math.inf
+    seen.hearsay.hear(uid, (("FailedMount", "no"),))
+    now += 30
+    assert seen.ages(held, seen.pod_of(held)).heard == 30
+    assert seen.hearsay.of(uid) == (("FailedMount", "no"),)
+    seen.saw_pod(raw_pod(version=7, attempt=2))
+    assert seen.hearsay.of(uid) == ()

@@ -31,6 +31,8 @@ from sihl_dashboard.records import JobRef, MissingError
 
 _RESOURCE = f"trainingjob.{GROUP}"
 _MOMENT = 60.0
+_TAKEN_UP_SECONDS = 30.0
+"""Within which an operator that runs has seen what a user changed."""
 
 
 # --- looking ---------------------------------------------------------------------------------
@@ -206,10 +208,12 @@ def _resume(session: Session) -> int:
         raise UsageError("--wait and --follow stay with one job: name one")
     for name in names:
         job = session.cluster.job(session.namespace, name)
+        if job.phase is Phase.FAILED and job.status.checkpoint is not None:
+            job = _stopped(session, name)
         if job.phase in (Phase.SUCCEEDED, Phase.FAILED):
             raise CommandError(
-                f"{name} has ended ({job.phase}), and only stopped jobs go on: submit another by "
-                f"kubectl sihl clone {name}"
+                f"{name} has ended ({job.phase}), and only stopped jobs, and failed ones that have "
+                f"a checkpoint, go on: submit another by kubectl sihl clone {name}"
             )
         if not job.suspended:
             session.terminal.note(f"{name} is not stopped: {job.phase}")
@@ -219,6 +223,21 @@ def _resume(session: Session) -> int:
         if len(names) == 1:
             return _stay(session, job)
     return 0
+
+
+def _stopped(session: Session, name: str) -> Job:
+    """A failed job that has a checkpoint, once the operator has taken it for a stopped one."""
+    session.cluster.suspend(session.namespace, name, True)
+    deadline = time.monotonic() + _TAKEN_UP_SECONDS
+    while time.monotonic() < deadline:
+        job = session.cluster.job(session.namespace, name)
+        if job.phase is not Phase.FAILED:
+            return job
+        time.sleep(0.2)
+    raise CommandError(
+        f"{name} has failed, and the operator has not taken it up again within "
+        f"{_TAKEN_UP_SECONDS:.0f} s: is it running?"
+    )
 
 
 # --- records ---------------------------------------------------------------------------------
