@@ -151,8 +151,9 @@ class Acts:
 
     async def _admit(self, job: JobView) -> None:
         """An attempt's number by compare-and-swap, then its pod."""
+        before = job
         try:
-            before, job = job, await self._writes.status(job, say.starting(job, self._clock()))
+            job = await self._writes.status(job, say.starting(job, self._clock()))
         finally:
             # Asked whatever became of the job: one that was deleted meanwhile asks for nobody.
             self._world.dirty_queues.add(self.starting.pop(job.key))
