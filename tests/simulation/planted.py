@@ -119,9 +119,9 @@ BUGS = (
     Bug("failed-is-not-final", "lifecycle",
         "if job.phase in (Phase.SUCCEEDED, Phase.FAILED):", "if job.phase is Phase.SUCCEEDED:"),
     Bug("eviction-taken-for-a-stop", "lifecycle",
-        "    if job.suspend:\n        return Decision(status=_stopped(told, pod, end, moment))",
+        "    if job.suspend:\n        return Decision(status=_stopped(told, pod, end, moment),",
         "    if job.suspend or end.verdict is Verdict.STOPPED:\n"
-        "        return Decision(status=_stopped(told, pod, end, moment))"),
+        "        return Decision(status=_stopped(told, pod, end, moment),"),
     # --- what is forgotten -------------------------------------------------------------------
     Bug("resume-ignored", "lifecycle",
         "return NOTHING if job.phase is Phase.STOPPED and job.suspend else None",
