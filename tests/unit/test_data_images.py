@@ -262,6 +262,29 @@ def test_a_file_of_an_unread_kind_is_called_what_it_is(
     assert says in str(caught.value)
 
 
+@pytest.mark.parametrize("at", [0.2, 0.5, 0.9])
+@pytest.mark.parametrize("share", [4, 100])
+@pytest.mark.parametrize("fill", [0, 0x55])
+def test_a_hole_in_a_png_is_found_by_its_checksums(
+    tmp_path: Path, at: float, share: int, fill: int
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 96, 3)).astype(np.uint8)
+    data = bytearray(encoded(Image.fromarray(noise), "PNG"))
+    start, size = int(len(data) * at), len(data) // share
+    data[start : start + size] = bytes([fill]) * size
+    (tmp_path / "a.png").write_bytes(data[: len(encoded(Image.fromarray(noise), "PNG"))])
+    with pytest.raises(BadData, match="is damaged"):
+        decode_fully(tmp_path / "a.png")
+
+
+def test_a_png_that_lacks_its_end_alone_is_read_and_that_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encoded(Image.fromarray(corners()), "PNG")[:-12])
+    assert decode_fully(tmp_path / "a.png").remarks == (
+        "no end marker: its last pixels may be missing",
+    )
+    assert (read(tmp_path / "a.png") == corners()).all()
+
+
 def test_a_tiff_of_channels_that_are_not_read_says_how_many_it_has(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(deep_tiff(np.zeros((2, 2, 5), np.uint16)))
     with pytest.raises(BadData, match="is a TIFF of 5 channels of 16 bits"):

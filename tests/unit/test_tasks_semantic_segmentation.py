@@ -102,6 +102,20 @@ def test_a_map_that_does_not_fit_is_a_fault_of_its_image(
     assert text is None if says is None else (text or "").startswith(says)
 
 
+def test_a_hole_in_a_map_is_a_fault_and_no_pixels_to_ignore(tmp_path: Path) -> None:
+    split = opened(dataset(tmp_path, a=Image.new("RGB", (24, 16), ROAD)))
+    path = tmp_path / "maps" / "a.png"
+    data = path.read_bytes()
+    path.write_bytes(data[:45] + b"\0\0" + data[47:])
+    assert "maps/a.png is damaged" in (split.sets["maps"].fault("a.jpg", 24, 16) or "")
+
+
+def test_what_a_system_leaves_beside_maps_is_nobodys(tmp_path: Path) -> None:
+    folder = dataset(tmp_path, a=Image.new("RGB", (24, 16), ROAD))
+    write(folder, {"maps/._a.png": b"Mac OS X", "maps/.DS_Store": b""})
+    assert opened(folder).annotated == ["a.jpg"]
+
+
 def test_validation_has_its_own_colors_and_the_indices_of_training(tmp_path: Path) -> None:
     train = opened(dataset(tmp_path / "train", a=Image.new("RGB", (24, 16), ROAD)))
     metadata = METADATA.replace("[road, tree, sky]", "[tree, road]").replace("107, 142", "9, 9")

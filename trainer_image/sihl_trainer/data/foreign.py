@@ -44,6 +44,7 @@ _HEADS = (
     (re.compile(rb"\s*(<\?xml[^>]*>\s*)?<annotation\b"), _VOC),
     (re.compile(rb"(\s*\d+([ \t]+\d*\.?\d+([eE]-?\d+)?){4,}[ \t]*\r?\n?)+"), _YOLO),
     (re.compile(rb'\s*\[\s*\{[^\[]*"(image_id|category_id)"'), _COCO),
+    (re.compile(rb'\s*\{\s*"(info|licenses|images|annotations|categories)"\s*:'), _COCO),
     (re.compile(rb'\s*\{.*?"(shapes|imagePath)"\s*:', re.DOTALL), _LABELME),
     (re.compile(rb'\s*\[\s*\{\s*"image"'), _CREATE_ML),
     (re.compile(rb'\s*\[\s*\{.*"(completions|annotation_id|data)"', re.DOTALL), _LABEL_STUDIO),

@@ -47,10 +47,12 @@ _DRAFT_MARGIN = 2  # decode to at least twice the wanted size before resampling
 _JPEGS = ("JPEG", "MPO")  # the second is a camera's JPEG with previews behind it
 _CHANNELS_TAG = 277
 _KIND_OF_PAGE_TAG = 254
+_SIGN_TAG = 339
 _SMALLER = 1  # the bit of a page that shows another one at a lower resolution
 _ALPHA_MODES = ("RGBA", "LA", "PA")
 _WHITE = (255, 255, 255)
 _TRANSPARENT = "transparent in part: shown on white, as viewers do"
+_NO_END = "no end marker: its last pixels may be missing"
 _PAGES = "several pages, of which the first is read"
 _CHANNELS = "{} channels, of which {} are shown"
 _DEPTH = "16 bits, of which {} are in use: scaled from 0 to {}, not to 65535"
@@ -131,15 +133,16 @@ def decode_fully(path: Path) -> Decoded:
     """Decode every pixel of a file, so that damage anywhere in it is found.
 
     Raises:
-        BadData: As `opened`; a JPEG is read more closely than there.
+        BadData: As `opened`; JPEG and PNG are read more closely than there.
     """
     with opened(path) as image:
         size, remarks = upright_size(image), list(_dropped(image))
         if image.format in _JPEGS:
-            remarks += [] if jpeg.check(path.read_bytes()) else [jpeg.NO_END_MARKER]
+            is_ended = jpeg.check(path.read_bytes())
         else:
+            is_ended = image.format != "PNG" or png.check(path.read_bytes())
             _rgb(image, remarks)
-    return Decoded(size, tuple(remarks))
+    return Decoded(size, tuple(remarks if is_ended else [*remarks, _NO_END]))
 
 
 @contextmanager
@@ -203,6 +206,10 @@ def _dropped(image: Image.Image) -> Iterator[str]:
         yield _PAGES
 
 
+def _has_sign(image: Image.Image) -> bool:
+    return isinstance(image, TiffImageFile) and image.tag_v2.get(_SIGN_TAG) in (2, (2,))
+
+
 def _is_smaller(image: TiffImageFile, page: int) -> bool:
     image.seek(page)
     return bool(int(image.tag_v2.get(_KIND_OF_PAGE_TAG, 0)) & _SMALLER)
@@ -212,6 +219,8 @@ def _rgb(image: Image.Image, remarks: list[str] | None = None) -> Image.Image:
     """An opened image, not yet upright; adds to the remarks what it is shown otherwise than."""
     if image.mode == "F":
         raise ValueError("its values are floating-point numbers; 8 or 16 bits are read")
+    if image.mode == "L" and _has_sign(image):
+        raise ValueError("its values have a sign; 8 or 16 bits without one are read")
     if image.mode.startswith("I") or depth.is_deep(image):
         # In whatever byte order; "I" is for 32 bits, or a sign.
         grey = image.mode.startswith("I")

@@ -19,7 +19,6 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 SIGNATURE = b"\xff\xd8\xff"
 END = b"\xff\xd9"
-NO_END_MARKER = "no end marker: its last pixels may be missing"
 
 _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), (0xC2,)
 _FRAMES = (*_SEQUENTIAL, *_PROGRESSIVE)

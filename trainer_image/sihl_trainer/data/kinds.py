@@ -9,6 +9,7 @@ from typing import BinaryIO
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 _HEAD = 512
+_WIDTH_TAG = 256
 _SIGNATURES: tuple[tuple[bytes, int, str], ...] = (
     (b"WEBP", 8, "a WebP image"),
     (b"BM", 0, "a BMP image"),
@@ -106,6 +107,8 @@ def _tiff(file: BinaryIO, head: bytes) -> str | None:
         tags = ImageFileDirectory_v2(head[:8])
         file.seek(tags.next)
         tags.load(file)
+        if _WIDTH_TAG not in tags:
+            return "is a TIFF that breaks off: upload it again"
         channels, bits = int(tags.get(277, 1)), tags.get(258, (1,))
     except (OSError, SyntaxError, ValueError, KeyError, TypeError, IndexError):
         return None

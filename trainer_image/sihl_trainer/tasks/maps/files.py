@@ -14,7 +14,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from sihl_trainer.data import foreign, images
+from sihl_trainer.data import foreign, images, png
 from sihl_trainer.data.misnamed import remedy
 from sihl_trainer.data.names import is_hidden, is_image
 from sihl_trainer.errors import BadData
@@ -85,11 +85,13 @@ def map_folder(path: Path, suffixes: Sequence[str]) -> MapFolder:
             suffix.
     """
     if not path.is_dir():
-        what = "is a file" if path.exists() else "is missing"
+        is_file = path.is_file()
         raise BadData(
             "DatasetAnnotationsMissing",
-            f"{path.name} {what}, but this task's annotations are a folder with a {suffixes[0]} "
-            "file for each image: add it, or correct `annotations` in the metadata",
+            f"{path.name} is {'a file' if is_file else 'missing'}, but this task's annotations are "
+            f"a folder with a {suffixes[0]} file for each image: add it, or correct `annotations` "
+            "in the metadata"
+            + (f". It looks like {told}" if is_file and (told := foreign.in_file(path)) else ""),
         )
     files: dict[str, str] = {}
     for name in sorted(entry.name for entry in path.iterdir() if entry.is_file()):
@@ -135,6 +137,8 @@ def opened_map(path: Path, kind: str) -> Iterator[Image.Image]:
     with images.opened(path) as image:
         if image.format != kind:
             raise invalid_map(path, f"is a {image.format} file inside: save it as {kind}")
+        if kind == "PNG":
+            png.check(path.read_bytes())  # else a hole in it were pixels to be ignored
         yield image
 
 
