@@ -115,6 +115,9 @@ def waiting(job: JobView, pod: PodView | None, moment: Moment) -> Decision | Non
     if job.active:
         return None
     reason, message = moment.waiting
+    met = job.status.obstacle
+    if met is not None and not moment.backoff:  # else it is what the job is told
+        message += f" Its last attempt met {met.reason}, which is in the way since {met.since}."
     new = status.queued(job, moment.position, reason, message, moment.now)
     after = moment.backoff or None
     if job.phase is not Phase.QUEUED or new.queue != job.status.queue:

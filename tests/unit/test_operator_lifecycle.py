@@ -491,6 +491,17 @@ def test_a_dataset_that_is_away_is_counted_after_an_hour() -> None:
     assert "failure 1, to be retried up to 2 times" in told.message
 
 
+def test_a_job_that_waits_for_its_turn_still_says_what_was_in_its_way() -> None:
+    met = {"reason": "PodDenied", "since": "2027-01-15T07:00:00Z", "attempts": 3}
+    turn = replace(MOMENT, waiting=("WaitingForQueue", "Other jobs come first."))
+    decision = decide(job(phase="Queued", status={"obstacle": met}), None, turn)
+    _, reason, message = condition(decision, ConditionType.ADMITTED)
+    assert reason == "WaitingForQueue"
+    assert message.startswith("Other jobs come first. ")
+    assert "PodDenied" in message
+    assert "2027-01-15T07:00:00Z" in message
+
+
 def test_what_is_no_longer_in_the_way_is_forgotten_once_a_checkpoint_is_saved() -> None:
     met = {"reason": "ImageNotPulled", "since": "2027-01-15T07:00:00Z", "attempts": 3}
     result = Result(reason="Stopped", step=7, checkpoint=CHECKPOINT)
