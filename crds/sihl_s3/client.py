@@ -160,8 +160,9 @@ class Connection:
             return False
         with self._learning:
             if self.client is used and region != self.access.signing_region:
-                self.access = self.access.within(region)
-                self.client = _client(self.access, self._options)
+                within = self.access.within(region)
+                with suppress(FaultError):  # a name that no client takes is told as it is
+                    self.client, self.access = _client(within, self._options), within
             return self.client is not used
 
 

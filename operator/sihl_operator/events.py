@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sihl_api.text import shortened
 from sihl_api.trainingjob import API_VERSION, KIND, ConditionType, Phase
 from sihl_operator.decision import Notice
 from sihl_operator.status import as_reason, condition
@@ -64,7 +65,7 @@ def event_for(job: JobView, notice: Notice, now: float) -> dict[str, Any]:
         },
         "type": "Warning" if notice.warning else "Normal",
         "reason": as_reason(notice.reason),
-        "message": notice.message[:_LIMIT],
+        "message": shortened(notice.message, _LIMIT),
         "source": {"component": "sihl-operator"},
         "firstTimestamp": rfc3339(now),
         "lastTimestamp": rfc3339(now),

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import aiohttp
 import orjson
 
+from sihl_api.text import shortened
 from sihl_api.trainingjob import API_VERSION, PLURAL
 from sihl_operator.access import Access
 from sihl_operator.views import lean
@@ -289,7 +290,7 @@ def _parsed(content: bytes) -> dict[str, Any]:
     try:
         found: dict[str, Any] = orjson.loads(content) if content else {}
     except orjson.JSONDecodeError:
-        return {"message": content[:200].decode(errors="replace")}
+        return {"message": shortened(content.decode(errors="replace"), 200)}
     return found
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sihl_api.runtime import RECORD_NOT_WRITABLE, ProgressReport, RecordReport, Result
+from sihl_api.text import shortened
 from sihl_api.trainingjob import (
     CheckpointStatus,
     Condition,
@@ -62,7 +63,7 @@ def with_condition(
     now: float,
 ) -> Status:
     """The status with one condition set; None for Unknown."""
-    text, message = "Unknown" if value is None else str(value), message[:MESSAGE_LIMIT]
+    text, message = "Unknown" if value is None else str(value), shortened(message, MESSAGE_LIMIT)
     reason = as_reason(reason)
     before, told = condition(status, kind), (text, reason, message, job.generation)
     if before and told == (

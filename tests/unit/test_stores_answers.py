@@ -14,11 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local_cluster.pki import Pki
-from sihl_api.runtime import Env
+from sihl_api.runtime import Env, Result
 from sihl_api.text import shortened
-from sihl_api.trainingjob import Addressing
+from sihl_api.trainingjob import Addressing, ConditionType
+from sihl_dashboard.cli.terminal import shown
 from sihl_dashboard.records import S3Place, SettingsError, StoreAwayError, StoreDeniedError
 from sihl_dashboard.records import S3Settings as Read
+from sihl_dashboard.records.errors import printable
+from sihl_operator.decision import Notice
+from sihl_operator.events import event_for
+from sihl_operator.status import with_condition
 from sihl_s3.access import Access, Keys, region_in
 from sihl_trainer.errors import BadConfig, BadData, Refused, TrainerError, Unavailable
 from sihl_trainer.fetch.bucket import Bucket
@@ -26,6 +31,7 @@ from sihl_trainer.fetch.download import download
 from sihl_trainer.fetch.main import fetch_split
 from sihl_trainer.fetch.plan import PlannedFile
 from sihl_trainer.record.s3 import S3Settings, S3Store
+from tests.support import objects
 from tests.support.answers import Asked, Manner, Reply, answering, error, listing, page
 from tests.support.datasets import classification, job
 from tests.support.forward import forward_proxy
@@ -36,7 +42,7 @@ ENVIRON = {Env.dataset("accessKeyId"): "test-key", Env.dataset("secretAccessKey"
 
 
 def bucket_of(endpoint: str, keys: Keys | None = KEYS, **place: Any) -> Bucket:
-    location = job(endpoint=endpoint).dataset.train.model_copy(update=place)
+    location = job().dataset.train.model_copy(update={"endpoint": endpoint, **place})
     return Bucket(location, keys, patience=0)
 
 
@@ -650,3 +656,22 @@ def test_what_is_shortened_keeps_its_beginning_and_its_end(text: str, limit: int
         at = found.index(" ... ", (limit - 5) // 2)
         assert text.startswith(found[:at])
         assert text.endswith(found[at + 5 :])
+
+
+def test_a_messages_remedy_survives_each_place_that_bounds_it() -> None:
+    message = f"bucket data {'x' * 5000}: set region: eu-central-1"
+    ours, reason = objects.job(), "DatasetRegionWrong"
+    failed = with_condition(
+        ours, ours.status, ConditionType.FAILED, True, reason, message, objects.NOW
+    )
+    told = [
+        BadConfig(reason, message).message,
+        Result(reason=reason, message=message).encode().decode(),
+        failed.model_dump_json(),
+        event_for(ours, Notice(reason, message), objects.NOW)["message"],
+        printable(message),
+        shown(message),
+    ]
+    for each in told:
+        assert "bucket data " in each
+        assert "set region: eu-central-1" in each

@@ -11,6 +11,8 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
+from sihl_api.text import shortened
+
 _COLOURS = {
     "Running": "32", "Succeeded": "32", "Starting": "36", "Stopping": "33", "Stopped": "33",
     "Failed": "31",
@@ -30,9 +32,15 @@ def shown_line(text: str) -> str:
 
 
 def shown(value: object, longest: int = _LONGEST) -> str:
-    """A value as one line of at most so many characters; nothing for None."""
+    """A value as one line of at most so many characters; nothing for None.
+
+    A cell of a screen loses its end; a message, which has its cause or remedy there, its middle.
+    """
     text = "" if value is None else str(value)
-    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[: longest + 1])
+    held = text[: longest + 1] if longest < _LONGEST else shortened(text, longest)
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in held)
+    if longest >= _LONGEST:
+        return shortened(line, longest)
     return line if len(line) <= longest else f"{line[: longest - 3]}..."
 
 

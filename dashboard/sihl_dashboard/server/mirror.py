@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from sihl_api.text import shortened
 from sihl_api.trainingjob import API_VERSION, PLURAL
 from sihl_dashboard.server.cluster import Cluster
 from sihl_dashboard.server.kube import Kube, KubeError
@@ -64,7 +65,7 @@ async def _follow(kube: Kube, cluster: Cluster, kind: str, namespace: str) -> No
                 # GPUs by node are extra: an installation for some namespaces may not see them.
                 await asyncio.sleep(_UNGRANTED)
                 continue
-            told = error.message[:300] or error.reason
+            told = shortened(error.message, 300) or error.reason
             cluster.trouble_with(key, f"{_NAMES[kind]} as of a while ago: the API server ({told})")
             await asyncio.sleep(pause * random.uniform(0.5, 1))
             pause = min(2 * pause, _LONGEST_PAUSE)
