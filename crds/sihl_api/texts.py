@@ -32,11 +32,8 @@ OBJECT_NAME = Form(
     "dots between them, for example cells-dataset",
 )
 ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=253), OBJECT_NAME]
-NamespaceName = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=63),
-    Form(NAME_PATTERN, "no namespace can be called so: write it like team-vision"),
-]
+NAMESPACE = Form(NAME_PATTERN, "no namespace can be called so: write it like team-vision")
+NamespaceName = Annotated[str, StringConstraints(min_length=1, max_length=63), NAMESPACE]
 
 # --- labels ----------------------------------------------------------------------------------
 
@@ -53,6 +50,10 @@ LABEL_VALUE = Form(
 )
 LabelValue = Annotated[str, StringConstraints(max_length=63), LABEL_VALUE]
 
+DEVICE = Form(
+    rf"^{_DOMAIN}/{_LABEL}$",
+    "a device is called as its plugin calls it, for example nvidia.com/gpu",
+)
 RESOURCE_NAME = Form(
     rf"^(cpu|memory|ephemeral-storage|hugepages-[0-9]+[KMGT]i|{_DOMAIN}/{_LABEL})$",
     "a resource is called cpu, memory, ephemeral-storage, or as its device plugin calls it, for "
@@ -112,17 +113,14 @@ ModelUri = Annotated[
     ),
 ]
 _PATH_PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
-Image = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=500),
-    Form(
-        rf"^({_HOST_PART}(\.{_HOST_PART})*(:{_PORT})?/|\[[0-9A-Fa-f:]+\](:{_PORT})?/)?"
-        rf"{_PATH_PART}(/{_PATH_PART})*(:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?"
-        r"(@sha256:[0-9a-f]{64}|@sha512:[0-9a-f]{128})?$",
-        "an image is written without https://, its path in lower case, perhaps with a tag or "
-        "digest, for example registry.example.com:5000/team/trainer:1.2",
-    ),
-]
+IMAGE = Form(
+    rf"^({_HOST_PART}(\.{_HOST_PART})*(:{_PORT})?/|\[[0-9A-Fa-f:]+\](:{_PORT})?/)?"
+    rf"{_PATH_PART}(/{_PATH_PART})*(:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?"
+    r"(@sha256:[0-9a-f]{64}|@sha512:[0-9a-f]{128})?$",
+    "an image is written without https://, its path in lower case, perhaps with a tag or digest, "
+    "for example registry.example.com:5000/team/trainer:1.2",
+)
+Image = Annotated[str, StringConstraints(min_length=1, max_length=500), IMAGE]
 
 # --- amounts ---------------------------------------------------------------------------------
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from sihl_api.placement import Toleration
+from sihl_api.schema import Form
+from sihl_api.texts import DEVICE, IMAGE, LABEL_NAME, LABEL_VALUE, NAMESPACE, OBJECT_NAME
 from sihl_api.units import quantity
 
 Check = Callable[[Any], None]
@@ -18,18 +19,6 @@ ARCHITECTURES = ("386", "amd64", "arm", "arm64", "loong64", "ppc64le", "riscv64"
 """What nodes call themselves by the label kubernetes.io/arch: Go's names."""
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "armv7l": "arm"}
 
-_WORD = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
-_DOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
-_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_OBJECT = re.compile(_DOMAIN)
-_RESOURCE = re.compile(rf"{_DOMAIN}/{_WORD}")
-_LABEL = re.compile(rf"({_DOMAIN}/)?{_WORD}")
-_LABEL_VALUE = re.compile(rf"({_WORD})?")
-_PART = r"[a-z0-9]+([._-]+[a-z0-9]+)*"
-_IMAGE = re.compile(
-    rf"([A-Za-z0-9.-]+(:[0-9]+)?/)?{_PART}(/{_PART})*(:[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}})?"
-    r"(@sha256:[0-9a-f]{64})?"
-)
 _LONGEST_SECONDS = 366 * 24 * 3600
 
 
@@ -119,22 +108,22 @@ def some(check: Check) -> Check:
     return check_some
 
 
-def _matching(pattern: re.Pattern[str], most: int, what: str) -> Check:
+def _matching(form: Form, most: int, what: str) -> Check:
     def check(value: str) -> None:
-        if len(value) > most or not pattern.fullmatch(value):
+        if len(value) > most or not form.holds(value):
             raise ValueError(f"{value!r} is no {what}")
 
     return check
 
 
-an_image = _matching(_IMAGE, 500, "image: write it like registry.example.com/sihl/trainer:0.1.0")
-a_namespace = _matching(_NAMESPACE, 63, "namespace: small letters, digits and -")
-an_object_name = _matching(_OBJECT, 253, "name of an object: small letters, digits, - and .")
+an_image = _matching(IMAGE, 500, "image: write it like registry.example.com/sihl/trainer:0.1.0")
+a_namespace = _matching(NAMESPACE, 63, "namespace: small letters, digits and -")
+an_object_name = _matching(OBJECT_NAME, 253, "name of an object: small letters, digits, - and .")
 an_extended_resource = _matching(
-    _RESOURCE, 317, "extended resource: a domain and a name, like nvidia.com/gpu"
+    DEVICE, 317, "extended resource: a domain and a name, like nvidia.com/gpu"
 )
-_a_label = _matching(_LABEL, 317, "label's name")
-_a_label_value = _matching(_LABEL_VALUE, 63, "label's value")
+_a_label = _matching(LABEL_NAME, 317, "label's name")
+_a_label_value = _matching(LABEL_VALUE, 63, "label's value")
 
 
 def labels(value: Any) -> None:
