@@ -348,7 +348,7 @@ def trusted(certificate_authority: str) -> str:
     Raises:
         FaultError: The authority's is no certificate.
     """
-    usual = Path(ssl.get_default_verify_paths().cafile or where())
+    usual = _usually_trusted()
     if not certificate_authority:
         return str(usual)
     try:
@@ -361,6 +361,12 @@ def trusted(certificate_authority: str) -> str:
     with os.fdopen(descriptor, "wb") as file:
         file.write(usual.read_bytes() + b"\n" + certificate_authority.encode())
     return name
+
+
+def _usually_trusted() -> Path:
+    """The machine's own, as obstore takes them, if it has any; else those that come with boto3."""
+    known = ssl.get_default_verify_paths().cafile, "/etc/ssl/certs/ca-certificates.crt", where()
+    return next(path for path in map(Path, filter(None, known)) if path.is_file())
 
 
 _NO_CERTIFICATE = Fault(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -25,12 +26,15 @@ from sihl_operator.decision import Notice
 from sihl_operator.events import event_for
 from sihl_operator.status import with_condition
 from sihl_s3.access import Access, Keys, region_in
+from sihl_s3.client import trusted
 from sihl_trainer.errors import BadConfig, BadData, Refused, TrainerError, Unavailable
 from sihl_trainer.fetch.bucket import Bucket
 from sihl_trainer.fetch.download import download
 from sihl_trainer.fetch.main import fetch_split
 from sihl_trainer.fetch.plan import PlannedFile
+from sihl_trainer.local_dataset import local_dataset
 from sihl_trainer.record.s3 import S3Settings, S3Store
+from sihl_trainer.terminal import ProgressLine
 from tests.support import objects
 from tests.support.answers import Asked, Manner, Reply, answering, error, listing, page
 from tests.support.datasets import classification, job
@@ -431,6 +435,18 @@ def test_both_clients_trust_a_private_authority_that_is_given(
         assert place.get("a").data == b"1"
 
 
+def test_both_clients_trust_what_the_machine_trusts(
+    authority: Pki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
+    trusted.cache_clear()
+    try:
+        with answering(FILES, certificate=issued(authority)) as server:
+            assert read(bucket_of(server.endpoint), tmp_path) == FILES["metadata.yaml"]
+    finally:
+        trusted.cache_clear()
+
+
 def test_both_clients_reach_a_private_authoritys_store_through_a_proxy(
     authority: Pki, tmp_path: Path
 ) -> None:
@@ -516,6 +532,26 @@ def test_nothing_of_the_environment_changes_where_or_as_whom_a_store_is_asked(
     extra = ("x-amz-security-token", "x-amz-request-payer", "x-amz-sdk-checksum-algorithm")
     assert not [name for _, headers in told for name in extra if name in headers]
     assert os.environ["AWS_PROFILE"] == "nope"  # and it is left as it was
+
+
+def test_local_takes_keys_and_their_token_from_where_awss_tools_find_them_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {
+        "AWS_ACCESS_KEY_ID": "mine",
+        "AWS_SECRET_ACCESS_KEY": "my-secret",
+        "AWS_SESSION_TOKEN": "for-a-while",
+    }
+    for name, value in {**OF_AWS, **keys}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE")
+    with answering(FILES) as server:
+        line = ProgressLine(io.StringIO())
+        local_dataset(job(endpoint=server.endpoint), None, tmp_path, {}, line)
+    for asked in server.asked:
+        assert "Credential=mine/" in asked.headers["authorization"]
+        assert asked.headers["x-amz-security-token"] == "for-a-while"
+    assert len(server.asked) > len(FILES)
 
 
 # --- what stores differ in -------------------------------------------------------------------
