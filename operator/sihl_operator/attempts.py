@@ -12,7 +12,7 @@ from sihl_operator.endings import Ending, Verdict
 from sihl_operator.kube import AlreadyExistsError, Api, ApiError, UnavailableError
 from sihl_operator.lifecycle import Moment, refused_by_api
 from sihl_operator.pod import render_pod
-from sihl_operator.queues import LEFT, OCCUPIED, TAKEN, kept
+from sihl_operator.queues import OCCUPIED, TAKEN, kept, unended
 from sihl_operator.refusals import definite, refusal
 from sihl_operator.settings import Settings
 from sihl_operator.views import JobView, Key, pod_name
@@ -132,7 +132,7 @@ class Attempts:
         elif there.ended:
             await self._writes.delete(Deletion(*key, there.uid, 0))  # the next round creates
         else:
-            await self._back_to_queue(job, *LEFT)
+            await self._back_to_queue(job, *unended(there))
 
     async def _back_to_queue(self, job: JobView, reason: str, message: str) -> None:
         self.over(job)

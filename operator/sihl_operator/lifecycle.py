@@ -72,9 +72,9 @@ def decide(job: JobView, pod: PodView | None, moment: Moment) -> Decision:
 # --- no attempt runs -------------------------------------------------------------------------
 
 
-def deleted(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
-    """A job that is being deleted needs nothing: its pod goes with it, by its owner reference."""
-    return NOTHING if job.deleting else None
+def orphaning(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
+    """A job that is deleted without its pod needs nothing: it is gone in a moment."""
+    return NOTHING if job.orphaning else None
 
 
 def resumable(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
@@ -85,17 +85,19 @@ def resumable(job: JobView, pod: PodView | None, moment: Moment) -> Decision | N
 
 
 def finished(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
-    """Succeeded and Failed are final; Stopped is until its user resumes it."""
+    """Succeeded and Failed are final; Stopped is until its user resumes it, if it is there yet."""
     if job.phase in (Phase.SUCCEEDED, Phase.FAILED):
         return NOTHING
-    return NOTHING if job.phase is Phase.STOPPED and job.suspend else None
+    return NOTHING if job.phase is Phase.STOPPED and job.unwanted else None
 
 
-def suspended_while_waiting(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
+def unwanted_while_waiting(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
     """A job that waits, or was never seen, is stopped at once."""
-    if not job.suspend or job.active:
+    if not job.unwanted or job.active:
         return None
-    text = "Suspended while it waited: set spec.suspend to false to queue it again."
+    text = "Deleted while it waited."
+    if not job.deleting:
+        text = "Suspended while it waited: set spec.suspend to false to queue it again."
     return Decision(status=status.stopped(job, text, moment.now, saved=False))
 
 
@@ -142,14 +144,14 @@ def without_pod(job: JobView, pod: PodView | None, moment: Moment) -> Decision |
         return None
     absent = job.status.pod_name or pod_name(job.queue)
     if moment.creating:
-        if job.suspend:
+        if job.unwanted:
             return _never_created(job, moment)
         if _start_left(job, moment.ages.attempt) > 0:
             return Decision(create=True)
         return _not_created_in_time(job, absent, moment)
     seen = "vanished unseen" if job.phase is not Phase.STARTING else "is not there"
     text = f"The pod {seen}; the next attempt resumes from the last checkpoint."
-    if job.suspend:
+    if job.unwanted:
         new = status.stopped(job, f"Stopped; the pod {seen}.", moment.now, saved=None)
     else:
         new = status.requeued(job, "PodVanished", text, moment.now)
@@ -176,7 +178,7 @@ def _not_created_in_time(job: JobView, name: str, moment: Moment) -> Decision:
 
 
 def _never_created(job: JobView, moment: Moment) -> Decision:
-    text = "Suspended before its pod was created."
+    text = f"{'Deleted' if job.deleting else 'Suspended'} before its pod was created."
     return Decision(status=status.stopped(job, text, moment.now, saved=False))
 
 
@@ -193,7 +195,7 @@ def over(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
         return Decision(status=new)
     if end.verdict is Verdict.FATAL:
         return failed(told, end, moment.now)
-    if job.suspend:
+    if job.unwanted:
         return Decision(status=_stopped(told, pod, end, moment), notice=_loss(end))
     if end.verdict is Verdict.FAILED or _may_recur_at_once(end, pod):
         return judged(told, end, moment.now, moment.settings, moment.ages.obstacle)
@@ -240,8 +242,11 @@ def patience_left(pod: PodView, ages: Ages, settings: Settings) -> float:
 
 
 def stop_wanted(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
-    """Suspended, or Stopping before a crash of ours: the pod is asked to save and end."""
-    if pod is None or not (job.suspend or job.phase is Phase.STOPPING):
+    """Suspended, deleted, or Stopping before a crash of ours: its pod is asked to save and end.
+
+    A job that somebody's finalizer keeps is there, and nobody but the operator ends its pod.
+    """
+    if pod is None or not (job.unwanted or job.phase is Phase.STOPPING):
         return None
     new = status.stopping(job, pod) if job.phase is not Phase.STOPPING else None
     delete = None if pod.deleting else _deletion(pod, None)
@@ -353,10 +358,10 @@ def _written(job: JobView, new: status.Status) -> Decision:
 
 
 POLICIES: tuple[Policy, ...] = (
-    deleted,
+    orphaning,
     resumable,
     finished,
-    suspended_while_waiting,
+    unwanted_while_waiting,
     not_accepted,
     waiting,
     without_pod,

@@ -22,6 +22,17 @@ TAKEN = ("PodNameTaken", "A pod that is not this operator's has the queue's pod 
 _NAME = re.compile(NAME_PATTERN)
 
 
+def unended(pod: PodView) -> Reason:
+    """Why a pod that serves none of the queue's jobs any more is waited for."""
+    if pod.owned or pod.deleting:
+        return LEFT
+    return "WaitingForPod", (
+        f"The pod {pod.name} goes on with the job {pod.job_name}, which was deleted without it "
+        "(--cascade=orphan): it ends when it is done. To have it save and end now: kubectl delete "
+        f"pod --namespace {pod.namespace} {pod.name}"
+    )
+
+
 def kept(pod: PodView) -> Reason:
     """Why a pod that has ended, and was deleted, still has its name."""
     return "WaitingForPod", (
@@ -39,8 +50,7 @@ def in_line(job: JobView) -> bool:
     """Whether a job waits, or is about to."""
     return (
         not job.active
-        and not job.deleting
-        and not job.suspend
+        and not job.unwanted
         and job.phase in (None, Phase.QUEUED, Phase.STOPPED)
         and queue_fault(job.wanted_queue) is None
         and job.spec_fault is None

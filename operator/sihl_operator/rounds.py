@@ -21,7 +21,17 @@ from sihl_operator.lifecycle import Moment, decide, patience_left
 from sihl_operator.metrics import Metrics
 from sihl_operator.places import Place, Places
 from sihl_operator.pod import demand
-from sihl_operator.queues import BEHIND, LEFT, NEXT, OCCUPIED, TAKEN, Queue, Reason, in_line, kept
+from sihl_operator.queues import (
+    BEHIND,
+    NEXT,
+    OCCUPIED,
+    TAKEN,
+    Queue,
+    Reason,
+    in_line,
+    kept,
+    unended,
+)
 from sihl_operator.reports import reported
 from sihl_operator.scheduling import POSITIONS, Verdict, admit
 from sihl_operator.settings import Settings
@@ -227,7 +237,7 @@ class Rounds:
         if pod is None or pod.ended:
             return None
         self._send_away(pod, key, now)
-        return self._acts.lacking.get(pod.key, LEFT)
+        return self._acts.lacking.get(pod.key) or unended(pod)
 
     def _send_away(self, pod: PodView, queue: Key, now: float) -> None:
         if pod.deleting:

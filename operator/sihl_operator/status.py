@@ -442,10 +442,18 @@ def resumable(job: JobView, now: float) -> Status:
     return stopped(_with_status(job, status), text, now, saved=False)
 
 
+def _kept(job: JobView) -> str:
+    whose = ", ".join(job.finalizers) or "those of its deletion"
+    return (
+        f"The job was deleted, and is kept by its finalizers: {whose}. Whoever set them has to "
+        "remove them."
+    )
+
+
 def stopped(
     job: JobView, message: str, now: float, *, saved: bool | None, missing: str = "NoStepYet"
 ) -> Status:
-    """Stopped as the user asked.
+    """Stopped as the user asked, by suspending the job or by deleting it.
 
     Args:
         job: With its last result already in its status.
@@ -454,7 +462,10 @@ def stopped(
         saved: Whether the stop saved its state; None when nobody saw it end.
         missing: The reason where there is no checkpoint at all.
     """
-    status = ended(job, Phase.STOPPED, None, "Suspended", message, now)
+    reason = "Suspended"
+    if job.deleting:
+        reason, message = "Deleted", f"{message} {_kept(job)}"
+    status = ended(job, Phase.STOPPED, None, reason, message, now)
     checkpoint = status.checkpoint
     if saved is None:
         text = "The pod vanished before it could say whether it saved a checkpoint."

@@ -37,6 +37,9 @@ ATTEMPT_LABEL = f"{GROUP}/attempt"
 
 _SANDBOX_CONDITION = "PodReadyToStartContainers"
 
+_ORPHAN = "orphan"
+"""Kubernetes' own finalizer: its garbage collector takes the owner's name off the dependents."""
+
 Raw = Mapping[str, Any]
 Resources = dict[str, Decimal]
 Key = tuple[str, str]
@@ -112,6 +115,16 @@ class JobView:
         return "deletionTimestamp" in self.raw["metadata"]
 
     @property
+    def finalizers(self) -> tuple[str, ...]:
+        """Whose leave its deletion waits for."""
+        return tuple(self.raw["metadata"].get("finalizers") or ())
+
+    @property
+    def orphaning(self) -> bool:
+        """Whether it is being deleted with --cascade=orphan: its pod is to be left alone."""
+        return self.deleting and _ORPHAN in self.finalizers
+
+    @property
     def spec(self) -> Raw:
         """As the API server defaulted it."""
         spec: Raw = self.raw["spec"]
@@ -181,8 +194,13 @@ class JobView:
 
     @property
     def suspend(self) -> bool:
-        """Whether its user wants it stopped."""
+        """Whether its user wants it stopped, to be resumed maybe."""
         return bool(self.spec.get("suspend"))
+
+    @property
+    def unwanted(self) -> bool:
+        """Whether it is to be stopped: suspended, or deleted and kept by somebody's finalizer."""
+        return self.suspend or self.deleting
 
     @cached_property
     def priority(self) -> int:
@@ -276,6 +294,7 @@ class PodView:
     node: str = ""
     ip: str = ""
     deleting: bool = False
+    owned: bool = True  # whether it goes when its job goes
     grace: float = 0.0  # seconds from its deletion, as it was asked for
     finalizers: tuple[str, ...] = ()
     unschedulable: str = ""
@@ -375,6 +394,10 @@ def pod_view(raw: Raw, gone: bool = False) -> PodView:
         node=spec.get("nodeName") or "",
         ip=status.get("podIP") or "",
         deleting="deletionTimestamp" in metadata,
+        owned=any(
+            owner.get("uid") == labels.get(JOB_UID_LABEL)
+            for owner in metadata.get("ownerReferences") or ()
+        ),
         grace=float(metadata.get("deletionGracePeriodSeconds") or 0),
         finalizers=tuple(metadata.get("finalizers") or ()),
         unschedulable=str(scheduled.get("message", ""))

@@ -235,6 +235,45 @@ def test_a_deleted_jobs_pod_goes_with_it_and_the_next_one_waits_for_its_end(
     assert team.pod(job="next").metadata.uid != leaving.metadata.uid
 
 
+def test_a_deleted_job_that_a_finalizer_keeps_is_stopped_and_its_queue_goes_on(
+    team: Team, kubelet: HandKubelet, operator: Process
+) -> None:
+    team.submit("kept")
+    team.keep("kept", "example.com/backup")
+    try:
+        kubelet.runs(team.pod(job="kept"))
+        team.phase("kept", "Running")
+        team.delete("kept")
+        team.submit("next")
+        leaving = team.leaving()
+        kubelet.ends(leaving, ExitCode.STOPPED, Result(reason="Stopped", checkpoint=SAVED))
+        kubelet.removes(leaving)
+        assert team.phase("kept", "Stopped")["checkpoint"]["step"] == SAVED.step
+        assert "example.com/backup" in team.told("kept", "Admitted", "Deleted")["message"]
+        team.pod(job="next")
+    finally:
+        team.keep("kept")
+
+
+def test_the_pod_of_a_job_deleted_without_it_goes_on_and_who_waits_is_told_what_to_do(
+    team: Team, kubelet: HandKubelet, operator: Process
+) -> None:
+    team.submit("orphaning")
+    orphan = team.pod(job="orphaning")
+    kubelet.runs(orphan)
+    team.phase("orphaning", "Running")
+    team.delete("orphaning", cascade="Orphan")
+    team.submit("next")
+    command = f"kubectl delete pod --namespace {team.namespace} {orphan.metadata.name}"
+    eventually(
+        lambda: command in team.told("next", "Admitted", "WaitingForPod")["message"], 60, 0.1
+    )
+    assert team.pod_now().metadata.deletion_timestamp is None
+    team.core.delete_namespaced_pod(orphan.metadata.name, team.namespace)
+    kubelet.removes(team.leaving())
+    team.pod(job="next")
+
+
 def test_a_strangers_pod_with_the_queues_name_is_left_alone_and_told(
     team: Team, kubelet: HandKubelet, operator: Process
 ) -> None:

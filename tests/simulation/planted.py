@@ -62,7 +62,7 @@ BUGS = (
         'return (self.active and self.stored_status.get("queue")) or self.wanted_queue',
         "return self.wanted_queue"),
     Bug("suspended-job-admitted", "queues",
-        "        and not job.suspend\n        and job.phase in", "        and job.phase in"),
+        "        and not job.unwanted\n        and job.phase in", "        and job.phase in"),
     # --- order -------------------------------------------------------------------------------
     Bug("priority-ignored", "queues",
         "return -job.priority, job.created, job.name", "return 0, job.created, job.name"),
@@ -98,11 +98,6 @@ BUGS = (
     Bug("backoff-held-against-the-own-clock", "rounds",
         " and not self.world.backoff(job)\n",
         " and (job.retry_after or '') <= say.rfc3339(self._wall())\n"),
-    Bug("start-held-against-the-own-clock", "lifecycle",
-        "left = min(_start_left(job, moment.ages.tried), ",
-        "from sihl_operator.views import parse\n"
-        "    tried = moment.now - (parse(job.status.started_at) or 0.0)\n"
-        "    left = min(_start_left(job, tried), "),
     # --- what the status says ----------------------------------------------------------------
     Bug("checkpoint-falls", "status",
         "(old is not None and old.step >= new.step)", "(old is not None and old.step == new.step)"),
@@ -119,15 +114,17 @@ BUGS = (
     Bug("failed-is-not-final", "lifecycle",
         "if job.phase in (Phase.SUCCEEDED, Phase.FAILED):", "if job.phase is Phase.SUCCEEDED:"),
     Bug("eviction-taken-for-a-stop", "lifecycle",
-        "    if job.suspend:\n        return Decision(status=_stopped(told, pod, end, moment),",
-        "    if job.suspend or end.verdict is Verdict.STOPPED:\n"
-        "        return Decision(status=_stopped(told, pod, end, moment),"),
+        "    if job.unwanted:\n        return Decision(status=_stopped(told, pod, end, moment), ",
+        "    if job.unwanted or end.verdict is Verdict.STOPPED:\n"
+        "        return Decision(status=_stopped(told, pod, end, moment), "),
+    Bug("deleted-job-trains-on", "views",
+        "return self.suspend or self.deleting", "return self.suspend"),
     # --- what is forgotten -------------------------------------------------------------------
     Bug("resume-ignored", "lifecycle",
-        "return NOTHING if job.phase is Phase.STOPPED and job.suspend else None",
+        "return NOTHING if job.phase is Phase.STOPPED and job.unwanted else None",
         "return NOTHING if job.phase is Phase.STOPPED else None"),
     Bug("suspend-ignored-while-it-runs", "lifecycle",
-        "if pod is None or not (job.suspend or job.phase is Phase.STOPPING):",
+        "if pod is None or not (job.unwanted or job.phase is Phase.STOPPING):",
         "if pod is None or job.phase is not Phase.STOPPING:"),
     Bug("freed-room-unnoticed", "rounds",
         "if not (asked or self.world.room_changed):", "if not asked:"),

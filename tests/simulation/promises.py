@@ -17,7 +17,7 @@ FINAL = ("Succeeded", "Failed")
 ACTIVE = ("Starting", "Running", "Stopping")
 _STOP_SECONDS = GRACE + 30.0
 _STEADY_SECONDS = 25.0
-_TOO_LATE, _START_SECONDS = ("StartTimeout", "PodNotCreated"), 600.0
+_TOO_LATE, _START_SECONDS = ("StartTimeout", "PodNotCreated", "PodNotStarted"), 600.0
 _LONGEST_BACKOFF = 22.0  # the settings' limit, as it is told
 _TELLING_SECONDS = 15.0  # within which a place in line is told: every ten seconds, and slack
 
@@ -99,7 +99,7 @@ class Promises:
             return
         uid, phase = after["metadata"]["uid"], (after.get("status") or {}).get("phase")
         self._hold(uid, before, after)
-        if after["spec"]["suspend"] and phase in ACTIVE:
+        if unwanted(after) and phase in ACTIVE:
             self._stops.setdefault(uid, now)
         else:
             self._stops.pop(uid, None)
@@ -193,7 +193,7 @@ class Promises:
             self.fail(f"{name}: {phase}, and was never accepted")
         if phase in ACTIVE and past not in ACTIVE:
             self._check_admission(before, after)
-        if phase == "Stopped" and not after["spec"]["suspend"]:
+        if phase == "Stopped" and not unwanted(after):
             self.fail(f"{name}: Stopped, and nobody asked for it")
         if past in ACTIVE and phase not in ACTIVE:
             self._check_release(name, uid, past, new)
@@ -246,8 +246,8 @@ class Promises:
             self.fail(f"{name}: {new['phase']} out of {old.get('phase')}")
         if new.get("attempt", 0) != old.get("attempt", 0) + 1:
             self.fail(f"{name}: admitted without a new attempt")
-        if after["spec"]["suspend"]:
-            self.fail(f"{name}: admitted while suspended")
+        if unwanted(after):
+            self.fail(f"{name}: admitted while suspended or deleted")
         if queue != wanted(after):
             self.fail(f"{name}: admitted to {queue}, and its user wants {wanted(after)}")
         if now < self._held[after["metadata"]["uid"]]:
@@ -269,7 +269,7 @@ class Promises:
                 stood
                 and wanted(other) == queue
                 and status.get("phase") in (None, "Queued")
-                and not other["spec"]["suspend"]
+                and not unwanted(other)
                 and self._held[uid] < now - 2
                 and rank(other) < rank(after)
             ):
@@ -308,6 +308,11 @@ def misqueued(job: Raw) -> bool:
     return not wanted(job).islower()
 
 
+def unwanted(job: Raw) -> bool:
+    """Whether its user wants it stopped: suspended, or deleted and kept by a finalizer."""
+    return bool(job["spec"]["suspend"]) or "deletionTimestamp" in job["metadata"]
+
+
 def rank(job: Raw) -> tuple[int, float, str]:
     """A job's place among those of its queue."""
     created = parse(job["metadata"]["creationTimestamp"]) or 0.0
@@ -319,8 +324,8 @@ def _told(job: Raw | None) -> Any:
         return None
     status = job.get("status") or {}
     return (
-        job["metadata"]["uid"], job["spec"], wanted(job), status.get("phase"), status.get("queue"),
-        status.get("retryAfter"),
+        job["metadata"]["uid"], job["spec"], (wanted(job), unwanted(job)), status.get("phase"),
+        status.get("queue"), status.get("retryAfter"),
     )  # fmt: skip
 
 

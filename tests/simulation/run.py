@@ -10,7 +10,7 @@ from sihl_operator.settings import Settings
 from tests.simulation.clock import VirtualLoop
 from tests.simulation.cluster import GPU, SimulatedCluster
 from tests.simulation.plan import NODES, QUEUES, SECONDS, Plan, Step
-from tests.simulation.promises import FINAL, GRACE, TEAM, Promises, misqueued
+from tests.simulation.promises import FINAL, GRACE, TEAM, Promises, misqueued, unwanted
 from tests.simulation.replica import Replica
 from tests.simulation.server import Faults, Raw, SimulatedServer
 from tests.support.objects import SPEC
@@ -180,13 +180,28 @@ class Simulation:
             self.server.replace("job", job, metadata={"annotations": {"sihl.ai/queue": "No_Queue"}})
 
     def _do_delete(self, step: Step) -> None:
-        if job := self._job(step):
-            self.server.delete_job(TEAM, job["metadata"]["name"])
+        """Every other job has somebody's finalizer, who lets go of it later, or never."""
+        job = self._job(step)
+        if job is None:
+            return
+        name = job["metadata"]["name"]
+        if step.value < 0.5:
+            self.server.replace("job", job, metadata={"finalizers": ["example.com/backup"]})
+        self.server.delete_job(TEAM, name)
+        if 0.2 < step.value < 0.5:
+            self.loop.call_later(step.value * 100, self._let_go, name, job["metadata"]["uid"])
+
+    def _let_go(self, name: str, uid: str) -> None:
+        job = self.server.objects["job"].get((TEAM, name))
+        if job is not None and job["metadata"]["uid"] == uid:
+            job = self.server.replace("job", job, metadata={"finalizers": []})
+            self.server.delete_job(TEAM, name)
 
     def _do_recreate(self, step: Step) -> None:
         if job := self._job(step):
             self.server.delete_job(TEAM, job["metadata"]["name"])
-            self._submit(step.value, job["metadata"]["name"])
+            if not job["metadata"].get("finalizers"):
+                self._submit(step.value, job["metadata"]["name"])
 
     def _do_kill(self, step: Step) -> None:
         replica = self._replica(step)
@@ -274,7 +289,7 @@ class Simulation:
         wrong = []
         for job in self.server.objects["job"].values():
             phase = (job.get("status") or {}).get("phase")
-            wanted = (*FINAL, "Stopped") if job["spec"]["suspend"] else FINAL
+            wanted = (*FINAL, "Stopped") if unwanted(job) else FINAL
             if phase not in wanted:
                 wrong.append(f"{job['metadata']['name']} is {phase}")
         return wrong

@@ -111,8 +111,12 @@ class SimulatedServer:
         return before if after == before else self._put(kind, before, after)
 
     def delete_job(self, namespace: str, name: str) -> None:
-        """Its pod follows, as the garbage collector has it."""
+        """Its pod follows, as the garbage collector has it, once no finalizer keeps it."""
         job = self.get("job", namespace, name)
+        if job["metadata"].get("finalizers"):
+            mark = {"deletionTimestamp": rfc3339(self.clock())}
+            self.replace("job", job, metadata={**mark, **job["metadata"]})
+            return
         self._remove("job", job)
         for pod in list(self.objects["pod"].values()):
             owners = pod["metadata"].get("ownerReferences") or [{"uid": ""}]

@@ -142,8 +142,13 @@ class Team:
     def set_status(self, name: str, status: dict[str, Any]) -> None:
         self._custom.patch_namespaced_custom_object_status(*self._where, name, {"status": status})
 
-    def delete(self, name: str) -> None:
-        self._custom.delete_namespaced_custom_object(*self._where, name)
+    def delete(self, name: str, cascade: str = "Background") -> None:
+        self._custom.delete_namespaced_custom_object(*self._where, name, propagation_policy=cascade)
+
+    def keep(self, name: str, *finalizers: str) -> None:
+        """Somebody's finalizers, and no others; none lets the job go."""
+        body = {"metadata": {"finalizers": list(finalizers)}}
+        self._custom.patch_namespaced_custom_object(*self._where, name, body)
 
     def job(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = self._custom.get_namespaced_custom_object(*self._where, name)

@@ -215,6 +215,43 @@ def test_a_suspended_job_is_stopping_and_its_pod_is_deleted_within_its_own_grace
     assert (decision.delete.uid, decision.delete.grace) == ("pod-job-1", None)
 
 
+KEPT = {"deletionTimestamp": "2027-01-15T08:00:00Z", "finalizers": ["example.com/backup"]}
+
+
+def deleted(before: JobView, **metadata: Any) -> JobView:
+    """The job, deleted and kept by somebody's finalizer."""
+    return JobView({**before.raw, "metadata": {**before.raw["metadata"], **KEPT, **metadata}})
+
+
+def test_a_deleted_job_that_a_finalizer_keeps_is_stopped_and_says_who_keeps_it() -> None:
+    training = pod(containers={"trainer": RUNNING})
+    asked = decide(deleted(job(phase="Running")), training, MOMENT)
+    assert next_phase(asked) is Phase.STOPPING
+    assert asked.delete is not None
+    assert asked.delete.grace is None, "it saves a checkpoint first"
+    result = Result(reason="Stopped", step=7, checkpoint=CHECKPOINT)
+    over = after(ExitCode.STOPPED, result, deleted(job(phase="Stopping")))
+    assert next_phase(over) is Phase.STOPPED
+    _, reason, message = condition(over, ConditionType.ADMITTED)
+    assert (reason, "example.com/backup" in message) == ("Deleted", True)
+    assert over.status is not None
+    left = deleted(job(status=say.as_json(over.status)))
+    assert decide(left, None, MOMENT).status is None
+
+
+@pytest.mark.parametrize("phase", [None, "Queued"])
+def test_a_deleted_job_that_waits_is_in_no_line_any_more(phase: str | None) -> None:
+    waits = deleted(job(phase=phase))
+    assert not in_line(waits)
+    assert next_phase(decide(waits, None, MOMENT)) is Phase.STOPPED
+
+
+def test_the_pod_of_a_job_that_is_deleted_without_it_is_left_alone() -> None:
+    orphaning = deleted(job(phase="Running"), finalizers=["orphan"])
+    decision = decide(orphaning, pod(containers={"trainer": RUNNING}), MOMENT)
+    assert (decision.status, decision.delete) == (None, None)
+
+
 def test_a_stop_that_a_crash_of_ours_broke_off_is_taken_up_again() -> None:
     decision = decide(
         job(phase="Stopping", suspend=True), pod(containers={"trainer": RUNNING}), MOMENT
