@@ -248,8 +248,11 @@ def test_a_bucket_whose_readers_pay_is_told_apart_from_wrong_keys() -> None:
         pays = asked.headers.get("x-amz-request-payer") == "requester"
         return None if pays else error(403, "AccessDenied", "Access Denied")
 
-    with answering({}, refuses) as server, pytest.raises(BadConfig) as caught:
-        bucket_of(server.endpoint).list()
+    with answering({}, refuses) as server:
+        with pytest.raises(BadConfig) as caught:
+            bucket_of(server.endpoint).list()
+        with pytest.raises(StoreDeniedError, match="requester pays"):
+            place_of(server.endpoint).items("")
     assert caught.value.reason == "DatasetRequesterPays"
 
 

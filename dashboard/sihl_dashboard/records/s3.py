@@ -198,6 +198,8 @@ class S3Place:
     def _remedy(self, code: str) -> str:
         if code in _EXPIRED and self.settings.session_token:
             return "the key is a temporary one: fetch a new one, with its session token"
+        if self.settings.access_key_id and self._connection.is_paid_by_reader():
+            return "its readers pay (requester pays), which is not supported: copy it"
         if self.settings.access_key_id:
             return (
                 "correct the access key and its secret, or grant them read and list below "
