@@ -103,7 +103,7 @@ def prepared(spec: TrainingJobSpec, folder: Path, threads: int) -> Iterator[Run]
     os.environ[Env.JOB] = job.model_dump_json(by_alias=True, exclude_none=True)
     with tempfile.TemporaryDirectory(prefix="sihl-bench-") as scratch:
         options = argparse.Namespace(
-            dataset=folder, scratch=Path(scratch), resume=None, initial=None
+            dataset=folder, fetched=None, scratch=Path(scratch), resume=None, initial=None
         )
         run = prepare(options, _unheard, _never)
         torch.set_num_threads(threads)
