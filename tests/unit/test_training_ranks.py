@@ -73,6 +73,9 @@ def rank(number: int, folder: Path) -> None:
         found = gradients(model, learnt, images()[number::2], own)
         if number == 0:
             torch.save(found, folder / str(case))
+    mine = Ranks(number, 2, number)
+    told = [mine.agree_when_ready(number + 7, ready) for ready in (True, number == 0, number == 1)]
+    torch.save(told, folder / f"told-{number}")
     distributed.destroy_process_group()
 
 
@@ -85,6 +88,9 @@ def test_ranks_learn_of_partly_labelled_images_what_one_process_learns_of_all(
         expected = gradients(alone, alone, images(), targets)
         found = torch.load(tmp_path / str(case))
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-6)
+    # What rank 0 decides, and whether both had their batches.
+    agreed = [(7, True), (7, False), (7, False)]
+    assert [torch.load(tmp_path / f"told-{number}") for number in (0, 1)] == [agreed, agreed]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])

@@ -125,8 +125,8 @@ def _started(
         if chosen is None:
             raise
         _say(
-            f"No process can be started that decodes images ({error}; {_memory()}): they are "
-            "decoded between the steps, which takes longer"
+            f"No process can be started that decodes images ({error}): they are decoded between "
+            "the steps, which takes longer"
         )
         return iter(_loader(dataset, row, None))
 
@@ -154,21 +154,17 @@ def _chosen(dataset: VisionDataset, row: _Row, workers: int, ranks: int) -> Ahea
             else "batches come through pipes, which takes longer"
         )
         _say(
-            f"{_memory()}: no room for {PREFETCH} batches of {human_bytes(size)} from each of "
+            f"There is no room for {PREFETCH} batches of {human_bytes(size)} from each of "
             f"{workers} processes that decode images, so {how}; the chart's settings.sharedMemory "
             "gives more"
         )
     return chosen
 
 
-def _memory() -> str:
-    return f"{SHARED} has {human_bytes(shared_room())} to give"
-
-
 @lru_cache(maxsize=64)
 def _say(text: str) -> None:
     """Once: each validation would say it again."""
-    log.warning("%s", text)
+    log.warning("%s (%s has %s to give)", text, SHARED, human_bytes(shared_room()))
 
 
 def _loader(dataset: VisionDataset, row: _Row, chosen: Ahead | None) -> Any:
