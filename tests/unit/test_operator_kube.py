@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +16,7 @@ from local_cluster.control_plane import free_port
 from local_cluster.pki import Pki
 from sihl_operator import access
 from sihl_operator.kube import ApiError, KubeApi, UnavailableError
+from tests.support.certified import serving
 
 
 async def test_watches_of_many_namespaces_leave_calls_their_connections(
@@ -62,23 +60,6 @@ async def test_watches_of_many_namespaces_leave_calls_their_connections(
         for task in following:
             task.cancel()
         await asyncio.gather(*following, return_exceptions=True)
-    await runner.cleanup()
-
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@asynccontextmanager
-async def serving(port: int, pki: Pki, answer: Handler) -> AsyncIterator[None]:
-    """An API server whose certificate the authority has signed."""
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(*pki.issue("server", "/CN=server", ("127.0.0.1",)))
-    await web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls).start()
-    yield
     await runner.cleanup()
 
 

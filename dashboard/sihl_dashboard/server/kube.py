@@ -8,6 +8,7 @@ What it needs of RBAC in a cluster, and nothing more:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import ssl
 import time
@@ -68,6 +69,7 @@ class Kube:
 
     async def __aenter__(self) -> Kube:
         own, anybody = _tls(self._configuration, True), _tls(self._configuration, False)
+        self._contexts = (own, anybody)
         # A person's calls must not carry this process's certificate.
         self._own, self._people, self._watches = (
             aiohttp.ClientSession(
@@ -116,7 +118,7 @@ class Kube:
             ) as answer:
                 content = await answer.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise _unanswered(error) from error
+            raise self._unanswered(error) from error
         found = _parsed(content)
         if answer.status >= 300:
             raise _error(answer.status, found)
@@ -160,7 +162,16 @@ class Kube:
                             raise _error(int(event["object"].get("code") or 500), event["object"])
                         see(event["type"], event["object"])
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise _unanswered(error) from error
+            raise self._unanswered(error) from error
+
+    def _unanswered(self, error: Exception) -> KubeError:
+        """Who is not believed may have a certificate of the authority that has replaced another."""
+        authority = self._configuration.ssl_ca_cert
+        if authority and isinstance(error, aiohttp.ClientConnectorCertificateError):
+            with contextlib.suppress(OSError, ssl.SSLError):
+                for context in self._contexts:
+                    context.load_verify_locations(authority)
+        return KubeError(0, type(error).__name__, str(error))
 
     async def _authorization(self) -> dict[str, str]:
         """The token is read anew from time to time: Kubernetes rotates a pod's."""
@@ -194,10 +205,6 @@ def _parsed(content: bytes) -> Document:
     except orjson.JSONDecodeError:
         found = None
     return found if isinstance(found, dict) else {"message": content[:200].decode(errors="replace")}
-
-
-def _unanswered(error: Exception) -> KubeError:
-    return KubeError(0, type(error).__name__, str(error))
 
 
 def _error(status: int, body: Document) -> KubeError:
