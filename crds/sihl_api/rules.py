@@ -13,6 +13,7 @@ from celpy import celtypes
 from celpy.adapter import json_to_cel
 from pydantic import ValidationError
 
+from sihl_api.crd import structural_schema
 from sihl_api.schema import Rule, Schema
 from sihl_api.texts import LABEL_NAME, LABEL_VALUE, OBJECT_NAME
 from sihl_api.trainingjob import API_VERSION, JOB_RULES, TrainingJobSpec
@@ -35,6 +36,8 @@ def job_faults(job: dict[str, Any]) -> tuple[TrainingJobSpec | None, list[str]]:
         return None, ["metadata: required"]
     if faults := _metadata_faults(metadata):
         return None, faults
+    if faults := _quoted(job.get("spec"), structural_schema(TrainingJobSpec), "spec"):
+        return None, faults
     try:
         spec = TrainingJobSpec.model_validate(job.get("spec"))
     except ValidationError as error:
@@ -44,6 +47,28 @@ def job_faults(job: dict[str, Any]) -> tuple[TrainingJobSpec | None, list[str]]:
         *_broken_in(spec, "spec"),
         *_repeated_heads(spec),
     ]
+
+
+def _quoted(value: Any, node: dict[str, Any], where: str) -> list[str]:
+    """Whole numbers, and true and false, that were written as texts: the API server makes none."""
+    if isinstance(value, dict):
+        fields = node.get("properties", {})
+        return [
+            fault
+            for name, each in value.items()
+            for fault in _quoted(each, fields.get(name, {}), f"{where}.{name}")
+        ]
+    if isinstance(value, list):
+        below = node.get("items", {})
+        return [
+            fault
+            for index, each in enumerate(value)
+            for fault in _quoted(each, below, f"{where}[{index}]")
+        ]
+    wanted = node.get("type")
+    if isinstance(value, str) and wanted in ("integer", "boolean"):
+        return [f"{where}: must be of type {wanted}: leave the quotation marks out"]
+    return []
 
 
 def _metadata_faults(metadata: dict[str, Any]) -> list[str]:

@@ -204,6 +204,12 @@ INVALID: dict[str, tuple[Change, str]] = {
         model(initialization={"from": "URI", "uri": "s3://a/"}),
         "spec.model.initialization.uri",
     ),
+    "steps in quotation marks": (training(maxSteps="100"), "spec.training.maxSteps"),
+    "a switch in quotation marks": (
+        lambda j: j["spec"].update(suspend="true"),
+        "spec.suspend",
+    ),
+    "a level in quotation marks": (head(levels=["3", 5]), "spec.model.heads[0].levels[0]"),
     "no steps": (training(maxSteps=0), "spec.training.maxSteps"),
     "a batch of nothing": (training(batchSize=0), "spec.training.batchSize"),
     "a learning rate of zero": (
