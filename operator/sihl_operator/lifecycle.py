@@ -26,7 +26,7 @@ from sihl_operator.views import JobView, PodView, pod_name
 
 _BESIDE_SECONDS = 30.0
 """How long a pod may outlast its trainer: the kubelet tells of its end within a few seconds."""
-_SANDBOX_SECONDS = 15.0
+_SANDBOX_SECONDS = 10.0
 """Within which a node has a pod's network and volumes: nobody is told, or asked, before."""
 _ASK_SECONDS = 60.0
 """How often others are asked about a pod that does not start."""
@@ -281,7 +281,7 @@ def inquired(job: JobView, pod: PodView | None, moment: Moment) -> Decision | No
     """Starting, and the pod does not say why it is not yet: others may have."""
     if pod is None or job.phase is not Phase.STARTING or not silent(pod):
         return None
-    if moment.ages.tried < _SANDBOX_SECONDS or moment.ages.heard < _ASK_SECONDS:
+    if _settling(moment) > 0 or moment.ages.heard < _ASK_SECONDS:
         return None
     return Decision(inquire=pod)
 
@@ -297,16 +297,20 @@ def hindered(job: JobView, pod: PodView | None, moment: Moment) -> Decision | No
     if left <= 0 or (end is not None and end.verdict is Verdict.FATAL):
         return _given_back(job, pod, end or _not_started(job, pod), moment)
     if silent(pod):
-        left = min(
-            left, max(_SANDBOX_SECONDS - moment.ages.tried, _ASK_SECONDS - moment.ages.heard)
-        )
-    if pod.sandbox is False and moment.ages.tried < _SANDBOX_SECONDS:
+        left = min(left, max(_settling(moment), _ASK_SECONDS - moment.ages.heard))
+    if pod.sandbox is False and _settling(moment) > 0:
         return Decision(after=left)
     if end is None:
         new = status.not_fetched(job, moment.now)
     else:
         new = status.hindered(job, end, moment.now)
     return Decision(status=_written(job, new).status, after=left if left < math.inf else None)
+
+
+def _settling(moment: Moment) -> float:
+    """Seconds until it is odd that a node has not begun a pod."""
+    usual = min(_SANDBOX_SECONDS, moment.settings.startup_problem_timeout / 2)
+    return usual - moment.ages.tried
 
 
 def _patience_left(job: JobView, end: Ending | None, moment: Moment) -> float:

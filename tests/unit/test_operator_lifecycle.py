@@ -600,9 +600,9 @@ def test_others_are_asked_of_a_pod_that_does_not_say_why_it_does_not_start_and_n
     def inquires(**ages: float) -> bool:
         return decide(begun(), asked_about, seen(**ages)).inquire is not None
 
-    assert inquires(tried=15, heard=math.inf) is not tells
+    assert inquires(tried=10, heard=math.inf) is not tells
     assert inquires(tried=75, heard=60) is not tells
-    assert not inquires(tried=14, heard=math.inf)
+    assert not inquires(tried=9, heard=math.inf)
     assert not inquires(tried=74, heard=59)
 
 
