@@ -277,6 +277,7 @@ def cause(told: Condition) -> str:
 
 def running(job: JobView, pod: PodView, now: float) -> Status:
     """The trainer's container runs: the dataset is there, and what the fetch says of it."""
+    met = job.status.obstacle
     status = _next(
         job,
         now,
@@ -284,6 +285,7 @@ def running(job: JobView, pod: PodView, now: float) -> Status:
         node_name=pod.node or None,
         running_at=rfc3339(now),
         progress=_whole(job.status.progress),
+        obstacle=met if met and met.attempts else None,  # one that cost nothing is passed
     )
     reason, message = "Fetched", "The dataset is on the node's disk, checked."
     if warnings := pod.warnings:

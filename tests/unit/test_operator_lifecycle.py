@@ -539,6 +539,15 @@ def test_a_job_that_waits_for_its_turn_still_says_what_was_in_its_way() -> None:
     assert "2027-01-15T07:00:00Z" in message
 
 
+@pytest.mark.parametrize("attempts", [0, 3])
+def test_what_cost_no_attempt_is_forgotten_when_the_trainer_runs(attempts: int) -> None:
+    met = {"reason": "SandboxNotCreated", "since": "2027-01-15T07:00:00Z", "attempts": attempts}
+    starting = job(phase="Starting", status={"obstacle": met})
+    decision = decide(starting, pod(containers={"trainer": RUNNING}), MOMENT)
+    assert decision.status is not None
+    assert bool(decision.status.obstacle) is (attempts > 0), "it may be met again until it is saved"
+
+
 def test_what_is_no_longer_in_the_way_is_forgotten_once_a_checkpoint_is_saved() -> None:
     met = {"reason": "ImageNotPulled", "since": "2027-01-15T07:00:00Z", "attempts": 3}
     result = Result(reason="Stopped", step=7, checkpoint=CHECKPOINT)
