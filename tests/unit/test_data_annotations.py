@@ -322,6 +322,12 @@ def test_files_that_begin_with_a_dot_are_nobodys(tmp_path: Path) -> None:
     assert opened(write(tmp_path, files), CLASS_HEAD).names == ["0.jpg", "1.jpg"]
 
 
+def test_a_folder_of_images_of_an_unread_kind_alone_says_what_they_are(tmp_path: Path) -> None:
+    folder = write(tmp_path, {"metadata.yaml": CLASSES, "images/a.webp": b"", "images/b.webp": b""})
+    with pytest.raises(BadData, match=r"'a\.webp' \(and 1 more\) is a WebP image"):
+        opened(folder, CLASS_HEAD)
+
+
 COCO = (
     '{"info": {}, "images": [{"id": 0, "file_name": "0.jpg"}], "annotations": [], "categories": []}'
 )

@@ -113,6 +113,16 @@ def test_what_is_not_shown_as_it_is_stored_is_told_once_with_how_many(tmp_path: 
     assert "images/a.png and 1 more: transparent in part: shown on white, as viewers do" in found
 
 
+def test_files_beside_images_that_are_not_read_are_told(tmp_path: Path) -> None:
+    names = ("b.bmp", "a.webp", "notes.txt", ".DS_Store", "._a.webp")
+    files = classification(6) | {f"images/{name}": b"" for name in names}
+    write(tmp_path / "train", files)
+    assert warnings(tmp_path, {"name": "v", "task": "ViewInvariance"}) == [
+        "images/: 'a.webp' (and 1 more) is a WebP image, which is not read: convert it to "
+        "JPEG, PNG or TIFF"
+    ]
+
+
 @pytest.mark.parametrize("entry", [b"", b"broken.jpg: null\n"])
 def test_an_image_that_is_not_annotated_is_not_read_broken_or_not(
     tmp_path: Path, entry: bytes

@@ -73,7 +73,9 @@ def test_a_folder_that_leads_out_of_images_is_refused(folder: str) -> None:
 
 
 def test_no_images_are_told_with_the_place_and_the_suffixes() -> None:
-    told = r"s3://data/cells/images/, which has 1 other files: add some \(\.jpg, .*\), or correct"
+    told = (
+        r"s3://data/cells/images/: 'a.gif' is a GIF image, .*; add some \(\.jpg, .*\), or correct"
+    )
     with pytest.raises(BadData, match=told):
         plan_images(listing("a.gif"), PLACE)
 

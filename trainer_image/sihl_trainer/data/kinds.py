@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from sihl_trainer.data.names import is_hidden
 
 _HEAD = 512
 _WIDTH_TAG = 256
@@ -62,8 +65,7 @@ _SUFFIXES = {
     ".ppm": "a Netpbm image", ".pgm": "a Netpbm image", ".exr": "an OpenEXR image",
     ".dng": "a camera's raw image", ".cr2": "a camera's raw image", ".nef": "a camera's raw image",
     ".arw": "a camera's raw image", ".jfif": _RENAMED,
-    ".jpe": _RENAMED, ".mp4": "a video", ".txt": "a text",
-    ".xml": "an XML file", ".json": "a JSON file",
+    ".jpe": _RENAMED,
 }  # fmt: skip
 CONVERT = "convert it to JPEG, PNG or TIFF"
 _LAYOUTS = "1 channel (grey), 3 (RGB) or 4 (RGBA, CMYK) of 8 or 16 bits"
@@ -88,6 +90,20 @@ def unread_by_name(name: str) -> str:
         what = f"ends in {suffix}" if suffix else "has no suffix"
         return f"{what}, which is not that of a JPEG, PNG or TIFF image: rename or convert it"
     return f"is {kind}, which is not read: {CONVERT}"
+
+
+def is_unread_image(name: str) -> bool:
+    """Whether a name's suffix is that of an image of a kind that is not read."""
+    return Path(name).suffix.lower() in _SUFFIXES and not is_hidden(name)
+
+
+def others_told(files: Iterable[str]) -> str:
+    """What files of which only the names are known are: the first, and how many more."""
+    found = sorted(file for file in files if not is_hidden(file))
+    if not found:
+        return ""
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return f"{found[0]!r}{more} {unread_by_name(found[0])}"
 
 
 def _kind(head: bytes) -> str | None:

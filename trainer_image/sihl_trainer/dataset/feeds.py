@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sihl_api.tasks import reachable
 from sihl_api.trainingjob import Head, TrainingJobSpec
+from sihl_trainer.data.kinds import is_unread_image, others_told
 from sihl_trainer.data.misnamed import remedy
 from sihl_trainer.data.names import IMAGE_SUFFIXES, is_image
 from sihl_trainer.dataset.metadata import IMAGES, AnnotationSet, Metadata, read_metadata
@@ -56,6 +57,7 @@ class Split:
         sets: The annotations that feed the heads, by set name.
         feeds: By head name.
         head_info: By head name.
+        unread: What lies beside the images, and is one of a kind that is not read.
     """
 
     folder: Path
@@ -64,6 +66,7 @@ class Split:
     sets: dict[str, Annotations]
     feeds: dict[str, Feed]
     head_info: dict[str, HeadInfo]
+    unread: list[str]
 
     def fullest(self) -> dict[str, int]:
         """By head name, objects of the image that has most, of the annotations read so far."""
@@ -107,7 +110,8 @@ def open_split(
         feeds[head.name] = Feed(sets[found.name], info, find_conversion(head, found))
     annotated = sorted(set().union(*(annotations.names for annotations in sets.values())))
     told = {name: feed.conversion.info(feed.info) for name, feed in feeds.items()}
-    return Split(folder, list(names), annotated, sets, feeds, told)
+    unread = sorted(filter(is_unread_image, files))
+    return Split(folder, list(names), annotated, sets, feeds, told, unread)
 
 
 def needs_metadata(heads: Sequence[Head]) -> bool:
@@ -190,9 +194,12 @@ def image_names(files: Iterable[str], folder: Path) -> list[str]:
     """
     if found := sorted(filter(is_image, files)):
         return found
+    others = others_told(files)
     raise BadData(
         "DatasetEmpty",
-        f"no images in {folder / IMAGES}: add some ({', '.join(IMAGE_SUFFIXES)}), directly in it",
+        f"no images in {folder / IMAGES}: "
+        + (f"{others}; " if others else "")
+        + f"add some ({', '.join(IMAGE_SUFFIXES)}), directly in it",
     )
 
 

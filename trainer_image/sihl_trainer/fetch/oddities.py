@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sihl_api.fingerprint import SplitFingerprint
 from sihl_api.trainingjob import TrainingJobSpec
+from sihl_trainer.data.kinds import others_told
 from sihl_trainer.data.names import TRAIN, VALIDATION
 from sihl_trainer.dataset.feeds import Split
 from sihl_trainer.dataset.holdout import hold_out
@@ -35,13 +36,13 @@ def oddities(
         own: Its fingerprint.
         train: That of the training set, where this is the validation set.
     """
+    found = [f"{IMAGES}/: {others_told(opened.unread)}"] if opened.unread else []
     if split == VALIDATION:
-        return [] if train is None else _beside_training(opened, own, train)
+        return found if train is None else found + _beside_training(opened, own, train)
     held_out = None
     if spec.dataset.validation is None:
         parts = hold_out(opened, spec.dataset.validation_fraction, spec.training.seed)
         held_out = tuple(map(frozenset, parts))
-    found = []
     for name in _counted(opened):
         learnt, measured = (
             (_counts(opened, name, part) for part in held_out)

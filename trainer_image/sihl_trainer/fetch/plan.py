@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from sihl_api.units import human_bytes, quantity
+from sihl_trainer.data.kinds import others_told
 from sihl_trainer.data.names import IMAGE_SUFFIXES, fault_in_name, is_hidden, is_image
 from sihl_trainer.dataset.metadata import IMAGES, metadata_name
 from sihl_trainer.errors import BadConfig, BadData, DiskFull
@@ -75,11 +76,12 @@ def plan_images(listing: Listing, place: str) -> list[PlannedFile]:
             raise _unwritable(f"{place}{IMAGES}/{name}/", f"{name!r} is no folder's name")
     images = {name: remote for name, remote in listing.objects.items() if is_image(name)}
     if not images:
-        others = f", which has {len(listing.objects)} other files" if listing.objects else ""
+        others = others_told(listing.objects)
         raise BadData(
             "DatasetEmpty",
-            f"no images directly in {place}{IMAGES}/{others}: add some "
-            f"({', '.join(IMAGE_SUFFIXES)}), or correct the dataset's prefix",
+            f"no images directly in {place}{IMAGES}/: "
+            + (f"{others}; " if others else "")
+            + f"add some ({', '.join(IMAGE_SUFFIXES)}), or correct the dataset's prefix",
         )
     return [
         _planned(remote, PurePosixPath(IMAGES), name) for name, remote in sorted(images.items())
