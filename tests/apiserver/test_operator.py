@@ -7,7 +7,7 @@ import copy
 import json
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +20,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
 from local_cluster.control_plane import free_port
+from local_cluster.pki import Pki
 from sihl_api.runtime import HTTP_PORT, ExitCode, ProgressReport, RecordReport, Result
 from sihl_api.trainingjob import CheckpointStatus
 from sihl_operator.hearsay import told
@@ -31,6 +32,7 @@ from sihl_operator.kube import (
     NotFoundError,
     UnavailableError,
 )
+from sihl_operator.refusals import lacking
 from tests.support import mortal
 from tests.support.kubelet import HandKubelet
 from tests.support.objects import SPEC
@@ -562,3 +564,53 @@ def test_each_refusal_of_the_api_server_has_its_type(
                 await api.get_job(here, "job")
 
     asyncio.run(refusals())
+
+
+def test_whatever_right_the_operators_role_lacks_is_told_in_the_api_servers_own_words(
+    team: Team, kubeconfig: Path, api: client.ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = Pki(kubeconfig.parent / "pki").kubeconfig(
+        "nobody", "/CN=nobody", api.configuration.host
+    )
+    monkeypatch.setattr(config.kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(nobody))
+    here, pod = team.namespace, {"metadata": {"name": "mine", "namespace": team.namespace}}
+    told: dict[str, Callable[[KubeApi], Awaitable[Any]]] = {
+        "list nodes": lambda asked: asked.list_all("node"),
+        "watch pods": lambda asked: asked.watch("pod", "1", "", lambda *_: None),
+        f'patch trainingjobs/status in the namespace "{here}"': (
+            lambda asked: asked.patch_job_status(here, "job", "1", {})
+        ),
+        f'create pods in the namespace "{here}"': lambda asked: asked.create_pod(pod),
+        f'delete pods in the namespace "{here}"': (
+            lambda asked: asked.delete_pod(here, "mine", "uid", None)
+        ),
+        f'get pods in the namespace "{here}"': lambda asked: asked.get_pod(here, "mine"),
+    }
+
+    async def ask() -> None:
+        async with KubeApi(lambda *_: None) as asked:
+            for right, act in told.items():
+                with pytest.raises(ApiError) as refused:
+                    await act(asked)
+                end = lacking(refused.value.status, refused.value.message)
+                assert end is not None, refused.value
+                assert end.message.startswith(f"The operator may not {right}: whoever runs")
+
+    asyncio.run(ask())
+
+
+def test_a_spec_near_the_api_servers_limit_works(
+    team: Team, kubelet: HandKubelet, operator: Process
+) -> None:
+    names = [f"node-{number:04}.{'x' * 50}" for number in range(100)]
+    away = {"key": "kubernetes.io/hostname", "operator": "NotIn", "values": names}
+    terms = {"nodeSelectorTerms": [{"matchExpressions": [away] * 20}] * 9}
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+    spec = team.submit("job", runner={**SPEC["runner"], "affinity": affinity})["spec"]
+    assert len(json.dumps(spec)) > 1_000_000
+    pod = team.pod()
+    containers = [*pod.spec.init_containers, *pod.spec.containers]
+    longest = max(len(each.value or "") for c in containers for each in c.env)
+    assert longest < 128 * 1024, "no process can be given it"
+    kubelet.runs(pod)
+    team.phase("job", "Running")
