@@ -33,7 +33,7 @@ class Leader:
         self._api = api
         self._settings = settings
         self._monotonic = monotonic
-        self._seen: tuple[str, float] = ("", 0.0)  # the Lease's last version, and since when
+        self._seen: tuple[dict[str, Any], float] = ({}, 0.0)  # the Lease's spec, and since when
         self._mine: dict[str, Any] | None = None  # the Lease as this replica wrote it last
         self._renewed = 0.0
 
@@ -127,14 +127,18 @@ class Leader:
         return True
 
     def _anothers(self, lease: dict[str, Any]) -> bool:
-        """Whether another replica holds a Lease and has not been silent for too long."""
-        version = lease["metadata"]["resourceVersion"]
-        if version != self._seen[0]:
-            self._seen = (version, self._monotonic())
+        """Whether another replica holds a Lease and has not been silent for too long.
+
+        As client-go has it: silent since its spec was seen to change, whatever time that tells
+        and whoever touched the rest; for as long as the holder itself said.
+        """
+        spec = lease["spec"]
+        if spec != self._seen[0]:
+            self._seen = (spec, self._monotonic())
         silent = self._monotonic() - self._seen[1]
-        holder = lease["spec"].get("holderIdentity") or ""
-        others = holder not in ("", self._settings.identity)
-        return others and silent < self._settings.lease_duration
+        others = (spec.get("holderIdentity") or "") not in ("", self._settings.identity)
+        stated = float(spec.get("leaseDurationSeconds") or 0)
+        return others and silent < max(stated, self._settings.lease_duration)
 
     async def _take(self, lease: dict[str, Any]) -> None:
         """Write one's name into a Lease, or the time into one's own."""
@@ -142,7 +146,11 @@ class Leader:
         if spec.get("holderIdentity") != self._settings.identity:
             spec["leaseTransitions"] = int(spec.get("leaseTransitions") or 0) + 1
             spec["acquireTime"] = _now()
-        spec |= {"holderIdentity": self._settings.identity, "renewTime": _now()}
+        spec |= {
+            "holderIdentity": self._settings.identity,
+            "leaseDurationSeconds": int(self._settings.lease_duration),
+            "renewTime": _now(),
+        }
         # The resourceVersion goes along: of two replicas that try, one is refused.
         await self._put("update", {**lease, "spec": spec})
 

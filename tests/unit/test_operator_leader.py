@@ -59,10 +59,15 @@ class Lease:
     def holder(self) -> str:
         return str(self.raw["spec"]["holderIdentity"]) if self.raw else ""
 
-    def taken_by(self, other: str) -> None:
+    def taken_by(self, other: str, **more: Any) -> None:
         """Another replica takes it, whoever has it."""
         assert self.raw is not None
-        self._put({**self.raw, "spec": {**self.raw["spec"], "holderIdentity": other}})
+        self._put({**self.raw, "spec": {**self.raw["spec"], "holderIdentity": other, **more}})
+
+    def labelled(self, label: str) -> None:
+        """Somebody who is no replica writes what is none of the lease."""
+        assert self.raw is not None
+        self._put({**self.raw, "metadata": {**self.raw["metadata"], "labels": {"who": label}}})
 
     async def lease(self, verb: str, namespace: str, name: str, body: Raw | None = None) -> Raw:
         if self.away:
@@ -149,6 +154,24 @@ def test_nobody_leads_before_all_is_done_that_comes_before_also_for_the_second_t
         assert lease.holder == "a"
         assert leader.leading
         assert len(work.begun) == 2
+
+    play(story())
+
+
+def test_a_silent_holder_is_waited_for_as_long_as_it_said_whatever_its_clock_says() -> None:
+    async def story() -> None:
+        lease, work = Lease(), Work()
+        leader, _ = compete(lease, work)
+        await asyncio.sleep(1)
+        stated = {"leaseDurationSeconds": int(3 * DURATION), "renewTime": "2001-01-01T00:00:00Z"}
+        lease.taken_by("other", **stated)
+        await asyncio.sleep(2.5 * DURATION)
+        assert lease.holder == "other"
+        lease.labelled("a backup")  # which is no sign of the holder's life
+        await asyncio.sleep(0.5 * DURATION + 2 * RENEWAL)
+        assert leader.leading
+        assert lease.raw is not None
+        assert lease.raw["spec"]["leaseDurationSeconds"] == int(DURATION)
 
     play(story())
 
