@@ -29,7 +29,7 @@ from sihl_api.runtime import Env, ExitCode, ProgressReport, Result, read_result,
 from sihl_api.tasks import SELF_SUPERVISED, Task
 from sihl_api.trainingjob import TrainingJobSpec
 from sihl_s3.access import Keys
-from sihl_s3.client import timestamp
+from sihl_s3.boto import timestamp
 from sihl_trainer.dataset.dataset import open_datasets
 from sihl_trainer.errors import BadConfig, BadData, DiskFull, Refused, TrainerError, Unavailable
 from sihl_trainer.fetch import bucket as bucket_module

@@ -26,7 +26,7 @@ from sihl_operator.decision import Notice
 from sihl_operator.events import event_for
 from sihl_operator.status import with_condition
 from sihl_s3.access import Access, Keys, region_in
-from sihl_s3.client import trusted
+from sihl_s3.boto import trusted
 from sihl_trainer.errors import BadConfig, BadData, Refused, TrainerError, Unavailable
 from sihl_trainer.fetch.bucket import Bucket
 from sihl_trainer.fetch.download import download

@@ -14,7 +14,8 @@ from obstore import exceptions
 from obstore.store import S3Store
 
 from sihl_s3.access import Access
-from sihl_s3.client import Connection, proxies_of, told
+from sihl_s3.boto import proxies_of
+from sihl_s3.client import Connection, told
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config
