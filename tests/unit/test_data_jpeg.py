@@ -65,6 +65,7 @@ def test_a_whole_file_is_whole_with_its_end_marker_or_without_and_whatever_follo
     )
     assert check(data)
     assert check(data + b"\xff\xd8 a preview, or anything")
+    assert check(data[:-2] + bytes(300) + data[-2:])
     assert not check(data[:-2])
     assert not check(data[:-1])
 

@@ -90,7 +90,7 @@ def _fed(image: Image.Image, data: bytes, scan: _Scan) -> None:
     """Decode an image, and see that its stream ends with it."""
     assert isinstance(image, JpegImageFile)
     end = scan.end - (data[scan.end - 1] == 0xFF)
-    before = max(scan.start, end - _LEFT)
+    before = max(scan.start, _padded_from(data, scan) - _LEFT)
     image.load_prepare()
     ((name, extents, _, arguments),) = image.tile
     decoder = Image._getdecoder(image.mode, name, arguments, image.decoderconfig)
@@ -127,7 +127,7 @@ def _check_restarts(data: bytes, layout: _Layout, scan: _Scan) -> None:
 def _check_scans(data: bytes, layout: _Layout) -> None:
     for scan in layout.scans:
         # A flat picture's first coefficients may be nothing but zeros, and no others.
-        if scan.first > 0 and data.find(_HOLE, scan.start, scan.end) >= 0:
+        if scan.first > 0 and data.find(_HOLE, scan.start, _padded_from(data, scan)) >= 0:
             raise ValueError(_DAMAGED.format("there is a hole of zeros in its data"))
     if layout.ended:
         return
@@ -140,6 +140,11 @@ def _check_scans(data: bytes, layout: _Layout) -> None:
     }
     if len(whole) < 64 * len(layout.sampling):
         raise ValueError(_DAMAGED.format("its data ends before the picture does"))
+
+
+def _padded_from(data: bytes, scan: _Scan) -> int:
+    """Where a scan's bytes end but for zeros, with which some cameras pad them."""
+    return scan.start + len(data[scan.start : scan.end].rstrip(b"\0\xff"))
 
 
 def _layout(data: bytes) -> _Layout:
