@@ -29,6 +29,7 @@ def _held(name: str, cel: str) -> str:
 
 
 _BYTES = f"#.compareTo(quantity('{LEAST_MEMORY}')) >= 0 && !string(@['%s']).endsWith('m')"
+_IS_WHOLE = "(k.contains('/') || k.startsWith('hugepages-'))"
 _SAME = (
     f"{is_amount('string(self.requests[k])')} && {is_amount('string(self.limits[k])')} && "
     "quantity(string(self.requests[k])).compareTo(quantity(string(self.limits[k])))"
@@ -40,7 +41,8 @@ class Resources(Schema):
 
     rules: ClassVar[tuple[Rule, ...]] = (
         *_each(
-            f"@.all(k, k.{RESOURCE_NAME.cel} && !k.startsWith('requests.'))",
+            f"@.all(k, k.{RESOURCE_NAME.cel} && !k.startsWith('requests.') && "
+            "!k.contains('kubernetes.io/'))",
             RESOURCE_NAME.message,
         ),
         *_each(
@@ -57,9 +59,9 @@ class Resources(Schema):
             f"cpu is counted in cores, at most {MOST_CPUS}: write 4, or 500m for half of one",
         ),
         *_each(
-            f"@.all(k, !k.contains('/') || !({is_amount('string(@[k])')}) || "
+            f"@.all(k, !{_IS_WHOLE} || !({is_amount('string(@[k])')}) || "
             "quantity(string(@[k])).isInteger())",
-            "a device cannot be divided: write a whole number",
+            "devices and huge pages cannot be divided: write a whole number",
         ),
         Rule(
             "!has(self.requests) || !has(self.limits) || self.requests.all(k, "
@@ -68,9 +70,10 @@ class Resources(Schema):
             ".requests",
         ),
         Rule(
-            "!has(self.requests) || self.requests.all(k, !k.contains('/') || has(self.limits) && "
+            f"!has(self.requests) || self.requests.all(k, !{_IS_WHOLE} || has(self.limits) && "
             f"k in self.limits && {_SAME} == 0)",
-            "a device is not shared: give it among limits, and if also among requests, as many",
+            "devices and huge pages are not shared: give them among limits, and if also among "
+            "requests, as many",
             ".requests",
         ),
     )

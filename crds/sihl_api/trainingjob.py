@@ -92,6 +92,12 @@ class S3Location(Schema):
     as whom, a dataset is read.
     """
 
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("!self.bucket.matches('^([0-9]+[.]){3}[0-9]+$')",
+             "no bucket is called as an address: the store's address goes into endpoint",
+             ".bucket"),
+    )  # fmt: skip
+
     endpoint: Endpoint = Field(
         description="URL of the S3 service, for example https://s3.eu-west-1.amazonaws.com."
     )

@@ -145,6 +145,7 @@ INVALID: dict[str, tuple[Change, str]] = {
     "a bucket with its folder": (train(bucket="cells/plates"), _BUCKET),
     "a bucket with its scheme": (train(bucket="s3://cells"), _BUCKET),
     "a bucket in upper case": (train(bucket="Cells"), _BUCKET),
+    "a bucket that is an address": (train(bucket="10.0.0.1"), _BUCKET),
     "a bucket with two dots": (train(bucket="my..cells"), _BUCKET),
     "a proxy at a port that none is": (
         train(proxy="http://proxy.example.org:70000"),
@@ -271,6 +272,8 @@ INVALID: dict[str, tuple[Change, str]] = {
         requests(**{"example.com/fpga": 1}),
         _REQUESTS,
     ),
+    "a resource of Kubernetes' own": (limits(**{"kubernetes.io/thing": 1}), _LIMITS),
+    "huge pages without a limit": (requests(**{"hugepages-2Mi": "4Mi"}), _REQUESTS),
     "half a device": (limits(**{"example.com/fpga": "500m"}), _LIMITS),
     "a GPU beside none": (limits(0, nvidia_com_gpu=1), _LIMITS),
     "four GPUs beside one": (limits(nvidia_com_gpu=4), _LIMITS),
