@@ -69,6 +69,13 @@ def hindrance(pod: PodView, job: JobView, events: Iterable[Told] = ()) -> Ending
     return _sandbox(pod, job, tuple(events)) if silent(pod) else None
 
 
+def unseen(pod: PodView) -> bool:
+    """Whether neither a scheduler nor a kubelet has said anything of the pod yet."""
+    if pod.node:
+        return pod.sandbox is None and silent(pod)
+    return not (pod.unschedulable or pod.gates)
+
+
 def silent(pod: PodView) -> bool:
     """Whether the pod itself does not say all of what it waits for."""
     if not pod.node:
@@ -81,6 +88,8 @@ def lacking(pod: PodView) -> Ending:
     """How an attempt ends of which nothing ever ran, and nobody says why."""
     if not pod.node:
         text = "No scheduler has looked at the pod: is the one that the pod names running?"
+    elif pod.sandbox is None:
+        text = f"The node {pod.node} has not taken up the pod: {_CLUSTER} can look at its kubelet."
     else:
         text = (
             f"The node {pod.node} has not started the pod's first container: its image may still "

@@ -16,7 +16,7 @@ from sihl_operator import status
 from sihl_operator.decision import NOTHING, Decision, Deletion, Notice
 from sihl_operator.endings import NEIGHBOUR_FAILED, NOT_STARTED, Ending, Verdict, ending
 from sihl_operator.hearsay import Told
-from sihl_operator.hindrances import GATED, UNSCHEDULABLE, hindrance, lacking, silent
+from sihl_operator.hindrances import GATED, UNSCHEDULABLE, hindrance, lacking, silent, unseen
 from sihl_operator.queues import queue_fault
 from sihl_operator.refusals import QUOTA_EXCEEDED
 from sihl_operator.retries import failed, judged
@@ -291,6 +291,8 @@ def hindered(job: JobView, pod: PodView | None, moment: Moment) -> Decision | No
     if pod is None or job.phase is not Phase.STARTING:
         return None
     end = hindrance(pod, job, moment.hearsay)
+    if end is None and unseen(pod) and _settling(moment) <= 0:
+        end = lacking(pod)
     left = min(_start_left(job, moment.ages.tried), _patience_left(job, end, moment))
     if end is not None and end.reason == GATED:
         left = math.inf  # whoever set the gate has the pod in a line of theirs

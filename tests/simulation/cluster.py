@@ -18,6 +18,10 @@ from tests.simulation.server import Raw, SimulatedServer
 GPU = "nvidia.com/gpu"
 SINCE = "2027-01-15T08:00:00Z"
 MODEL = ModelStatus(uri="s3://b/model", checksum="0" * 64)
+_UNSCHEDULABLE = {
+    "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+    "message": f"0/2 nodes are available: 2 Insufficient {GPU}.",
+}  # fmt: skip
 _ENDED = ("Succeeded", "Failed")
 _FETCHED = [{"name": "fetch-train", "state": {"terminated": {"exitCode": 0}}}]
 
@@ -151,6 +155,9 @@ class SimulatedCluster:
                     spec = {**life.raw["spec"], "nodeName": node}
                     self._server.replace("pod", life.raw, spec=spec)
                     return
+            if "conditions" not in life.raw["status"]:
+                status = {**life.raw["status"], "conditions": [_UNSCHEDULABLE]}
+                self._server.replace("pod", life.raw, status=status)
             if self._server.faults.over:
                 self.crowded += 1
             await asyncio.sleep(1)

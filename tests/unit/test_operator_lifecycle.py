@@ -615,6 +615,20 @@ def test_others_are_asked_of_a_pod_that_does_not_say_why_it_does_not_start_and_n
     assert not inquires(tried=74, heard=59)
 
 
+@pytest.mark.parametrize(("node", "who"), [("", "scheduler"), ("node-1", "kubelet")])
+def test_a_pod_that_nobody_takes_up_is_told_and_given_back_as_any_other(
+    node: str, who: str
+) -> None:
+    unseen = pod(phase="Pending", node=node)
+    assert decide(begun(), unseen, seen(tried=9)).status is None
+    told = decide(begun(), unseen, seen(tried=10))
+    _, reason, message = condition(told, ConditionType.DATASET_READY)
+    assert reason == "PodNotStarted"
+    assert who in message
+    given = decide(begun(), unseen, seen(tried=120, progress=120))
+    assert next_phase(given) is Phase.QUEUED
+
+
 @pytest.mark.parametrize("node", ["", "node-1"])
 def test_a_start_of_which_nothing_ever_ran_is_not_counted(node: str) -> None:
     unseen = pod(phase="Pending", node=node)
