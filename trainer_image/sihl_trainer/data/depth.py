@@ -80,7 +80,7 @@ def colour(image: Image.Image) -> Scaled:
     values |= _low_bytes(source, tiles)[..., :colours]
     bits = _depth(int(values.max()))
     scaled = np.concatenate([_table(bits, inverted=False)[values], high[..., colours:]], -1)
-    return Scaled(Image.fromarray(scaled, image.mode), bits)
+    return Scaled(Image.fromarray(scaled), bits)
 
 
 def _low_bytes(source: BinaryIO | Path, tiles: tuple[Any, ...]) -> NDArray[np.uint8]:
