@@ -222,7 +222,7 @@ class Rounds:
         return found
 
     def _may_start(self, job: JobView) -> bool:
-        return job.key not in self._acts.resting and not self.world.backoff(job)
+        return job.key not in self._acts.resting and not self.world.seen.backoff(job)
 
     def _occupant(self, key: Key, queue: Queue, now: float) -> Reason | None:
         """Why a queue is not free, or None. A pod that serves no current attempt is sent away."""
@@ -256,7 +256,7 @@ class Rounds:
             return []
         room = self.world.room(self._acts.starting, self._settings)
         wanted = partial(demand, settings=self._settings)
-        return admit(heads, room, wanted, self.world.waited, self._settings)
+        return admit(heads, room, wanted, self.world.seen.waited, self._settings)
 
     def _admit(self, verdicts: Collection[Verdict]) -> None:
         """Who came first starts first, whichever write is answered first: only who is Queued."""
@@ -279,7 +279,7 @@ class Rounds:
                 reason = NEXT
             elif verdict is not None:
                 reason = verdict.reason, verdict.message
-                if (left := self._settings.reserve_after - self.world.waited(job)) > 0:
+                if (left := self._settings.reserve_after - self.world.seen.waited(job)) > 0:
                     self._alarms.set(now + left, job.key)
             self._consider(job, now, (position, reason))
         for key in sorted((queue.placed | asked.changed) - {job.key for job in shown}):
@@ -317,7 +317,7 @@ class Rounds:
 
     def _moment(self, job: JobView, pod: PodView | None, place: Place) -> Moment:
         position, reason = place
-        backoff = self.world.backoff(job)
+        backoff = self.world.seen.backoff(job)
         if backoff:
             reason = _as_told(job) or reason
         return Moment(

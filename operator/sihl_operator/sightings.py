@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
+
+from sihl_operator.queues import in_line
+from sihl_operator.views import JobView, PodView
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,14 @@ class Sightings:
         self._clock = clock
         self._since: dict[str, dict[Hashable, float]] = {}
 
+    def saw_job(self, job: JobView) -> None:
+        """A job as it is now."""
+        self.note(job.uid, *_of_job(job))
+
+    def saw_pod(self, pod: PodView) -> None:
+        """A pod as it is now."""
+        self.note(pod.uid, *_of_pod(pod))
+
     def note(self, uid: str, *facts: Hashable) -> None:
         """All that is so of an object now: what was so before keeps its time."""
         known, now = self._since.get(uid, {}), self._clock()
@@ -77,3 +88,59 @@ class Sightings:
     def forget(self, uid: str) -> None:
         """An object that is gone."""
         self._since.pop(uid, None)
+
+    def ages(self, job: JobView | None, pod: PodView | None) -> Ages:
+        """Of a job and of the pod that serves it, without what others say of the pod."""
+        attempt = 0.0 if job is None else self.age(job.uid, ("attempt", job.attempt))
+        obstacle = 0.0 if job is None else self.age(job.uid, _obstacle(job))
+        if pod is None:
+            return Ages(attempt, obstacle)
+        return Ages(
+            attempt,
+            obstacle,
+            tried=min(attempt, self.age(pod.uid, _where(pod))),
+            progress=min(attempt, self.age(pod.uid, ("ended", pod.containers_ended))),
+            deleting=self.age(pod.uid, "deleting"),
+            trained=self.age(pod.uid, "trained"),
+        )
+
+    def waited(self, job: JobView) -> float:
+        """For how many seconds a job has been seen to wait in its queue."""
+        return self.age(job.uid, "waits")
+
+    def backoff(self, job: JobView) -> float:
+        """For how many seconds a job is held back yet."""
+        if job.retry_after is None:
+            return 0.0
+        return max(0.0, job.backoff - self.age(job.uid, job.retry_after))
+
+
+def _of_job(job: JobView) -> Iterator[Hashable]:
+    """What is so of a job that something is counted from."""
+    if job.active:
+        yield "attempt", job.attempt
+    elif in_line(job):
+        yield "waits"
+    if job.retry_after is not None:
+        yield job.retry_after
+    if job.stored_status.get("obstacle"):
+        yield _obstacle(job)
+
+
+def _obstacle(job: JobView) -> Hashable:
+    met = job.stored_status.get("obstacle") or {}
+    return "obstacle", met.get("reason"), met.get("since")
+
+
+def _of_pod(pod: PodView) -> Iterator[Hashable]:
+    yield _where(pod)
+    yield "ended", pod.containers_ended
+    if pod.deleting:
+        yield "deleting"
+    if pod.trainer is not None and pod.trainer.ended:
+        yield "trained"
+
+
+def _where(pod: PodView) -> Hashable:
+    """Who has the pod: a node, a scheduler, or whoever set its gates."""
+    return "node", pod.node, pod.gates

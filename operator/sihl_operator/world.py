@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from sihl_operator.capacity import Demand, Room, reckoned
 from sihl_operator.hearsay import Hearsay
 from sihl_operator.pod import demand
-from sihl_operator.queues import Queues, in_line
+from sihl_operator.queues import Queues
 from sihl_operator.settings import Settings
 from sihl_operator.sightings import Ages, Sightings
 from sihl_operator.views import (
@@ -55,7 +56,7 @@ class World:
         self.room_changed = True
         self.queues = Queues()
         self.hearsay = Hearsay(clock)
-        self._sightings = Sightings(clock)
+        self.seen = Sightings(clock)
         self._used: dict[str, Resources] = {}
         self._versions: dict[str, dict[Key, int]] = {"job": {}, "pod": {}}
         self._listed: dict[str, int] = {}
@@ -86,7 +87,7 @@ class World:
             return
         self._take(job.key)
         self.jobs[job.key] = job
-        self._sightings.note(job.uid, *_facts_of_job(job))
+        self.seen.saw_job(job)
         self.dirty.add(job.key)
         self.dirty_queues.add(self.queues.put(job))
 
@@ -94,7 +95,7 @@ class World:
         """A job that is not there any more."""
         job = self._take(key)
         if job is not None:
-            self._sightings.forget(job.uid)
+            self.seen.forget(job.uid)
 
     def _take(self, key: Key) -> JobView | None:
         job = self.jobs.pop(key, None)
@@ -175,7 +176,7 @@ class World:
         if before is not None and before.uid != pod.uid:
             self.drop_pod(before)
         self.pods[pod.key] = pod
-        self._sightings.note(pod.uid, *_facts_of_pod(pod))
+        self.seen.saw_pod(pod)
         self.dirty_queues.add((pod.namespace, pod.queue))
         job = self.job_of(pod)
         if job is not None:
@@ -186,7 +187,7 @@ class World:
     def drop_pod(self, pod: PodView) -> None:
         """A pod that is gone, and whose end is told."""
         self.pods.pop(pod.key, None)
-        self._sightings.forget(pod.uid)
+        self.seen.forget(pod.uid)
         self.hearsay.forget(pod.uid)
 
     def saw_node(self, raw: Raw, deleted: bool = False) -> None:
@@ -276,30 +277,8 @@ class World:
 
     def ages(self, job: JobView | None, pod: PodView | None) -> Ages:
         """For how long this process has seen what is so of a job and of the pod that serves it."""
-        age = self._sightings.age
-        attempt = 0.0 if job is None else age(job.uid, ("attempt", job.attempt))
-        obstacle = 0.0 if job is None else age(job.uid, _obstacle(job))
-        if pod is None:
-            return Ages(attempt, obstacle)
-        return Ages(
-            attempt,
-            obstacle,
-            tried=min(attempt, age(pod.uid, _where(pod))),
-            progress=min(attempt, age(pod.uid, ("ended", pod.containers_ended))),
-            deleting=age(pod.uid, "deleting"),
-            trained=age(pod.uid, "trained"),
-            heard=self.hearsay.age(pod.uid),
-        )
-
-    def waited(self, job: JobView) -> float:
-        """For how many seconds a job has been seen to wait in its queue."""
-        return self._sightings.age(job.uid, "waits")
-
-    def backoff(self, job: JobView) -> float:
-        """For how many seconds a job is held back yet."""
-        if job.retry_after is None:
-            return 0.0
-        return max(0.0, job.backoff - self._sightings.age(job.uid, job.retry_after))
+        heard = 0.0 if pod is None else self.hearsay.age(pod.uid)
+        return replace(self.seen.ages(job, pod), heard=heard)
 
     def room(self, starting: Iterable[Key], settings: Settings) -> Room:
         """What no pod takes, and nobody was promised.
@@ -323,34 +302,3 @@ class World:
     def used(self) -> dict[str, Resources]:
         """Requests by node, of all pods that are bound to one; the caller's to change."""
         return {node: dict(amounts) for node, amounts in self._used.items()}
-
-
-def _facts_of_job(job: JobView) -> Iterator[Hashable]:
-    """What is so of a job that something is counted from."""
-    if job.active:
-        yield "attempt", job.attempt
-    elif in_line(job):
-        yield "waits"
-    if job.retry_after is not None:
-        yield job.retry_after
-    if job.stored_status.get("obstacle"):
-        yield _obstacle(job)
-
-
-def _obstacle(job: JobView) -> Hashable:
-    met = job.stored_status.get("obstacle") or {}
-    return "obstacle", met.get("reason"), met.get("since")
-
-
-def _where(pod: PodView) -> Hashable:
-    """Who has the pod: a node, a scheduler, or whoever set its gates."""
-    return "node", pod.node, pod.gates
-
-
-def _facts_of_pod(pod: PodView) -> Iterator[Hashable]:
-    yield _where(pod)
-    yield "ended", pod.containers_ended
-    if pod.deleting:
-        yield "deleting"
-    if pod.trainer is not None and pod.trainer.ended:
-        yield "trained"

@@ -71,7 +71,7 @@ BUGS = (
         "return -job.priority, -job.created, job.name"),
     Bug("places-counted-from-zero", "rounds",
         "enumerate(shown, start=1)", "enumerate(shown, start=0)"),
-    Bug("backoff-ignored", "rounds", " and not self.world.backoff(job)\n", "\n"),
+    Bug("backoff-ignored", "rounds", " and not self.world.seen.backoff(job)\n", "\n"),
     Bug("second-overtakes-while-first-is-queued", "rounds",
         "if self._may_start(job)), None)",
         "if job.phase is Phase.QUEUED and self._may_start(job)), None)"),
@@ -96,7 +96,7 @@ BUGS = (
         'grace=float(metadata.get("deletionGracePeriodSeconds") or 0),',
         'grace=(parse(metadata.get("deletionTimestamp")) or 0.0) + 20,'),)),
     Bug("backoff-held-against-the-own-clock", "rounds",
-        " and not self.world.backoff(job)\n",
+        " and not self.world.seen.backoff(job)\n",
         " and (job.retry_after or '') <= say.rfc3339(self._wall())\n"),
     # --- what the status says ----------------------------------------------------------------
     Bug("checkpoint-falls", "status",

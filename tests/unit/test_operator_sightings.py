@@ -67,9 +67,9 @@ def test_a_backoff_is_as_long_as_it_was_meant_whatever_clock_wrote_it(
     )
     held = job(status=say.as_json(ends))
     world.saw_job(held.raw)
-    assert seconds <= world.backoff(held) <= seconds + 2
+    assert seconds <= world.seen.backoff(held) <= seconds + 2
     clock.now = seconds + 2
-    assert world.backoff(held) == 0
+    assert world.seen.backoff(held) == 0
 
 
 def test_what_a_pod_lacks_is_counted_from_when_its_last_container_ended() -> None:
@@ -97,4 +97,4 @@ def test_what_is_gone_is_remembered_by_nobody() -> None:
     world.saw_all("pod", [], "100")
     for pod in list(world.pods.values()):
         world.drop_pod(pod)
-    assert not world._sightings._since
+    assert not world.seen._since
