@@ -102,9 +102,6 @@ def test_what_others_can_mend_is_told_from_the_servers_own_words_and_waited_for(
         ("nodeSelector", {"no label": "x"}),
         ("resources", {"requests": {"memory": "2048Mi"}, "limits": {"memory": "1Gi"}}),
         ("resources", {"limits": {"gpus": "1"}}),
-        ("affinity", {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
-            "nodeSelectorTerms": [{"matchExpressions": [
-                {"key": "pool", "operator": "Equals", "values": ["h100"]}]}]}}}),
     ],
 )  # fmt: skip
 def test_what_the_jobs_own_field_cannot_be_is_final_by_the_servers_own_words(

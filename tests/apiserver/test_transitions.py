@@ -85,6 +85,8 @@ class Namespace:
                 (each["type"], each["reason"], each["message"])
                 for each in status.get("conditions", [])
                 if each.get("observedGeneration") == job["metadata"]["generation"]
+                # Of a pod that no kubelet takes up something else is said after some seconds.
+                and each["type"] != "DatasetReady"
             ]
             pod = self._pod_of(job)
             if status.get("phase") == "Starting" and pod is None:
