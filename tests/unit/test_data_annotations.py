@@ -429,7 +429,7 @@ def test_missing_annotations_are_told_by_name(tmp_path: Path) -> None:
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     files = {"metadata.yaml": CLASSES, "annotations.yaml": "", "images/sub/a.jpg": "x"}
-    with pytest.raises(BadData, match=r"no images in .*/images: add some \(\.jpg, "):
+    with pytest.raises(BadData, match=r"no images in .*/images: there are folders in it \(sub\)"):
         opened(write(tmp_path, files), CLASS_HEAD)
 
 

@@ -14,7 +14,7 @@ from sihl_trainer.errors import BadData
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc", "Cn"]), max_size=8)
 VALUES = st.recursive(
-    st.none() | WORDS | st.integers(-(10**6), 10**6),
+    st.none() | st.booleans() | WORDS | st.integers(-(10**6), 10**6),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
     max_leaves=8,
 )
@@ -32,6 +32,8 @@ def spelled(value: Any) -> Any:
         return {key: spelled(item) for key, item in value.items()}
     if isinstance(value, list):
         return [spelled(item) for item in value]
+    if isinstance(value, bool):
+        return str(value).lower()
     return None if value is None else str(value)
 
 
@@ -69,7 +71,11 @@ def test_null_is_null_unless_it_is_quoted(tmp_path: Path, word: str) -> None:
         ("a: {b: 1, b: 2}\n", '"b" is given twice; keep one'),
         ("a: 1\n---\nb: 2\n", "line 2, column 1: a second document; join it to the first"),
         ("- a\n", "is no mapping: write it as `key: value`"),
-        ("", "is no mapping: write it as `key: value`"),
+        ("", "is empty: upload it again"),
+        ("# nothing\n", "is no mapping: write it as `key: value`"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer: up"),
+        ("<!DOCTYPE html>\n<title>Sign in</title>\n", "is a web page: upload the file itself"),
+        ("BM01.jpg: [\n", "correct what stands there or just before"),
         ("[a, b]: 1\n", "line 1, column 1: a list or mapping as a key; write a plain name"),
         ("a: " + "[" * 40 + "]" * 40, "deep; write it flatter"),
         ("a: \x01", "not valid YAML (unacceptable character"),
@@ -95,6 +101,8 @@ def test_what_is_wrong_with_yaml_is_told_with_its_place(
         ('{"a": {"b": 1, "b": 2}}', "the key 'b' twice: keep one"),
         ("[1]", 'is no mapping: write it as `{"key": value}`'),
         ("[" * 100_000, "deep; write it flatter"),
+        ("", "annotations.json is empty: upload it again"),
+        ("version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer: upload what it"),
     ],
 )
 def test_what_is_wrong_with_json_is_told_with_its_place(
@@ -103,6 +111,17 @@ def test_what_is_wrong_with_json_is_told_with_its_place(
     with pytest.raises(BadData) as caught:
         read(tmp_path, text, "annotations.json")
     assert says in str(caught.value)
+
+
+def test_true_and_false_are_in_json_what_they_are_in_yaml(tmp_path: Path) -> None:
+    entries = read(tmp_path, '{"a": true, "b": [false]}', "a.json")
+    assert [entry.value for entry in entries] == ["true", ["false"]]
+
+
+def test_what_is_no_text_at_all_is_called_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes(b"\x1f\x8b\x08\0\0\0\0\0")
+    with pytest.raises(BadData, match=r"a\.yaml is a gzip archive: write YAML or JSON"):
+        list(read_entries(tmp_path / "a.yaml"))
 
 
 def test_text_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:

@@ -212,6 +212,12 @@ def test_brightness_scales_and_saturates(tmp_path: Path) -> None:
         assert pixels(image, brightness=1.5)[:, 0, 0].tolist() == [15, 150, 255]
 
 
+def of_frame(data: bytes, marker: int, bits: int) -> bytes:
+    """A JPEG that says of itself that it is of another process, and of so many bits."""
+    at = data.index(b"\xff\xc0")
+    return data[: at + 1] + bytes([marker]) + data[at + 2 : at + 4] + bytes([bits]) + data[at + 5 :]
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -236,7 +242,7 @@ def test_a_file_that_cannot_be_decoded_is_refused_by_name(
     [
         (b"", "is empty: upload it again"),
         (bytes(900), "is nothing but zeros: upload it again"),
-        (b"<!doctype html><title>404</title>", "is a web page: upload the image itself"),
+        (b"<!doctype html><title>404</title>", "is a web page: upload the file itself"),
         (
             b'<?xml version="1.0"?>\n<Error><Code>NoSuchKey</Code></Error>',
             "a store's error message",
@@ -251,6 +257,17 @@ def test_a_file_that_cannot_be_decoded_is_refused_by_name(
             "which `git lfs pull` brings",
         ),
         (b"\0\x05\x16\x07\0\x02\0\0Mac OS X", "is a macOS resource fork"),
+        (
+            b'{"error": "not found"}',
+            'is a text (\'{"error": "not found"}\'): upload the file itself',
+        ),
+        (b"/annex/objects/SHA256E-s9--0.jpg\n", "is a git-annex pointer: upload what it points"),
+        (b"/9j/4AAQSkZJRgABAQAAAQABAAD", "is an image in Base64: decode it"),
+        (jpeg(9, 9).decode("latin1").encode(), "is an image that was saved as text: upload it"),
+        (encoded(Image.new("RGB", (9, 9)), "PNG").replace(b"\r\n", b"\n"), "was saved as text"),
+        (of_frame(jpeg(40, 40), 0xC1, 12), "is a JPEG of 12 bits a channel: convert it"),
+        (of_frame(jpeg(40, 40), 0xC3, 8), "is a lossless JPEG: convert it"),
+        (of_frame(jpeg(40, 40), 0xF7, 8), "is a JPEG-LS image: convert it"),
     ],
 )
 def test_a_file_of_an_unread_kind_is_called_what_it_is(

@@ -80,6 +80,38 @@ def test_no_images_are_told_with_the_place_and_the_suffixes() -> None:
         plan_images(listing("a.gif"), PLACE)
 
 
+@pytest.mark.parametrize(
+    ("inside", "beside", "says"),
+    [
+        (("cat", "dog"), ("images",), r"there are folders in it \(cat, dog\): move the images out"),
+        ((), ("Images",), "there is Images/ beside it: rename that to images/"),
+        ((), ("img", "maps"), "there is img/ beside it: rename that to images/"),
+    ],
+)
+def test_images_in_another_folder_are_told_by_its_name(
+    inside: tuple[str, ...], beside: tuple[str, ...], says: str
+) -> None:
+    with pytest.raises(BadData, match=says):
+        plan_images(listing(folders=inside), PLACE, beside)
+
+
+@pytest.mark.parametrize(
+    ("names", "folders", "says"),
+    [
+        (("Metadata.YAML",), ("images",), "'Metadata.YAML' is there: rename it to metadata.yaml"),
+        (("metadata.txt",), ("images",), "'metadata.txt' is there: write it as metadata.yaml"),
+        ((), ("train", "validation"), "train/ is there: name that folder, which has them"),
+        (("cells.zip",), ("a",), "there is cells.zip, a/"),
+    ],
+)
+def test_where_metadata_is_missing_it_is_told_what_there_is(
+    names: tuple[str, ...], folders: tuple[str, ...], says: str
+) -> None:
+    with pytest.raises(BadData) as caught:
+        plan_metadata(listing(*names, folders=folders), PLACE, 100)
+    assert says in caught.value.message
+
+
 def test_an_empty_prefix_is_told_with_the_place() -> None:
     with pytest.raises(BadData, match="nothing in s3://data/cells/: upload the dataset there, or"):
         plan_metadata(listing(), PLACE, 100)

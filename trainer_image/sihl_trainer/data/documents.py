@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, TypeAlias
 import yaml
 
 from sihl_api.units import human_bytes
+from sihl_trainer.data import kinds
 from sihl_trainer.errors import BadData
 
 Value: TypeAlias = "str | list[Value] | dict[str, Value] | None"
@@ -51,8 +52,8 @@ def read_entries(path: Path, limit: int = ANNOTATIONS_LIMIT) -> Iterator[Entry]:
     """The entries of the mapping in a YAML or (by its suffix) JSON file, in order.
 
     Raises:
-        BadData: Too large, malformed, not a mapping, an alias, or a key given twice. The message
-            names the file and, for YAML, line and column.
+        BadData: Too large, malformed, not a mapping, an alias, or a key given twice; or no text
+            at all. The message names the file and, for YAML, line and column.
     """
     size = path.stat().st_size
     if size > limit:
@@ -62,8 +63,18 @@ def read_entries(path: Path, limit: int = ANNOTATIONS_LIMIT) -> Iterator[Entry]:
             "out what no head needs",
         )
     read = _read_json if path.suffix.lower() == ".json" else _read_yaml
+    try:
+        yield from _distinct(path, read(path))
+    except BadData:
+        # Asked only now, since a text may begin as something else does.
+        if told := kinds.no_document(path):
+            raise BadData("DatasetMalformed", f"{path.name} {told}") from None
+        raise
+
+
+def _distinct(path: Path, entries: Iterator[Entry]) -> Iterator[Entry]:
     seen: set[str] = set()
-    for entry in read(path):
+    for entry in entries:
         if entry.key in seen:
             raise BadData(
                 "DatasetMalformed", f"{path.name}, {entry.place}: given twice; keep one of the two"
@@ -125,6 +136,8 @@ def _unpaired(path: Path, value: Any, depth: int = 1) -> Value:
         return pairs
     if isinstance(value, list):
         return [_unpaired(path, item, depth + 1) for item in value]
+    if isinstance(value, bool):
+        return str(value).lower()
     return None if value is None else str(value)
 
 

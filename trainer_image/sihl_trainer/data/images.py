@@ -138,7 +138,10 @@ def decode_fully(path: Path) -> Decoded:
     with opened(path) as image:
         size, remarks = upright_size(image), list(_dropped(image))
         if image.format in _JPEGS:
-            is_ended = jpeg.check(path.read_bytes())
+            data = path.read_bytes()
+            if jpeg.unread(data):
+                raise UnidentifiedImageError
+            is_ended = jpeg.check(data)
         else:
             is_ended = image.format != "PNG" or png.check(path.read_bytes())
             _rgb(image, remarks)

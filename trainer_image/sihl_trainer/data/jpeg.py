@@ -22,6 +22,14 @@ END = b"\xff\xd9"
 
 _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), (0xC2,)
 _FRAMES = (*_SEQUENTIAL, *_PROGRESSIVE)
+_UNREAD = {
+    **dict.fromkeys((0xC3, 0xC7, 0xCB, 0xCF), "a lossless JPEG"),
+    **dict.fromkeys((0xC5, 0xC6, 0xCD, 0xCE), "a hierarchical JPEG"),
+    0xF7: "a JPEG-LS image",
+}
+"""Processes that no decoder here knows, by the frame's marker."""
+_ALONE = (0x01, *range(0xD0, 0xDA))
+"""Markers that no segment follows."""
 _BETWEEN_SCANS = (*_FRAMES, 0xC4, 0xCC, *range(0xDA, 0xF0), 0xFE)
 """Markers that may follow a scan."""
 _SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -64,6 +72,22 @@ class _Layout:
     interval: int = 0
     scans: list[_Scan] = field(default_factory=list)
     ended: bool = False
+
+
+def unread(data: bytes) -> str | None:
+    """What kind of JPEG a file is, where it is one that is not read."""
+    at = 2
+    while at + 5 <= len(data) and data[at] == 0xFF and (marker := data[at + 1]) != 0xDA:
+        if marker in _UNREAD:
+            return _UNREAD[marker]
+        if marker in (*_FRAMES, 0xC9, 0xCA):
+            bits = data[at + 4]
+            return None if bits == 8 else f"a JPEG of {bits} bits a channel"
+        if marker == 0xFF or marker in _ALONE:
+            at += 1 if marker == 0xFF else 2
+        else:
+            at += 2 + int.from_bytes(data[at + 2 : at + 4])
+    return None
 
 
 def check(data: bytes) -> bool:

@@ -9,13 +9,13 @@ from typing import BinaryIO
 
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from sihl_trainer.data import jpeg
 from sihl_trainer.data.names import is_hidden
 
 _HEAD = 512
 _WIDTH_TAG = 256
 _SIGNATURES: tuple[tuple[bytes, int, str], ...] = (
     (b"WEBP", 8, "a WebP image"),
-    (b"BM", 0, "a BMP image"),
     (b"GIF8", 0, "a GIF image"),
     (b"\0\0\0\x0cjP  \r\n\x87\n", 0, "a JPEG 2000 image"),
     (b"\xff\x4f\xff\x51", 0, "a JPEG 2000 image"),
@@ -34,6 +34,16 @@ _SIGNATURES: tuple[tuple[bytes, int, str], ...] = (
     (b"SIMPLE  =", 0, "a FITS file"),
     (b"\0\x05\x16\x07", 0, "a macOS resource fork (AppleDouble)"),
     (b"version https://git-lfs.github.com/", 0, "a Git LFS pointer"),
+    (b"/annex/objects/", 0, "a git-annex pointer"),
+    (b"/9j/4", 0, "an image in Base64"),
+    (b"iVBORw0KGgo", 0, "an image in Base64"),
+    (b"data:image/", 0, "an image in Base64"),
+    ("\xff\xd8\xff".encode(), 0, "an image that was saved as text"),
+    ("\x89PNG".encode(), 0, "an image that was saved as text"),
+    ("\ufffd\ufffd\ufffd".encode(), 0, "an image that was saved as text"),
+    ("\ufffdPNG".encode(), 0, "an image that was saved as text"),
+    (b"\x89PNG\n", 0, "an image that was saved as text"),
+    (b"\x89PNG\r\r", 0, "an image that was saved as text"),
 )
 _BRANDS = {
     b"heic": "an HEIC image", b"heix": "an HEIC image", b"heim": "an HEIC image",
@@ -46,13 +56,18 @@ _TEXTS = (
     (re.compile(rb"\s*<(!DOCTYPE html|html)", re.IGNORECASE), "a web page"),
     (re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<svg", re.DOTALL), "an SVG drawing"),
     (re.compile(rb"\s*(<\?xml[^>]*>\s*)?<Error>"), "a store's error message"),
-    (re.compile(rb"P[1-7]\s"), "a Netpbm image"),
+    (re.compile(rb"P[1-7]\s+[\d#]"), "a Netpbm image"),
+    (re.compile(rb"BM.{4}\0\0\0\0", re.DOTALL), "a BMP image"),
 )
+_ITSELF = "upload the file itself"
 _ADVICE = {
     "a Git LFS pointer": "upload what it points to, which `git lfs pull` brings",
     "a macOS resource fork (AppleDouble)": "remove it",
-    "a web page": "upload the image itself",
-    "a store's error message": "upload the image itself",
+    "a git-annex pointer": "upload what it points to, which `git annex get` brings",
+    "an image in Base64": "decode it",
+    "an image that was saved as text": "upload it again, as it was",
+    "a web page": _ITSELF,
+    "a store's error message": _ITSELF,
     "empty": "upload it again",
     "nothing but zeros": "upload it again",
 }
@@ -68,6 +83,7 @@ _SUFFIXES = {
     ".jpe": _RENAMED,
 }  # fmt: skip
 CONVERT = "convert it to JPEG, PNG or TIFF"
+_SHOWN = 40
 _LAYOUTS = "1 channel (grey), 3 (RGB) or 4 (RGBA, CMYK) of 8 or 16 bits"
 
 
@@ -77,7 +93,18 @@ def unread(path: Path) -> str | None:
         head = file.read(_HEAD)
         if head[:4] in (b"II*\0", b"MM\0*"):
             return _tiff(file, head)
-    return None if (kind := _kind(head)) is None else f"is {kind}: {_ADVICE.get(kind, CONVERT)}"
+        if head.startswith(jpeg.SIGNATURE):
+            process = jpeg.unread(head + file.read())
+            return process and f"is {process}: {CONVERT}"
+    if text := _text(head):
+        return f"is a text ({text!r}): {_ITSELF}"
+    return _told(_kind(head), CONVERT)
+
+
+def no_document(path: Path) -> str | None:
+    """What a file is that is no text, or none that anybody wrote; None: it may be one."""
+    with path.open("rb") as file:
+        return _told(_kind(file.read(_HEAD)), "write YAML or JSON in its place")
 
 
 def unread_by_name(name: str) -> str:
@@ -104,6 +131,20 @@ def others_told(files: Iterable[str]) -> str:
         return ""
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     return f"{found[0]!r}{more} {unread_by_name(found[0])}"
+
+
+def _told(kind: str | None, otherwise: str) -> str | None:
+    return kind and f"is {kind}: {_ADVICE.get(kind, otherwise)}"
+
+
+def _text(head: bytes) -> str | None:
+    """The beginning of a text that is of no kind with a name."""
+    try:
+        text = head[:_SHOWN].decode()
+    except UnicodeDecodeError:
+        return None
+    is_text = bool(text) and all(each.isprintable() or each.isspace() for each in text)
+    return " ".join(text.split()) if is_text and _kind(head) is None else None
 
 
 def _kind(head: bytes) -> str | None:

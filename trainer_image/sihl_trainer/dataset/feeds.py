@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from sihl_api.tasks import reachable
 from sihl_api.trainingjob import Head, TrainingJobSpec
-from sihl_trainer.data.kinds import is_unread_image, others_told
+from sihl_trainer.data.kinds import is_unread_image
 from sihl_trainer.data.misnamed import remedy
+from sihl_trainer.data.misplaced import images_told
 from sihl_trainer.data.names import IMAGE_SUFFIXES, is_image
 from sihl_trainer.dataset.metadata import IMAGES, AnnotationSet, Metadata, read_metadata
 from sihl_trainer.errors import BadConfig, BadData
@@ -181,9 +182,16 @@ def find_conversion(head: Head, annotation_set: AnnotationSet) -> Conversion:
 
 
 def file_names(folder: Path) -> list[str]:
-    """What lies in images/ of a dataset's folder."""
-    images = folder / IMAGES
-    return [path.name for path in images.iterdir()] if images.is_dir() else []
+    """Files in images/ of a dataset's folder."""
+    return [path.name for path in _inside(folder / IMAGES) if not path.is_dir()]
+
+
+def _inside(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _folders(folder: Path) -> list[str]:
+    return [path.name for path in _inside(folder) if path.is_dir()]
 
 
 def image_names(files: Iterable[str], folder: Path) -> list[str]:
@@ -194,7 +202,7 @@ def image_names(files: Iterable[str], folder: Path) -> list[str]:
     """
     if found := sorted(filter(is_image, files)):
         return found
-    others = others_told(files)
+    others = images_told(files, _folders(folder / IMAGES), _folders(folder))
     raise BadData(
         "DatasetEmpty",
         f"no images in {folder / IMAGES}: "

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from sihl_api.tasks import Task, known_tasks, task_from_words
 from sihl_trainer.data.documents import METADATA_LIMIT, Value, read_entries
 from sihl_trainer.data.foreign import in_names
+from sihl_trainer.data.misplaced import metadata_told
 from sihl_trainer.data.names import fault_in_name
 from sihl_trainer.errors import BadData
 from sihl_trainer.tasks.info import HeadInfo
@@ -63,12 +64,13 @@ def metadata_name(names: Iterable[str], place: str, folders: Iterable[str] = ())
     names = set(names)
     found = sorted(names.intersection(METADATA_NAMES))
     if not found:
-        foreign = in_names([*names, *folders])
-        raise BadData(
-            "DatasetMetadataMissing",
-            f"no {_WORDS} in {place}: the dataset needs one, next to {IMAGES}/"
-            + (f". It looks like {foreign}" if foreign else ""),
-        )
+        folders = list(folders)
+        text = f"no {_WORDS} in {place}: the dataset needs one, next to {IMAGES}/"
+        if foreign := in_names([*names, *folders]):
+            text += f". It looks like {foreign}"
+        elif told := metadata_told(METADATA_NAMES, names, folders):
+            text += f"; {told}"
+        raise BadData("DatasetMetadataMissing", text)
     if len(found) > 1:
         raise BadData(
             "DatasetMetadataAmbiguous",
@@ -83,7 +85,12 @@ def read_metadata(folder: Path) -> Metadata:
     Raises:
         BadData: Missing, malformed, or at odds with the schema; names file and field.
     """
-    name = metadata_name((path.name for path in folder.iterdir()), str(folder))
+    inside = list(folder.iterdir())
+    name = metadata_name(
+        (path.name for path in inside if not path.is_dir()),
+        str(folder),
+        (path.name for path in inside if path.is_dir()),
+    )
     fields = {entry.key: entry.value for entry in read_entries(folder / name, METADATA_LIMIT)}
     if "tasks" not in fields:
         single = _annotation_set(name, None, fields)

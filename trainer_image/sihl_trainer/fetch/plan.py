@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from sihl_api.units import human_bytes, quantity
-from sihl_trainer.data.kinds import others_told
+from sihl_trainer.data.misplaced import images_told
 from sihl_trainer.data.names import IMAGE_SUFFIXES, fault_in_name, is_hidden, is_image
 from sihl_trainer.dataset.metadata import IMAGES, metadata_name
 from sihl_trainer.errors import BadConfig, BadData, DiskFull
@@ -65,8 +65,13 @@ def plan_metadata(top: Listing, place: str, limit: int) -> PlannedFile:
     return _planned(top.objects[name], PurePosixPath(), name)
 
 
-def plan_images(listing: Listing, place: str) -> list[PlannedFile]:
+def plan_images(listing: Listing, place: str, beside: Iterable[str] = ()) -> list[PlannedFile]:
     """The images among what lies directly in images/, by name.
+
+    Args:
+        listing: Of images/.
+        place: The dataset's, for messages.
+        beside: Folders in the dataset's.
 
     Raises:
         BadData: None at all, or a name that no file here can have.
@@ -76,7 +81,7 @@ def plan_images(listing: Listing, place: str) -> list[PlannedFile]:
             raise _unwritable(f"{place}{IMAGES}/{name}/", f"{name!r} is no folder's name")
     images = {name: remote for name, remote in listing.objects.items() if is_image(name)}
     if not images:
-        others = others_told(listing.objects)
+        others = images_told(listing.objects, listing.folders, beside)
         raise BadData(
             "DatasetEmpty",
             f"no images directly in {place}{IMAGES}/: "
