@@ -124,6 +124,20 @@ def test_metadata_in_json_says_the_same(tmp_path: Path) -> None:
             "tasks.a: `annotations` must name the annotations' file, e.g. annotations.yaml",
         ),
         ("task: x\ntasks: {a: {}}", "both `task` and `tasks`"),
+        (
+            "task: object detection\ncatgories: [a]\nannotations: a.yaml",
+            "unknown field `catgories`: did you mean `categories`?",
+        ),
+        (
+            "task: keypoint detection\nkeypoints: [a]\nsymetry: []\nannotations: a.yaml",
+            "unknown field `symetry`: did you mean `symmetry`?",
+        ),
+        (
+            "task: object detection\nclasses: [a]\nannotations: a.yaml",
+            "`categories` must list at least one name: [cat, dog]; this task's names are not "
+            "called `classes`: rename it",
+        ),
+        ("train: images/train\nnames: {0: cat}", "It looks like YOLO's format"),
     ],
 )
 def test_metadata_at_odds_with_the_schema_is_refused_by_field(
@@ -133,6 +147,11 @@ def test_metadata_at_odds_with_the_schema_is_refused_by_field(
         read_metadata(write(tmp_path, {"metadata.yaml": text}))
     assert "metadata.yaml" in str(caught.value)
     assert says in str(caught.value)
+
+
+def test_what_a_datasets_people_note_beside_its_fields_is_theirs(tmp_path: Path) -> None:
+    text = CLASSES + "author: me\nversion: 2\nlicense: CC0\nsplit: train\n"
+    assert list(read_metadata(write(tmp_path, {"metadata.yaml": text})).sets) == ["annotations"]
 
 
 def test_missing_metadata_is_told_with_the_names_it_may_have(tmp_path: Path) -> None:
@@ -294,6 +313,8 @@ def test_an_annotation_for_a_missing_image_is_refused(tmp_path: Path) -> None:
         ("A.JPG", "a.jpg", "did you mean 'a.jpg'? Case, spaces and %-codes count"),
         ("a%20b.jpg", "a b.jpg", "did you mean 'a b.jpg'? Case, spaces and %-codes count"),
         ("z\u00fc.jpg", "zu\u0308.jpg", "is there in another Unicode form: write both in one"),
+        ("a+b.jpg", "a b.jpg", "did you mean 'a b.jpg'? A + stands for itself"),
+        ("7", "0007.jpg", "did you mean '0007.jpg'? Zeros at the beginning count"),
         ("images/A", "a.jpg", "did you mean 'a.jpg'? Write the file's whole name"),
         ("a.webp", "a.webp", "it is there, but is a WebP image, which is not read: convert it"),
         ("a.jfif", "a.jfif", "it is there, but is an image under a name that is not read: rename"),
@@ -347,6 +368,12 @@ COCO = (
         ("labels", {"labels/0.txt": "0 0.5 0.5 0.25 0.25\n"}, "YOLO's format"),
         ("voc", {"voc/0.xml": "<annotation>\n<object/></annotation>"}, "Pascal VOC's format"),
         ("a.xml", {"a.xml": "<?xml version='1.0'?><annotations/>"}, "CVAT's format"),
+        ("a.csv", {"a.csv": "name,label\n0.jpg,cat\n"}, "CSV"),
+        ("a.yaml", {"a.yaml": "0.jpg,cat\n1.jpg,dog\n"}, "CSV"),
+        ("a", {"a/0.json": '{"version": "5", "flags": {}, "shapes": []}'}, "LabelMe's format"),
+        ("a.json", {"a.json": '{"info": {}, "items": [{"id": "0"}]}'}, "Datumaro's format"),
+        ("a.json", {"a.json": '{"description": "", "objects": []}'}, "Supervisely's format"),
+        ("a.json", {"a.json": '{"source-ref": "s3://a/0.jpg"}\n{}\n'}, "SageMaker's format"),
         ("a.csv", {"a.csv": "filename,xmin,ymin,xmax,ymax,class\n0.jpg,1,1,2,2,cat\n"}, "CSV"),
     ],
 )
@@ -394,7 +421,9 @@ def test_what_a_box_says_and_nobody_reads_is_refused_by_name(
 
 
 def test_a_flag_that_is_not_set_and_a_score_are_no_fault(tmp_path: Path) -> None:
-    entry = b"0.jpg: [{category: cat, bbox: [1, 2, 5, 9], iscrowd: 0, difficult: no, score: 0.9}]\n"
+    entry = (
+        b"0.jpg: [{category: cat, bbox: [1, 2, 5, 9], iscrowd: 0.0, difficult: no, score: 0.9}]\n"
+    )
     split = opened(write(tmp_path, detection(1) | {"annotations.yaml": entry}), BOX_HEAD)
     assert split.annotated == ["0.jpg"]
 

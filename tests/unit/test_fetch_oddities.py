@@ -104,6 +104,50 @@ def test_images_that_both_sets_have_are_told(tmp_path: Path) -> None:
     assert told.startswith("images/0.jpg and at least 3 more are in the training set and in")
 
 
+def test_images_that_both_sets_have_under_other_names_are_told(tmp_path: Path) -> None:
+    files = classification(6)
+    write(tmp_path / "train", files)
+    other = {name.replace("/", "/v"): body for name, body in files.items()}
+    lines = files["annotations.yaml"].splitlines(keepends=True)
+    other["annotations.yaml"] = b"".join(b"v" + line for line in lines)
+    write(tmp_path / "validation", other)
+    (told,) = warnings(tmp_path, CLASS_HEAD, validation=True)
+    assert told.startswith("images/v0.jpg and at least 5 more are in the training set and in")
+
+
+@pytest.mark.parametrize(
+    ("first", "says"),
+    [
+        ("[0.1, 0.1, 0.6, 0.7]", "1 of 6 objects are less than a pixel wide or high, as shares"),
+        ("[1, 2, 5, 2.5]", "1 of 6 objects are less than a pixel wide or high"),
+        ("[1, 2, 5, 9]}, {category: cat, bbox: [1, 2, 5, 9]", "1 of 7 objects are annotated twice"),
+    ],
+)
+def test_objects_that_nobody_can_mean_are_told_with_the_first_ones_image(
+    tmp_path: Path, first: str, says: str
+) -> None:
+    files = detection(6)
+    lines = files["annotations.yaml"].decode().splitlines()
+    lines[0] = f"0.jpg: [{{category: cat, bbox: {first}}}]"
+    write(tmp_path / "train", files | {"annotations.yaml": "\n".join(lines)})
+    (told,) = [each for each in warnings(tmp_path, BOX_HEAD) if "objects" in each]
+    assert told.startswith(f"annotations 'annotations': {says}")
+    assert told.endswith("the first in '0.jpg'")
+
+
+def test_keypoints_in_the_corner_are_told_as_those_that_nobody_has_seen(tmp_path: Path) -> None:
+    metadata = (
+        "task: keypoint detection\nkeypoints: [a, b]\nsymmetry: []\nannotations: annotations.yaml\n"
+    )
+    lines = b"".join(b"%d.jpg: [{a: [0, 0], b: [3, %d]}]\n" % (n, n + 2) for n in range(6))
+    write(
+        tmp_path / "train",
+        classification(6) | {"metadata.yaml": metadata.encode(), "annotations.yaml": lines},
+    )
+    found = warnings(tmp_path, {"name": "eyes", "task": "KeypointDetection"})
+    assert any("6 of 12 keypoints lie at [0, 0], as COCO's do" in each for each in found)
+
+
 def test_what_is_not_shown_as_it_is_stored_is_told_once_with_how_many(tmp_path: Path) -> None:
     see_through = encoded(Image.new("RGBA", (8, 8)), "PNG")
     files = classification(6) | {"images/a.png": see_through, "images/b.png": see_through}

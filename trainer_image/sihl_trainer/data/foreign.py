@@ -33,7 +33,11 @@ _CVAT, _LABELME, _VIA = (_OTHERS.format(name) for name in ("CVAT's", "LabelMe's"
 _CREATE_ML, _LABEL_STUDIO, _CSV = (
     _OTHERS.format(name) for name in ("CreateML's", "Label Studio's", "a table's (CSV)")
 )
+_DATUMARO, _SUPERVISELY, _SAGEMAKER = (
+    _OTHERS.format(name) for name in ("Datumaro's", "Supervisely's", "SageMaker's")
+)
 
+_SUFFIXES = (".txt", ".xml", ".json")
 _KEYS = {
     **dict.fromkeys(("info", "licenses", "images", "annotations", "categories"), _COCO),
     "_via_settings": _VIA,
@@ -43,6 +47,9 @@ _HEADS = (
     (re.compile(rb"\s*(<\?xml[^>]*>\s*)?<annotations\b"), _CVAT),
     (re.compile(rb"\s*(<\?xml[^>]*>\s*)?<annotation\b"), _VOC),
     (re.compile(rb"(\s*\d+([ \t]+\d*\.?\d+([eE]-?\d+)?){4,}[ \t]*\r?\n?)+"), _YOLO),
+    (re.compile(rb'\s*\{.*?"items"\s*:\s*\[\s*\{\s*"id"', re.DOTALL), _DATUMARO),
+    (re.compile(rb'\s*\{\s*"description"\s*:.*?"(tags|objects)"\s*:', re.DOTALL), _SUPERVISELY),
+    (re.compile(rb'\s*\{\s*"source-ref"\s*:'), _SAGEMAKER),
     (re.compile(rb'\s*\[\s*\{[^\[]*"(image_id|category_id)"'), _COCO),
     (re.compile(rb'\s*\{\s*"(info|licenses|images|annotations|categories)"\s*:'), _COCO),
     (re.compile(rb'\s*\{.*?"(shapes|imagePath)"\s*:', re.DOTALL), _LABELME),
@@ -52,6 +59,7 @@ _HEADS = (
         re.compile(rb"[^\n:]*\b(filename|image_?id|xmin|x_?min|class)\b[^\n:]*,[^\n:]*\n", re.I),
         _CSV,
     ),
+    (re.compile(rb"([^\n:,{\[]+(,[^\n:,{\[]*)+\n){2}"), _CSV),
 )
 _LAYOUTS = (
     ({"data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names", "labels"}, _YOLO),
@@ -76,8 +84,13 @@ def in_file(path: Path) -> str | None:
 
 def in_folder(path: Path) -> str | None:
     """Whose files a folder has, and how to convert these."""
-    files = sorted(each for each in path.iterdir() if each.suffix.lower() in (".txt", ".xml"))
+    files = sorted(each for each in path.iterdir() if each.suffix.lower() in _SUFFIXES)
     return next((told for file in files[:20] if (told := in_file(file))), None)
+
+
+def in_metadata(keys: Iterable[str]) -> str | None:
+    """Whose description of a dataset has these keys, and how to convert its annotations."""
+    return _YOLO if {"nc", "names"} & set(keys) else None
 
 
 def in_names(names: Iterable[str]) -> str | None:

@@ -62,5 +62,13 @@ _LIKENESSES: tuple[tuple[Callable[[str], str], str], ...] = (
     ),
     (_plain, "did you mean {0!r}? Case, spaces and %-codes count: write it as the file is called"),
     (_stem, "did you mean {0!r}? Write the file's whole name, with its suffix"),
+    (
+        lambda name: _stem(name.replace("+", " ")),
+        "did you mean {0!r}? A + stands for itself: write it as the file is called",
+    ),
+    (
+        lambda name: _stem(name).lstrip("0"),
+        "did you mean {0!r}? Zeros at the beginning count: write it as the file is called",
+    ),
     (lambda name: _stem(_stem(name)), "did you mean {0!r}? Write the file's whole name"),
 )

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
 from sihl_api.tasks import Task, known_tasks, task_from_words
 from sihl_trainer.data.documents import METADATA_LIMIT, Value, read_entries
-from sihl_trainer.data.foreign import in_names
+from sihl_trainer.data.foreign import in_metadata, in_names
 from sihl_trainer.data.misplaced import metadata_told
 from sihl_trainer.data.names import fault_in_name
 from sihl_trainer.errors import BadData
@@ -22,6 +23,10 @@ from sihl_trainer.tasks.rooms import format_of
 
 METADATA_NAMES = ("metadata.yaml", "metadata.yml", "metadata.json")
 IMAGES = "images"
+_FIELDS = (
+    "task", "annotations", "categories", "labels", "identities", "keypoints", "symmetry", "tokens",
+    "range", "scale", "colors", "stuff",
+)  # fmt: skip
 _WORDS = " or ".join(METADATA_NAMES)
 
 
@@ -110,9 +115,12 @@ def _annotation_set(file: str, name: str | None, fields: Value) -> AnnotationSet
     place = f"{file}: tasks.{name}" if name else file
     if not isinstance(fields, dict):
         raise _fault(place, "must be a mapping with `task` and `annotations`")
+    _check_spelling(place, fields)
     words = fields.get("task")
     if not isinstance(words, str):
-        raise _fault(place, f"`task` is missing: write one of {known_tasks()}")
+        told = in_metadata(fields)
+        text = f"`task` is missing: write one of {known_tasks()}"
+        raise _fault(place, f"{text}. It looks like {told}" if told else text)
     try:
         task = task_from_words(words)
     except ValueError as error:
@@ -122,6 +130,13 @@ def _annotation_set(file: str, name: str | None, fields: Value) -> AnnotationSet
     source = _source(place, fields.get("annotations"))
     info = format_of(task).read_info(fields, place)
     return AnnotationSet(name or source.stem, task, source, info)
+
+
+def _check_spelling(place: str, fields: Iterable[str]) -> None:
+    """Whether each key is a field's name, or nobody's: what a dataset's people note is theirs."""
+    for key in set(fields) - set(_FIELDS):
+        if close := get_close_matches(key.lower(), _FIELDS, n=1, cutoff=0.8):
+            raise _fault(place, f"unknown field `{key}`: did you mean `{close[0]}`?")
 
 
 def _source(place: str, value: Value) -> PurePosixPath:

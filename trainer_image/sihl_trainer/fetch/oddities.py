@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import filecmp
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from sihl_api.fingerprint import SplitFingerprint
@@ -17,7 +19,7 @@ from sihl_trainer.tasks.rooms import format_of
 
 _SHOWN = 10
 _COMPARED = 200
-"""Images of both splits whose bytes are compared; their names and sizes are the same already."""
+"""Images of both splits whose bytes are compared; their sizes are the same already."""
 
 
 def oddities(
@@ -37,6 +39,8 @@ def oddities(
         train: That of the training set, where this is the validation set.
     """
     found = [f"{IMAGES}/: {others_told(opened.unread)}"] if opened.unread else []
+    for name, known in opened.sets.items():
+        found += [f"annotations {name!r}: {text}" for text in known.oddities()]
     if split == VALIDATION:
         return found if train is None else found + _beside_training(opened, own, train)
     held_out = None
@@ -118,11 +122,23 @@ def _beside_training(opened: Split, own: SplitFingerprint, train: SplitFingerpri
 
 
 def _shared(opened: Split) -> list[str]:
-    """Names of images that the training set, which lies beside, has under the same name."""
+    """Names of images that the training set, which lies beside, has under this or another name."""
     other = opened.folder.parent / TRAIN / IMAGES
-    pairs = ((opened.folder / IMAGES / name, other / name) for name in opened.annotated)
-    alike = [pair for pair in pairs if pair[1].is_file() and _size(pair[0]) == _size(pair[1])]
-    return [own.name for own, train in alike[:_COMPARED] if filecmp.cmp(own, train, shallow=False)]
+    own = [opened.folder / IMAGES / name for name in opened.annotated]
+    namesakes = ((path, other / path.name) for path in own if (other / path.name).is_file())
+    alike = [pair for pair in namesakes if _size(pair[0]) == _size(pair[1])]
+    if same := _same(alike):
+        return same
+    by_size: dict[int, list[Path]] = defaultdict(list)
+    for path in other.iterdir():
+        by_size[_size(path)].append(path)
+    return _same((path, train) for path in own for train in by_size.get(_size(path), ()))
+
+
+def _same(pairs: Iterable[tuple[Path, Path]]) -> list[str]:
+    compared = islice(pairs, _COMPARED)
+    found = (own.name for own, train in compared if filecmp.cmp(own, train, shallow=False))
+    return list(dict.fromkeys(found))
 
 
 def _size(path: Path) -> int:

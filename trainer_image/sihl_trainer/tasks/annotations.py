@@ -78,6 +78,10 @@ class Annotations(ABC):
         """
         return 0
 
+    def oddities(self) -> list[str]:
+        """What is legal in these annotations and hardly meant, in sentences; by default nothing."""
+        return []
+
     def unsuited(self, head: Head, spec: TrainingJobSpec) -> str | None:  # noqa: ARG002
         """Why a job's head cannot learn well from these annotations with the job's settings.
 
@@ -178,7 +182,7 @@ def list_entries(path: Path, what: str) -> Iterator[tuple[Entry, list[Value]]]:
 
 _IGNORED = ("iscrowd", "difficult", "ignore", "crowd")
 """What other tools call objects that count neither as found nor as missed; 0 says that it does."""
-_UNSET = ("0", "false", "no", "n")
+_UNSET = ("false", "no", "n")
 
 
 def fault_in_keys(fields: Mapping[str, Value], known: Sequence[str]) -> str | None:
@@ -192,7 +196,8 @@ def fault_in_keys(fields: Mapping[str, Value], known: Sequence[str]) -> str | No
         if key in known or key == "score":
             continue
         if key in _IGNORED:
-            if value is None or (isinstance(value, str) and value.lower() in _UNSET):
+            unset = isinstance(value, str) and value.lower() in _UNSET
+            if value is None or unset or number(value) == 0:
                 continue
             return (
                 f"`{key}` asks to ignore the object, and only whole images can be ignored: take "
@@ -238,6 +243,10 @@ def invalid(path: Path, entry: Entry, what: str) -> BadData:
     return BadData("DatasetAnnotationInvalid", f"{path.name}, {entry.place}: {what}")
 
 
+_LISTS = ("categories", "labels", "identities", "keypoints", "tokens", "classes", "names")
+"""What metadata calls lists of names, for one task or another; the last two are other tools'."""
+
+
 def read_names(fields: dict[str, Value], field: str, place: str) -> tuple[str, ...]:
     """A metadata field that lists distinct names.
 
@@ -246,8 +255,11 @@ def read_names(fields: dict[str, Value], field: str, place: str) -> tuple[str, .
     """
     value = fields.get(field)
     if not isinstance(value, list) or not value:
+        other = next((each for each in _LISTS if each in fields and field not in fields), None)
         raise BadData(
-            "DatasetMetadataInvalid", f"{place}: `{field}` must list at least one name: [cat, dog]"
+            "DatasetMetadataInvalid",
+            f"{place}: `{field}` must list at least one name: [cat, dog]"
+            + (f"; this task's names are not called `{other}`: rename it" if other else ""),
         )
     names: list[str] = []
     for item in value:

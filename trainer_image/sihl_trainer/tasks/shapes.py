@@ -27,6 +27,10 @@ Parse: TypeAlias = Callable[[Value], "tuple[Sequence[float], str] | str"]
 """The numbers and the category of an entry's item, or what is wrong with it."""
 
 
+_FLAT = "are less than a pixel wide or high, as shares of the image are"
+_AGAIN = "are annotated twice"
+
+
 class Shapes(NamedTuple):
     """The shapes of all images, one after the other in two arrays.
 
@@ -69,6 +73,25 @@ class ShapeAnnotations(Annotations):
     def fullest(self) -> int:
         """Shapes of the image that has most."""
         return longest(self._shapes.spans)
+
+    def oddities(self) -> list[str]:
+        """Shapes that nobody can have drawn, and those that are there twice."""
+        numbers, categories = self._shapes.numbers, self._shapes.categories
+        if not len(numbers):
+            return []
+        points = numbers.reshape(len(numbers), -1, 2)
+        flat = (np.ptp(points, axis=1) < 1).any(1)
+        lengths = [end - start for start, end in self._shapes.spans.values()]
+        images = np.repeat(np.arange(len(lengths)), lengths)
+        rows = np.column_stack((images, categories, numbers.reshape(len(numbers), -1)))
+        again = np.ones(len(rows), dtype=bool)
+        again[np.unique(rows, axis=0, return_index=True)[1]] = False
+        return [
+            f"{found.sum():,} of {len(found):,} objects {what}, the first in "
+            f"{self.names[images[found.argmax()]]!r}"
+            for found, what in ((flat, _FLAT), (again, _AGAIN))
+            if found.any()
+        ]
 
     def tensors(self, name: str) -> tuple[Tensor, Tensor] | None:
         """An image's shapes, float32 [N, ...], and categories, int64 [N]; None: not annotated."""

@@ -127,6 +127,16 @@ class KeypointAnnotations(Annotations):
             "high: correct it, in pixels from the top left of the upright image, or write null"
         )
 
+    def oddities(self) -> list[str]:
+        """Keypoints where COCO's format puts those that nobody has seen."""
+        corner = (self._points == 0).all(2)
+        if not corner.any():
+            return []
+        return [
+            f"{corner.sum():,} of {np.isfinite(self._points[..., 0]).sum():,} keypoints lie at "
+            "[0, 0], as COCO's do that are not labelled: write null for those"
+        ]
+
     def unsuited(self, head: Head, spec: TrainingJobSpec) -> str | None:
         """Mirrored images, where nobody has said which keypoints are left and right ones."""
         told = self._info.symmetry is not None
