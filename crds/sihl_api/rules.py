@@ -36,10 +36,13 @@ def job_faults(job: dict[str, Any]) -> tuple[TrainingJobSpec | None, list[str]]:
         return None, ["metadata: required"]
     if faults := _metadata_faults(metadata):
         return None, faults
-    if faults := _quoted(job.get("spec"), structural_schema(TrainingJobSpec), "spec"):
+    if other := sorted(map(str, job.keys() - _TOP)):
+        return None, [f"{name}: no such field: is it one of spec's?" for name in other]
+    given = _without_nulls(job.get("spec"))
+    if faults := _quoted(given, structural_schema(TrainingJobSpec), "spec"):
         return None, faults
     try:
-        spec = TrainingJobSpec.model_validate(job.get("spec"))
+        spec = TrainingJobSpec.model_validate(given)
     except ValidationError as error:
         return None, [_fault(each) for each in error.errors()]
     return spec, [
@@ -49,8 +52,20 @@ def job_faults(job: dict[str, Any]) -> tuple[TrainingJobSpec | None, list[str]]:
     ]
 
 
+_TOP = {"apiVersion", "kind", "metadata", "spec", "status"}
+
+
+def _without_nulls(value: Any) -> Any:
+    """The API server takes a field that is null for one that is left out."""
+    if isinstance(value, list):
+        return [_without_nulls(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: _without_nulls(each) for name, each in value.items() if each is not None}
+
+
 def _quoted(value: Any, node: dict[str, Any], where: str) -> list[str]:
-    """Whole numbers, and true and false, that were written as texts: the API server makes none."""
+    """Numbers, and true and false, that were written as texts: the API server makes none."""
     if isinstance(value, dict):
         fields = node.get("properties", {})
         return [
@@ -66,7 +81,7 @@ def _quoted(value: Any, node: dict[str, Any], where: str) -> list[str]:
             for fault in _quoted(each, below, f"{where}[{index}]")
         ]
     wanted = node.get("type")
-    if isinstance(value, str) and wanted in ("integer", "boolean"):
+    if isinstance(value, str) and wanted in ("integer", "number", "boolean"):
         return [f"{where}: must be of type {wanted}: leave the quotation marks out"]
     return []
 

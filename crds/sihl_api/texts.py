@@ -104,6 +104,24 @@ Bucket = Annotated[
         "them, for example my-microscopy: a folder in it goes into prefix",
     ),
 ]
+Prefix = Annotated[
+    str,
+    StringConstraints(max_length=900),
+    Form(
+        r"^[^\x00-\x1f\x7f]*$",
+        "a prefix is a folder's path on one line, for example plates/2026: the text may have a "
+        "line break at its end",
+    ),
+]
+Region = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=50),
+    Form(
+        r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        "a region is called as its store calls it, for example eu-west-1 or auto: left out, the "
+        "store is asked",
+    ),
+]
 ModelUri = Annotated[
     str,
     StringConstraints(max_length=1000),

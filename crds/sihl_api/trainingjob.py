@@ -28,8 +28,10 @@ from sihl_api.texts import (
     ModelUri,
     Name,
     ObjectName,
+    Prefix,
     Proxy,
     Quantity,
+    Region,
     is_amount,
 )
 from sihl_api.units import seconds
@@ -96,21 +98,21 @@ class S3Location(Schema):
         Rule("!self.bucket.matches('^([0-9]+[.]){3}[0-9]+$')",
              "no bucket is called as an address: the store's address goes into endpoint",
              ".bucket"),
+        Rule("!self.prefix.matches('//|(^|/)[.][.]?(/|$)')",
+             "a prefix is the path of a folder in the bucket, without s3://, the bucket, . and ..: "
+             "write it like plates/2026", ".prefix"),
     )  # fmt: skip
 
     endpoint: Endpoint = Field(
         description="URL of the S3 service, for example https://s3.eu-west-1.amazonaws.com."
     )
     bucket: Bucket
-    prefix: str = Field(
+    prefix: Prefix = Field(
         default="",
-        max_length=900,
         description="Folder of the dataset within the bucket: images/ lies directly below it.",
     )
-    region: str | None = Field(
+    region: Region | None = Field(
         default=None,
-        min_length=1,
-        max_length=50,
         description="The bucket's. Left out, it is what the store says that it is.",
     )
     addressing: Addressing | None = Field(

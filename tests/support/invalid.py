@@ -105,6 +105,7 @@ def both(*changes: Change) -> Change:
 
 _APP = {"matchLabels": {"app": "x"}}
 _IMAGE = "spec.runner.image"
+_PREFIX = "spec.dataset.train.prefix"
 _ENDPOINT = "spec.dataset.train.endpoint"
 _BUCKET = "spec.dataset.train.bucket"
 _LIMITS = "spec.runner.resources.limits"
@@ -147,6 +148,12 @@ INVALID: dict[str, tuple[Change, str]] = {
     "a bucket in upper case": (train(bucket="Cells"), _BUCKET),
     "a bucket that is an address": (train(bucket="10.0.0.1"), _BUCKET),
     "a bucket with two dots": (train(bucket="my..cells"), _BUCKET),
+    "a prefix with its bucket": (train(prefix="s3://cells/plates"), _PREFIX),
+    "a prefix that leads out": (train(prefix="plates/../other"), _PREFIX),
+    "a prefix with an empty part": (train(prefix="plates//2026"), _PREFIX),
+    "a prefix with a line break": (train(prefix="plates\n"), _PREFIX),
+    "a region with spaces": (train(region="eu west 1"), "spec.dataset.train.region"),
+    "a region as a URL": (train(region="https://eu-west-1"), "spec.dataset.train.region"),
     "a proxy at a port that none is": (
         train(proxy="http://proxy.example.org:70000"),
         "spec.dataset.train.proxy",

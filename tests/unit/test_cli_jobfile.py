@@ -57,6 +57,25 @@ def test_a_valid_file_is_read_with_the_specs_defaults(tmp_path: Path) -> None:
     assert job.spec.training.max_steps == 10_000
 
 
+@pytest.mark.parametrize("written_as", ["1e-3", "1E-3", "1.e-3", "0.001"])
+def test_a_number_with_an_exponent_is_one_as_for_kubectl(tmp_path: Path, written_as: str) -> None:
+    text = yaml.safe_dump(changed({"spec.training.optimizer.learningRate": "RATE"}))
+    job = read_job(written(tmp_path, text.replace("RATE", written_as)))
+    assert job.spec.training.optimizer.learning_rate == 0.001
+    with pytest.raises(BadConfig, match="learningRate: must be of type number: leave the quotat"):
+        read_job(written(tmp_path, text.replace("RATE", f"'{written_as}'")))
+
+
+def test_null_is_a_field_that_is_left_out_as_for_the_api_server(tmp_path: Path) -> None:
+    changes = {"spec.runner": {"gpus": None, "nodeSelector": None}, "spec.training": None}
+    assert read_job(written(tmp_path, changed(changes))).spec.runner.gpus == 1
+
+
+def test_a_field_beside_spec_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match="gpus: no such field: is it one of"):
+        read_job(written(tmp_path, changed({"gpus": 2})))
+
+
 def test_other_objects_may_stand_beside_the_job(tmp_path: Path) -> None:
     text = f"kind: Namespace\n---\n{yaml.safe_dump(JOB)}\n---\n"
     assert read_job(written(tmp_path, text)).name == "night"

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from sihl_api.manifest import Loader
 from sihl_api.rules import job_faults
 from sihl_api.trainingjob import KIND, TrainingJobSpec
 from sihl_trainer.errors import BadConfig
@@ -38,7 +39,8 @@ def read_job(path: Path) -> JobFile:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        documents = [each for each in yaml.safe_load_all(path.read_text()) if each is not None]
+        found = yaml.load_all(path.read_text(), Loader)
+        documents = [each for each in found if each is not None]
     except OSError as error:
         raise BadConfig("JobFileUnreadable", f"{path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 import yaml
 
+from sihl_api.manifest import Loader
 from sihl_api.trainingjob import API_VERSION, KIND
 from sihl_dashboard.cli.assignments import Assignment, assigned
 from sihl_dashboard.cli.errors import CommandError
@@ -28,7 +29,8 @@ def read(file: str, stdin: TextIO) -> dict[str, Any]:
     name = "standard input" if file == "-" else file
     try:
         text = stdin.read() if file == "-" else Path(file).read_text()
-        documents = [each for each in yaml.safe_load_all(text) if each is not None]
+        found = yaml.load_all(text, Loader)
+        documents = [each for each in found if each is not None]
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is no text"
         raise CommandError(f"{shown(name)} cannot be read: {why}") from None

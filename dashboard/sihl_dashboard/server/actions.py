@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import yaml
 from aiohttp import web
 
+from sihl_api.manifest import Loader
 from sihl_api.trainingjob import API_VERSION, KIND
 from sihl_dashboard.records.errors import printable
 from sihl_dashboard.server.answers import encoded
@@ -122,7 +123,7 @@ def _read(body: bytes) -> Any:
         raise BadRequestError(f"the text is not YAML{where}", "correct it") from None
 
 
-class _Plain(yaml.SafeLoader):
+class _Plain(Loader):
     """Without aliases: a few of them make a text of gigabytes."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
