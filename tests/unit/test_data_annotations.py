@@ -408,6 +408,7 @@ def test_a_dataset_of_another_tool_without_metadata_is_called_that(
         ("category: cat, bbox: [1, 2, 5, 9], difficult: true", "`difficult` asks to ignore"),
         ("category: cat, bbox: [9, 2, 5, 9]", "and not [x, y, width, height]"),
         ("category: cat, bbox: [0.5, 0.5, 0.2, 0.3]", "and not centre and size in shares of"),
+        ("category: cat, bbox: [0.1, 0.2, 1.02, 0.6]", "all boxes lie between 0 and 1, so they"),
         ("category: cat, bbox: [0.1, 0.2, 0.5, 0.6]", "all boxes lie between 0 and 1, so they"),
     ],
 )

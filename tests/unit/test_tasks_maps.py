@@ -172,6 +172,15 @@ def test_a_color_that_no_category_has_is_told_with_its_first_pixel(tmp_path: Pat
         colored(png(tmp_path, image), PALETTE)
 
 
+def test_a_map_of_category_numbers_is_told_as_that() -> None:
+    numbers = np.arange(4, dtype=np.uint8).reshape(2, 2, 1).repeat(3, 2)
+    with pytest.raises(BadData, match=r"\[1, 1, 1\] at x 1, y 0, .* as maps of category numbers"):
+        PALETTE.labels(numbers, Path("maps/a.png"))
+    numbers[1, 1] = COLORS["cat"]
+    with pytest.raises(BadData, match="smooth edges"):
+        PALETTE.labels(numbers, Path("maps/a.png"))
+
+
 def test_files_that_are_no_color_maps_are_refused(tmp_path: Path) -> None:
     wide = Image.fromarray(np.full((2, 2), 500, np.uint16))
     with pytest.raises(BadData, match=r"masks/a\.png has 16 bits a channel: save it as RGB"):

@@ -25,7 +25,7 @@ from sihl_trainer.tasks.info import HeadInfo
 if TYPE_CHECKING:
     from sihl_trainer.tasks.target import Target
 
-_SHARE = 1.001  # 1, and what rounding adds
+_SHARE = 1.1  # 1, and what tools reach over the edge
 TOLERANCE = 0.5
 """Pixels that an annotation may reach over its image's edge: tools round differently."""
 

@@ -90,6 +90,12 @@ def read_palette(
     return categories, tuple((name, color) for color, name in taken.items())
 
 
+_NUMBERS = (
+    "it is grey all over, as maps of category numbers are: write each number as its category's "
+    "colour"
+)
+
+
 class Palette:
     """Which index is which colour.
 
@@ -130,11 +136,12 @@ class Palette:
         unknown = self._codes[at] != runs
         if unknown.any():
             row, column = divmod(int(starts[unknown.argmax()]), colors.shape[1])
+            is_grey = (colors == colors[..., :1]).all()
+            why = _NUMBERS if is_grey else "smooth edges and lossy compression mix colours"
             raise invalid_map(
                 path,
                 f"has colour {colors[row, column].tolist()} at x {column}, y {row}, which is no "
-                "category's: correct the map (smooth edges and lossy compression mix colours), or "
-                "list it under `colors` in the metadata",
+                f"category's: correct the map ({why}), or list it under `colors` in the metadata",
             )
         labels = np.repeat(self._labels[at], np.diff(starts, append=len(codes)))
         return labels.reshape(colors.shape[:2])
