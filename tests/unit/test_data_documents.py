@@ -75,6 +75,10 @@ def test_null_is_null_unless_it_is_quoted(tmp_path: Path, word: str) -> None:
         ("# nothing\n", "is no mapping: write it as `key: value`"),
         ("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer: up"),
         ("<!DOCTYPE html>\n<title>Sign in</title>\n", "is a web page: upload the file itself"),
+        (
+            '"\\ud83d\\ude00.jpg": a\n',
+            "as JSON writes characters in two halves: call the file .json",
+        ),
         ("BM01.jpg: [\n", "correct what stands there or just before"),
         ("[a, b]: 1\n", "line 1, column 1: a list or mapping as a key; write a plain name"),
         ("a: " + "[" * 40 + "]" * 40, "deep; write it flatter"),

@@ -151,7 +151,10 @@ def _read_yaml(path: Path) -> Iterator[Entry]:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-            raise _unparsed(path, line, column, error.problem or "not YAML") from None
+            problem = error.problem or "not YAML"
+            if "character escape code" in problem:
+                problem += ", as JSON writes characters in two halves: call the file .json"
+            raise _unparsed(path, line, column, problem) from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             text = " ".join(str(error).split())
             raise BadData(
