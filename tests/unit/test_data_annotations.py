@@ -388,6 +388,13 @@ def test_annotations_of_other_tools_are_recognized_and_it_is_told_how_to_convert
     assert "rite one" in caught.value.message
 
 
+def test_a_comment_with_commas_is_no_table(tmp_path: Path) -> None:
+    comment = b"# class, xmin, xmax\n# checked by anna, bert\n"
+    files = detection(2)
+    files["annotations.yaml"] = comment + files["annotations.yaml"]
+    assert opened(write(tmp_path, files), BOX_HEAD).annotated == ["0.jpg", "1.jpg"]
+
+
 @pytest.mark.parametrize(
     ("name", "says"), [("data.yaml", "YOLO's"), ("JPEGImages/0.jpg", "Pascal VOC's")]
 )

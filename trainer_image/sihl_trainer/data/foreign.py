@@ -56,10 +56,12 @@ _HEADS = (
     (re.compile(rb'\s*\[\s*\{\s*"image"'), _CREATE_ML),
     (re.compile(rb'\s*\[\s*\{.*"(completions|annotation_id|data)"', re.DOTALL), _LABEL_STUDIO),
     (
-        re.compile(rb"[^\n:]*\b(filename|image_?id|xmin|x_?min|class)\b[^\n:]*,[^\n:]*\n", re.I),
+        re.compile(
+            rb"(?!\s*#)[^\n:]*\b(filename|image_?id|xmin|x_?min|class)\b[^\n:]*,[^\n:]*\n", re.I
+        ),
         _CSV,
     ),
-    (re.compile(rb"([^\n:,{\[]+(,[^\n:,{\[]*)+\n){2}"), _CSV),
+    (re.compile(rb"(?!\s*#)([^\n:,{\[]+(,[^\n:,{\[]*)+\n){2}"), _CSV),
 )
 _LAYOUTS = (
     ({"data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names", "labels"}, _YOLO),
