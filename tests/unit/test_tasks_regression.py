@@ -172,7 +172,8 @@ def test_constant_values_are_learnt_and_measured_without_nan() -> None:
         optimizer.step()
     found = measured(learner, learner.predict(view(seen)), truth)
     assert found["mae"] < 0.2
-    assert found["r2"] == found["spearman"] == found["mae_of_mean"] == 0
+    assert found["mae_of_mean"] == 0
+    assert not {"r2", "spearman"} & found.keys()
 
 
 # --- picture ---------------------------------------------------------------------------------

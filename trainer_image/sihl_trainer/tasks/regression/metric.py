@@ -38,5 +38,5 @@ class ValueErrors(Metric):
         self.measure.merge(other.measure)
 
     def compute(self) -> dict[str, float]:
-        """mae, rmse, r2, spearman and mae_of_mean; R2 of constant values is 0."""
+        """mae, rmse, r2, spearman and mae_of_mean; of constant values there is no R2."""
         return self.measure.compute()
