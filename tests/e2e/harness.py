@@ -341,6 +341,7 @@ class Harness:
 
     def report(self, project: str, namespace: str = NAMESPACE) -> Job | None:
         """What the queue's pod answers on /progress."""
+        import http.client
         import urllib.request
 
         pod = self.pod(project, namespace)
@@ -351,7 +352,7 @@ class Harness:
             with urllib.request.urlopen(url, timeout=2) as answer:
                 found: Job = json.load(answer)
                 return found
-        except (OSError, ValueError):
+        except (OSError, ValueError, http.client.HTTPException):
             return None
 
     def log(self, project: str, namespace: str = NAMESPACE) -> str:

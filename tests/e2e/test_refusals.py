@@ -65,7 +65,7 @@ CASES: dict[str, Case] = {
         location={"bucket": "no-such-bucket", "credentials": {"secretName": "elsewhere"}},
         elsewhere=True,
     ),
-    # A Secret or an image may yet come: waited for, and tried again.
+    # A Secret may yet come: waited for, and tried again.
     "missing-secret": Case(
         "PodNotConfigured",
         ('"absent" not found', "must exist in namespace e2e with the keys accessKeyId and",
@@ -73,11 +73,12 @@ CASES: dict[str, Case] = {
         location={"credentials": {"secretName": "absent"}},
         phase="Queued", condition="Admitted",
     ),
+    # One that the job itself names, and that the registry does not have, is counted.
     "image-not-pulled": Case(
         "ImageNotPulled",
-        ("localhost:5000/no/such:image", "spec.runner.image", "no failure is counted"),
+        ("There is no image 'localhost:5000/no/such:image'", "or correct spec.runner.image"),
         change={"runner": {"image": "localhost:5000/no/such:image"}},
-        phase="Queued", condition="Admitted",
+        attempts=2,
     ),
     "missing-metadata": Case(
         "DatasetMetadataMissing",
@@ -111,7 +112,8 @@ CASES: dict[str, Case] = {
     ),
     "truncated-jpeg": Case(
         "DatasetImageUnreadable",
-        ("images/IMAGE", "truncated", "replace the file, or remove it and what annotates it"),
+        ("images/IMAGE", "data ends before the picture does",
+         "replace the file, or remove it and what annotates it"),
         files={"images/IMAGE": b"TRUNCATED"},
     ),
     "wrong-task": Case(

@@ -60,6 +60,7 @@ class ProgressServer(Recurring):
 
 class _Handler(BaseHTTPRequestHandler):
     timeout = 30  # seconds; a client that says nothing frees its thread
+    wbufsize = -1  # an answer goes out as one piece, or, if the process ends before, not at all
 
     def page(self) -> tuple[str, bytes] | None:
         raise NotImplementedError
