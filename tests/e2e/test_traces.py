@@ -13,7 +13,7 @@ import yaml
 from local_cluster.process import run
 from local_cluster.programs import program
 from tests.e2e.harness import BARE, NAMESPACE, SLOW, SYSTEM, Harness
-from tests.e2e.witness import OPERATOR, Witness, entries, writes
+from tests.e2e.witness import OPERATOR, Witness, Write, entries, writes
 
 HERE = Path(__file__).parent
 RARE = {
@@ -21,6 +21,7 @@ RARE = {
     ("events", "list"),  # of a pod that does not say itself what is in its way
 }  # fmt: skip
 _LARGEST = 1 << 20
+_NEAR = 200  # revisions: the writes of a test, with those of the cluster's own
 
 
 def granted(harness: Harness, part: str) -> set[tuple[str, str]]:
@@ -38,12 +39,20 @@ def granted(harness: Harness, part: str) -> set[tuple[str, str]]:
     return {(name, verb) for rule in rules for name in rule["resources"] for verb in rule["verbs"]}
 
 
+def story(written: list[Write], broken: str) -> str:
+    """What was written before an invariant was broken, and a little after."""
+    revision = int(broken.split()[1].rstrip(":"))
+    near = [each for each in written if abs(each.revision - revision) < _NEAR]
+    return "\n".join(map(str, near))
+
+
 def test_no_write_of_the_whole_run_broke_an_invariant(harness: Harness) -> None:
     witness, kinds = Witness(), set()
-    for write in writes(entries(harness.cluster.control_plane.audit_log)):
+    written = writes(entries(harness.cluster.control_plane.audit_log))
+    for write in written:
         witness.see(write)
         kinds.add((write.kind, write.user == OPERATOR, write.gone))
-    assert witness.broken == []
+    assert witness.broken == [], story(written, witness.broken[0])
     seen = {("Pod", True, False), ("Pod", False, False), ("Pod", False, True)}
     assert kinds >= seen | {("TrainingJob", True, False), ("TrainingJob", False, False)}
 

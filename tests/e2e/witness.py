@@ -47,6 +47,12 @@ class Write:
         found: dict[str, Any] = self.object.get("status") or {}
         return found
 
+    def __str__(self) -> str:
+        metadata = self.object["metadata"]
+        said = {name: self.status.get(name) for name in ("phase", "attempt", "reason")}
+        left = f"gone={self.gone}, grace={metadata.get('deletionGracePeriodSeconds')}"
+        return f"{self.revision} {metadata['name']} {self.uid} by {self.user}: {said}, {left}"
+
 
 def entries(log: Path) -> Iterator[dict[str, Any]]:
     """Completed requests, of all files of an audit log, in no order."""
