@@ -25,8 +25,10 @@ from sihl_api.texts import (
     Name,
     NamespaceName,
     ObjectName,
+    Prefix,
     Proxy,
     Quantity,
+    Region,
 )
 
 Node = dict[str, Any]
@@ -49,6 +51,8 @@ _EXAMPLES: dict[str, tuple[str, ...]] = {
         (Proxy, ("http://proxy.example.org:3128",)),
         (Certificates, ("-----BEGIN CERTIFICATE-----\n",)),
         (Bucket, ("abc", "my.bucket-2", "b" * 63)),
+        (Prefix, ("", "a", "Zürich/a b/$(HOME)", "'{{ x }}\"\\", "x" * 900)),
+        (Region, ("auto", "eu-west-1")),
         (ModelUri, ("s3://b/k", "s3://b/$(HOME)/ü")),
         (Duration, ("90s", "10m", "1h30m", "36h5m1s", "999999h", "999999h9999999m")),
         (Quantity, ("1.5Gi", "2Gi", "500M", "9E")),

@@ -25,7 +25,7 @@ PIECES = st.sampled_from(
     ["$", "$$", "(", ")", Env.ATTEMPT, Env.store("secretAccessKey"), HOST, "x"]
 )
 DOLLARS = st.lists(PIECES, min_size=1, max_size=8).map("".join)
-WORDS = DOLLARS | st.text(st.characters(codec="utf-8"), max_size=40)
+WORDS = DOLLARS | st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=40)
 NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True)
 
 
