@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -324,10 +325,12 @@ def with_runner(**runner: Any) -> Job:
 
 
 NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True)
-TEXTS = st.text(st.characters(codec="utf-8"), max_size=60)
+FOLDERS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=60).filter(
+    lambda text: not re.search(r"//|(^|/)[.][.]?(/|$)", text)
+)
 LOCATIONS = st.fixed_dictionaries(
     {"endpoint": st.just("https://s3.example.com"), "bucket": st.just("cells")},
-    optional={"prefix": TEXTS, "credentials": st.fixed_dictionaries({"secretName": NAMES})},
+    optional={"prefix": FOLDERS, "credentials": st.fixed_dictionaries({"secretName": NAMES})},
 )
 TOLERATIONS = [
     {"operator": "Exists"},
