@@ -155,9 +155,13 @@ class Daemon:
 
 
 def _start_time(pid: int) -> str | None:
-    """When a process started, in clock ticks since boot; None for one that is gone or a zombie."""
+    """When a process started, in clock ticks since boot; None for one that is gone or a zombie.
+
+    It is not gone while any of its threads is on its way out: it holds its ports until then.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except (FileNotFoundError, ProcessLookupError, IndexError):
         return None
-    return None if fields[0] == "Z" else fields[19]
+    state, threads, started = fields[0], int(fields[17]), fields[19]
+    return None if state == "Z" and threads <= 1 else started

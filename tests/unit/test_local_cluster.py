@@ -99,6 +99,26 @@ def test_a_daemon_is_known_by_any_process_until_it_is_stopped(tmp_path: Path) ->
     assert list(tmp_path.glob("*.pid")) == []
 
 
+ONE_THREAD_STAYS = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def test_a_daemon_is_alive_while_any_of_its_threads_is(tmp_path: Path) -> None:
+    daemon = Daemon("threads", tmp_path)
+    daemon.start([sys.executable, "-c", ONE_THREAD_STAYS])
+    try:
+        pid = daemon.pid
+        state = Path(f"/proc/{pid}/stat")
+        wait_until(lambda: ") Z " in state.read_text(), "the first thread's end", 60)
+        assert daemon.alive
+    finally:
+        daemon.stop()
+    assert not daemon.alive
+
+
 def test_a_daemon_that_ended_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
     daemon = Daemon("broken", tmp_path)
     daemon.start([sys.executable, "-c", "raise SystemExit('no port is free')"])
