@@ -34,7 +34,7 @@ test: lint ## everything: as test-fast, then slow tests, simulation, a real API 
 	$(DEV) pytest tests/browser
 	$(DEV) pytest tests/e2e
 
-test-fast: lint ## what needs no cluster, in less than 90 seconds
+test-fast: lint ## what needs no cluster, in less than two minutes
 	$(DEV) pytest tests/unit -n 2 -m "not slow"
 
 soak: ## the simulation for an hour or a million seeds, on all cores; what it finds is shrunk and told
