@@ -20,19 +20,20 @@ def write_columns(store: Store, paths: RecordPaths, attempt: int) -> None:
     Raises:
         TrainerError: The store does not allow it, or is away.
     """
-    if sum(item.bytes for item in listed(store, paths, attempt, "metrics")) > MOST_BYTES:
-        return
     found = settled(lambda: read_columns(store, paths, attempt))
-    store.put(paths.columns(attempt), found.model_dump_json(by_alias=True).encode())
+    if found is not None:
+        store.put(paths.columns(attempt), found.model_dump_json(by_alias=True).encode())
 
 
-def read_columns(store: Store, paths: RecordPaths, attempt: int) -> MetricColumns:
-    """An attempt's lines, each once and in order, as columns.
+def read_columns(store: Store, paths: RecordPaths, attempt: int) -> MetricColumns | None:
+    """An attempt's lines, each once and in order, as columns; None where they are too many.
 
     Raises:
         MissingObjectError: What was listed has been merged meanwhile: begin anew (see `settled`).
     """
     sizes = {item.key: item.bytes for item in listed(store, paths, attempt, "metrics")}
+    if sum(sizes.values()) > MOST_BYTES:
+        return None
     keys = to_read(sizes)
     found = MetricColumns(bytes=sum(sizes[key] for key in keys))
     for key in keys:
