@@ -1,18 +1,20 @@
-# Every target does its own set-up. What is built lies in $SIHL_CACHE (~/.cache/sihl), outside the
-# checkout, so that the second run builds nothing.
+# Every target does its own set-up: Python's packages in .venv, as uv.lock has them; what is built in
+# $SIHL_CACHE (~/.cache/sihl), outside the checkout, so that the second run builds nothing.
 PYTHON ?= python3
 SIHL_CACHE ?= $(HOME)/.cache/sihl
 export SIHL_CACHE
-export PYTHONPATH := $(CURDIR)/crds:$(CURDIR)/operator:$(CURDIR)/trainer_image:$(CURDIR)/dashboard:$(CURDIR)
 export MYPY_CACHE_DIR := $(SIHL_CACHE)/mypy
 export RUFF_CACHE_DIR := $(SIHL_CACHE)/ruff
 
-DEV := $(PYTHON) environment.py dev
-DEMO := $(PYTHON) environment.py demo
-CODE := crds operator trainer_image dashboard local_cluster demo examples tests environment.py
+unexport PYTHONDONTWRITEBYTECODE # hundreds of processes would compile torch each
+
+UV = $(shell $(PYTHON) get_uv.py)
+DEV = $(UV) run --locked
+DEMO = $(UV) run --locked --no-default-groups --group demo
+CODE := crds operator trainer_image dashboard local_cluster demo examples tests get_uv.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo clean test test-fast soak bench lint format lock audit crd
+.PHONY: help demo clean test test-fast soak bench lint format lock requirements audit crd
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,20 +61,23 @@ format: ## format the code and mend what ruff can
 	@$(DEV) ruff format $(CODE)
 	@$(DEV) ruff check --fix $(CODE)
 
-LOCK := $(DEV) uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-annotate --custom-compile-command 'make lock' pyproject.toml
-LOCK_IMAGE := $(LOCK) --constraint constraints.txt --group image
+EXPORT = $(UV) export --quiet --frozen --no-default-groups --group image --no-emit-project \
+	--no-annotate --no-header
+FROM_DEBIAN = $(addprefix --prune ,$(shell grep -v '^\#' trainer_image/from-debian.txt))
 
 lock: ## pin the newest versions that pyproject.toml allows, with their hashes, for make and the images
-	@$(LOCK) --upgrade --all-extras --output-file constraints.txt
-	@$(LOCK_IMAGE) --extra operator --extra store --output-file operator/requirements.txt
-	@$(LOCK_IMAGE) --extra dashboard --output-file dashboard/requirements.txt
-	@$(LOCK_IMAGE) --extra trainer --output-file trainer_image/requirements-cuda.txt
-	@$(LOCK_IMAGE) --extra trainer --excludes trainer_image/from-debian.txt \
-		--output-file trainer_image/requirements-cpu.txt
+	@$(UV) lock --upgrade
+	@$(MAKE) --no-print-directory requirements
+
+TO ?= .
+requirements: ## write what the images install, from uv.lock
+	@$(EXPORT) --extra operator --extra store > $(TO)/operator/requirements.txt
+	@$(EXPORT) --extra dashboard > $(TO)/dashboard/requirements.txt
+	@$(EXPORT) --extra trainer > $(TO)/trainer_image/requirements-cuda.txt
+	@$(EXPORT) --extra trainer $(FROM_DEBIAN) > $(TO)/trainer_image/requirements-cpu.txt
 
 audit: ## what is known to be vulnerable among what is pinned (asks PyPI's database)
-	@$(DEV) uv tool run --from 'pip-audit>=2.9,<3' pip-audit --disable-pip --require-hashes \
+	@$(UV) tool run --from 'pip-audit>=2.9,<3' pip-audit --disable-pip --require-hashes \
 		-r operator/requirements.txt -r dashboard/requirements.txt -r trainer_image/requirements-cuda.txt
 
 crd: ## write crds/trainingjobs.sihl.ai.yaml from crds/sihl_api

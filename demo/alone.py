@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
@@ -12,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from demo.commands import ROOT, DemoError, say
+from demo.commands import ROOT, DemoError, say, uv
 from demo.datasets import made
 from demo.jobs import FILES, read
 
@@ -47,9 +46,9 @@ def run_jobs() -> None:
             yaml.safe_dump(job, file)
             file.flush()
             done = subprocess.run(
-                [sys.executable, ROOT / "environment.py", "trainer", "python", "-m",
-                 "sihl_trainer.cli", "local", file.name, "--dataset", made(kind),
-                 "--output", record],
+                [uv(), "run", "--project", ROOT, "--locked", "--no-default-groups",
+                 "--extra", "trainer", "sihl-trainer", "local", file.name,
+                 "--dataset", made(kind), "--output", record],
                 check=False,
             )  # fmt: skip
         if done.returncode:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -29,6 +31,18 @@ def step(number: int, what: str) -> Iterator[None]:
     say(f"[{number}/{STEPS}] {what}")
     yield
     say(f"[{number}/{STEPS}] done in {time.monotonic() - started:.0f} s\n")
+
+
+def uv() -> str:
+    """The uv that runs this program, which tells its children so, or else the PATH's.
+
+    Raises:
+        DemoError: There is none.
+    """
+    found = os.environ.get("UV") or shutil.which("uv")
+    if found is None:
+        raise DemoError("uv is not found: run the demo by `make demo`, or by `uv run`")
+    return found
 
 
 def run(*command: str | Path, text: str | None = None, timeout: float = 1800) -> str:

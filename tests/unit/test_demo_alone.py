@@ -10,20 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-import environment
 from demo import __main__ as demo
 from demo import alone, datasets, jobs
 from tests.support.programs import Programs
 
 ROOT = Path(__file__).parents[2]
-
-
-def environment_of_the_tests(folder: Path, wanted: list[str]) -> None:
-    """A stand-in for an environment, which takes minutes to build: the tests' own has all of it."""
-    python = folder / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    python.chmod(0o755)
 
 
 def write_job(folder: Path, name: str, priority: int, **training: Any) -> Path:
@@ -40,12 +31,10 @@ def write_job(folder: Path, name: str, priority: int, **training: Any) -> Path:
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """One with neither docker nor apt-get; its trainer's environment is there already."""
+    """One with neither docker nor apt-get; what the trainer needs is installed already."""
     monkeypatch.setenv("PATH", str(Programs(tmp_path).path))
+    monkeypatch.setenv("UV", str(Path(sys.executable).with_name("uv")))
     monkeypatch.setenv("SIHL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("PYTHONPATH", ":".join(str(ROOT / p) for p in ("crds", "trainer_image", "")))
-    monkeypatch.setattr(environment, "build", environment_of_the_tests)
-    environment.environment("trainer")
     monkeypatch.setattr(datasets, "IMAGES", {"classification": (8, 4)})
     monkeypatch.chdir(tmp_path)
     return tmp_path
