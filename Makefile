@@ -80,5 +80,6 @@ audit: ## what is known to be vulnerable among what is pinned (asks PyPI's datab
 	@$(UV) tool run --from 'pip-audit>=2.9,<3' pip-audit --disable-pip --require-hashes \
 		-r operator/requirements.txt -r dashboard/requirements.txt -r trainer_image/requirements-cuda.txt
 
-crd: ## write crds/trainingjobs.sihl.ai.yaml from crds/sihl_api
-	@$(DEV) python -m sihl_api.crd > .crd.yaml && mv .crd.yaml crds/trainingjobs.sihl.ai.yaml
+CRD := trainingjobs.sihl.ai.yaml
+crd: ## write the CRD from crds/sihl_api, into crds/ and into the chart
+	@$(DEV) python -m sihl_api.crd > .crd.yaml && cp .crd.yaml crds/$(CRD) && mv .crd.yaml helm/files/$(CRD)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import yaml
 
 from demo.cluster import Cluster
 from demo.commands import ROOT, run
 
+CHART = ROOT / "helm"
 RELEASE = "sihl-demo"
 """An installation of yours has another name, and helm then refuses to touch it."""
 SYSTEM_NAMESPACE = "sihl-system"
@@ -16,6 +20,21 @@ USER = "demo-user"
 
 _LABEL = {"app.kubernetes.io/instance": RELEASE}
 _OURS = f"app.kubernetes.io/instance={RELEASE}"
+
+
+def package(helm: str | Path, folder: Path) -> Path:
+    """The chart in one file, as registries keep it and people install it.
+
+    Args:
+        helm: The program.
+        folder: Where the file is written.
+
+    Raises:
+        DemoError: Helm refuses.
+    """
+    run(helm, "package", CHART, "--destination", folder)
+    about = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    return folder / f"{about['name']}-{about['version']}.tgz"
 
 
 def install(cluster: Cluster, images: dict[str, str]) -> None:
@@ -35,10 +54,12 @@ def install(cluster: Cluster, images: dict[str, str]) -> None:
         "store.embedded.persistence.size": "5Gi",
         f"namespaces.{NAMESPACE}.create": "true",
     }
-    _helm(
-        cluster, "upgrade", "--install", RELEASE, str(ROOT / "helm"), "--wait", "--timeout", "5m",
-        *(part for name, value in values.items() for part in ("--set", f"{name}={value}")),
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        packaged = package(cluster.helm_command[0], Path(folder))
+        _helm(
+            cluster, "upgrade", "--install", RELEASE, str(packaged), "--wait", "--timeout", "5m",
+            *(part for name, value in values.items() for part in ("--set", f"{name}={value}")),
+        )  # fmt: skip
     _make_user(cluster)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from local_cluster.programs import program
-from tests.support.chart import CHART
+from tests.support.chart import packaged
 from tests.support.waiting import eventually
 
 SYSTEM = "chart-system"
@@ -82,7 +82,7 @@ def tools(kubeconfig: Path) -> Iterator[Tools]:
     """With the chart installed for one namespace."""
     tools = Tools(kubeconfig)
     tools.helm(
-        "install", "sihl", str(CHART), "--create-namespace",
+        "install", "sihl", str(packaged()), "--create-namespace",
         "--set", "crds.install=false,namespaces.chart-a.create=true",
     )  # fmt: skip
     yield tools
@@ -92,8 +92,9 @@ def tools(kubeconfig: Path) -> Iterator[Tools]:
 def test_an_upgrade_that_adds_a_namespace_keeps_the_keys_of_the_others(tools: Tools) -> None:
     before, reader = tools.secret("chart-a"), seen(tools)["chart-a"]["secretAccessKey"]
     tools.helm(
-        "upgrade", "sihl", str(CHART), "--reuse-values", "--set", "namespaces.chart-b.create=true"
-    )
+        "upgrade", "sihl", str(packaged()), "--reuse-values",
+        "--set", "namespaces.chart-b.create=true",
+    )  # fmt: skip
     assert tools.secret("chart-a") == before
     added = tools.secret("chart-b")
     assert added["secretAccessKey"] != before["secretAccessKey"]
@@ -121,7 +122,7 @@ def seen(tools: Tools) -> dict[str, dict[str, str]]:
 def test_a_deleted_secret_comes_back_with_the_same_keys(tools: Tools) -> None:
     before = tools.secret("chart-a")
     tools.kubectl("delete", "secret", "sihl-store", "-n", "chart-a")
-    tools.helm("upgrade", "sihl", str(CHART), "--reuse-values")
+    tools.helm("upgrade", "sihl", str(packaged()), "--reuse-values")
     assert tools.secret("chart-a") == before
 
 

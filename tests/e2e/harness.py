@@ -24,6 +24,7 @@ from local_cluster.process import run
 from local_cluster.programs import program
 from sihl_api.record import MANIFEST, Manifest, MetricLine, RecordPaths, checkpoint_of, to_read
 from sihl_api.trainingjob import GROUP, PLURAL, VERSION
+from tests.support.chart import packaged
 
 ROOT = Path(__file__).parents[2]
 SYSTEM = "sihl-system"
@@ -173,7 +174,7 @@ class Harness:
         file.write_text(json.dumps(values))
         run(
             program("helm"), f"--kubeconfig={self.cluster.kubeconfig}", "upgrade", "--install",
-            "sihl", ROOT / "helm", "-n", SYSTEM, "--create-namespace", "-f", file, "--wait",
+            "sihl", packaged(), "-n", SYSTEM, "--create-namespace", "-f", file, "--wait",
             "--timeout", "10m", timeout=900,
         )  # fmt: skip
         store = self.store

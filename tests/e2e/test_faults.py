@@ -13,6 +13,7 @@ from local_cluster.process import run
 from local_cluster.programs import program
 from tests.e2e.harness import NAMESPACE, SLOW, SYSTEM, Harness, Job, PodHistory
 from tests.e2e.test_disruptions import processes_of
+from tests.support.chart import packaged
 from tests.support.proxy import Faults
 
 LONG: Job = {"training": {"maxSteps": 100_000, "validations": 1}}
@@ -175,7 +176,7 @@ def test_an_upgrade_of_the_operator_disturbs_no_job(harness: Harness) -> None:
     harness.has_dataset(pod.metadata.uid)
     run(
         program("helm"), f"--kubeconfig={harness.cluster.kubeconfig}", "upgrade", "sihl",
-        Path(__file__).parents[2] / "helm", "-n", SYSTEM, "--reuse-values",
+        packaged(), "-n", SYSTEM, "--reuse-values",
         "--set", "operator.settings.logLevel=DEBUG", "--wait", "--timeout", "5m",
     )  # fmt: skip
     harness.submit("upgraded-next", "q-upgraded", SHORT)

@@ -1,8 +1,11 @@
-"""The chart, rendered by the real helm."""
+"""The chart as it is handed out, rendered by the real helm."""
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -10,14 +13,22 @@ from typing import Any
 
 import yaml
 
+from demo.chart import CHART, package
 from local_cluster.programs import program
 
-ROOT = Path(__file__).parents[2]
-CHART = ROOT / "helm"
+__all__ = ["CHART", "ChartRefusedError", "one", "packaged", "render"]
 
 
 class ChartRefusedError(Exception):
     """Helm did not render it; the message is helm's."""
+
+
+@functools.cache
+def packaged() -> Path:
+    """The chart's package, made once a process."""
+    folder = tempfile.mkdtemp(prefix="sihl-chart-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return package(program("helm"), Path(folder))
 
 
 def render(values: dict[str, Any] | None = None, namespace: str = "sihl-system") -> list[Any]:
@@ -26,7 +37,7 @@ def render(values: dict[str, Any] | None = None, namespace: str = "sihl-system")
         json.dump(values or {}, file)
         file.flush()
         done = subprocess.run(
-            [program("helm"), "template", "sihl", CHART, "-n", namespace, "-f", file.name],
+            [program("helm"), "template", "sihl", packaged(), "-n", namespace, "-f", file.name],
             capture_output=True,
             text=True,
         )

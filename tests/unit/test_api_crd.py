@@ -36,8 +36,9 @@ def nodes(node: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
-def test_the_checked_in_crd_is_what_the_types_render() -> None:
-    checked_in = (ROOT / "crds" / "trainingjobs.sihl.ai.yaml").read_text()
+@pytest.mark.parametrize("folder", ["crds", "helm/files"])
+def test_the_checked_in_crds_are_what_the_types_render(folder: str) -> None:
+    checked_in = (ROOT / folder / "trainingjobs.sihl.ai.yaml").read_text()
     assert checked_in == render(), "run `make crd`"
 
 
