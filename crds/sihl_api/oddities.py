@@ -6,6 +6,7 @@ Of a spec that holds to the schema and its rules. The operator writes them into 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from sihl_api.trainingjob import Dataset, Model, Runner, S3Location, Training, TrainingJobSpec
@@ -68,7 +69,15 @@ def _of_training(training: Training) -> Iterator[str]:
         )
 
 
+_SECRET = re.compile(r"(?i)(^|_)(TOKEN|PASSWORD|PASSWD|SECRET|API_?KEY|CREDENTIALS?)($|_)")
+
+
 def _of_runner(runner: Runner) -> Iterator[str]:
+    if telling := [each.name for each in runner.env if _SECRET.search(each.name)]:
+        yield (
+            f"runner.env has {', '.join(telling)}: whoever reads the job, its pod or its record "
+            "reads it too. A secret does not belong there."
+        )
     disk = runner.resources.limits.get("ephemeral-storage")
     if disk is not None and quantity(disk) < quantity(runner.dataset_size):
         yield (

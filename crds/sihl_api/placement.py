@@ -1,4 +1,4 @@
-"""Where a job's pod may run: affinity and tolerations, as in a Pod, and held to a Pod's rules.
+"""Where a job's pod may run: affinity, spread, tolerations, as in a Pod and held to its rules.
 
 Typed, so that a misspelt field is refused and not ignored. Lists are bounded for CEL's sake.
 """
@@ -172,6 +172,27 @@ class Affinity(Schema):
     node_affinity: NodeAffinity | None = None
     pod_affinity: PodAffinity | None = None
     pod_anti_affinity: PodAffinity | None = None
+
+
+class TopologySpreadConstraint(Schema):
+    """How evenly pods are spread over zones, nodes, ..., as in a Pod."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("!has(self.minDomains) || self.whenUnsatisfiable == 'DoNotSchedule'",
+             "minDomains belong to whenUnsatisfiable: DoNotSchedule", ".minDomains"),
+        Rule("!has(self.matchLabelKeys) || !has(self.labelSelector.matchLabels) || "
+             "self.matchLabelKeys.all(k, !(k in self.labelSelector.matchLabels))",
+             "a label is given either in matchLabelKeys or in labelSelector", ".matchLabelKeys"),
+    )  # fmt: skip
+
+    max_skew: int = Field(ge=1, le=2**31 - 1)
+    topology_key: LabelName
+    when_unsatisfiable: Literal["DoNotSchedule", "ScheduleAnyway"]
+    label_selector: LabelSelector = Field(description="Without it no pod would be counted.")
+    min_domains: int | None = Field(default=None, ge=1, le=2**31 - 1)
+    node_affinity_policy: Literal["Honor", "Ignore"] | None = None
+    node_taints_policy: Literal["Honor", "Ignore"] | None = None
+    match_label_keys: list[LabelName] | None = Field(default=None, max_length=10)
 
 
 # --- taints ----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from celpy.adapter import json_to_cel
 from pydantic import ValidationError
 
 from sihl_api.crd import structural_schema
-from sihl_api.schema import Rule, Schema
+from sihl_api.schema import LIST_KEYS, Rule, Schema
 from sihl_api.texts import LABEL_NAME, LABEL_VALUE, OBJECT_NAME
 from sihl_api.trainingjob import API_VERSION, JOB_RULES, TrainingJobSpec
 from sihl_api.units import quantity
@@ -48,7 +48,6 @@ def job_faults(job: dict[str, Any]) -> tuple[TrainingJobSpec | None, list[str]]:
     return spec, [
         *_broken_rules({"metadata": metadata}, JOB_RULES, ""),
         *_broken_in(spec, "spec"),
-        *_repeated_heads(spec),
     ]
 
 
@@ -112,7 +111,7 @@ def _fault(error: Any) -> str:
 def _broken_in(part: Schema, where: str) -> list[str]:
     """Rules that this part of the spec, or a part of it, breaks."""
     content = part.model_dump(mode="json", by_alias=True, exclude_none=True)
-    faults = _broken_rules(content, part.rules, where)
+    faults = _broken_rules(content, part.rules, where) + _repeated(part, where)
     for name, field in type(part).model_fields.items():
         value = getattr(part, name)
         below = f"{where}.{field.alias or name}"
@@ -162,11 +161,17 @@ _QUANTITIES: dict[str, Any] = {
 """Of Kubernetes' own CEL library, what the rules use."""
 
 
-def _repeated_heads(spec: TrainingJobSpec) -> list[str]:
-    """The schema's list type: heads are told apart by their names."""
-    names = [head.name for head in spec.model.heads]
-    return [
-        f"spec.model.heads[{index}].name: Duplicate value: {name!r}"
-        for index, name in enumerate(names)
-        if name in names[:index]
-    ]
+def _repeated(part: Schema, where: str) -> list[str]:
+    """The schema's list type: who is told apart by some fields is there once."""
+    faults = []
+    for name, field in type(part).model_fields.items():
+        extra: Any = field.json_schema_extra or {}
+        keys, seen = extra.get(LIST_KEYS, ()), list[Any]()
+        for index, each in enumerate(getattr(part, name) if keys else ()):
+            dumped = each.model_dump(mode="json", by_alias=True)
+            told = {key: dumped[key] for key in keys}
+            if told in seen:
+                below = f"{where}.{field.alias or name}[{index}]"
+                faults.append(f"{below}: Duplicate value: {told}")
+            seen.append(told)
+    return faults

@@ -185,8 +185,11 @@ def read_result(text: str | None) -> Result | None:
 
 _VARIABLE_LIMIT = 120_000
 """Of the job's JSON, in bytes: Linux gives no process a variable of 128 KiB or more."""
-_PLACES = ("affinity", "node_selector", "tolerations")
-"""Fields of the runner that say where the pod goes; the pod itself has them."""
+_OF_THE_POD = (
+    "affinity", "annotations", "env", "node_selector", "tolerations", "labels",
+    "topology_spread_constraints",
+)  # fmt: skip
+"""Fields of the runner that the pod itself has, those that may be long first."""
 
 
 def reference_json(
@@ -194,8 +197,8 @@ def reference_json(
 ) -> str:
     """JSON for `Env.JOB` from a job's raw spec.
 
-    What can make a spec longer than a variable may be is where the pod goes, such as an affinity
-    to thousands of nodes by name: nobody in the pod needs that, and there it is left out.
+    What can make a spec longer than a variable may be is what the pod itself has, such as an
+    affinity to thousands of nodes by name: nobody in the pod needs that, and there it is left out.
     """
     reference = JobReference(
         namespace=namespace,
@@ -205,8 +208,8 @@ def reference_json(
         created_at=created_at,
     )
     text = ""
-    for count in range(len(_PLACES) + 1):
-        left_out = {"spec": {"runner": set(_PLACES[:count])}}
+    for count in range(len(_OF_THE_POD) + 1):
+        left_out = {"spec": {"runner": set(_OF_THE_POD[:count])}}
         text = reference.model_dump_json(by_alias=True, exclude_none=True, exclude=left_out)
         if len(text.encode()) <= _VARIABLE_LIMIT:
             break

@@ -10,11 +10,17 @@ import re
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, JsonValue
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError, core_schema
 
 VALIDATIONS = "x-kubernetes-validations"
+LIST_KEYS = "x-kubernetes-list-map-keys"
+
+
+def told_apart(*names: str) -> dict[str, JsonValue]:
+    """Of a list's schema: no two of it agree in these fields."""
+    return {"x-kubernetes-list-type": "map", LIST_KEYS: [*names]}
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,16 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from sihl_api.placement import Affinity, Toleration, keys_are_labels
+from sihl_api.placement import Affinity, Toleration, TopologySpreadConstraint, keys_are_labels
+from sihl_api.pods import (
+    AnnotationValue,
+    EnvironmentVariable,
+    PullSecret,
+    annotations_are_free,
+    labels_are_free,
+)
 from sihl_api.resources import Resources
-from sihl_api.schema import Rule, Schema
+from sihl_api.schema import Rule, Schema, told_apart
 from sihl_api.tasks import DETECTING, Task
 from sihl_api.texts import (
     DURATION,
@@ -279,7 +286,7 @@ class Model(Schema):
     heads: list[Head] = Field(
         min_length=1,
         max_length=16,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        json_schema_extra=told_apart("name"),
     )
 
 
@@ -444,6 +451,10 @@ class Runner(Schema):
         _gpus_agree("requests"),
         _gpus_agree("limits"),
         keys_are_labels("nodeSelector"),
+        keys_are_labels("labels"),
+        labels_are_free("labels"),
+        keys_are_labels("annotations"),
+        annotations_are_free("annotations"),
         Rule(f"!has(self.datasetSize) || !self.datasetSize.{SIZE.cel} || "
              "quantity(self.datasetSize).compareTo(quantity('1Ki')) >= 0",
              "datasetSize is counted in bytes, at least 1Ki: write 20Gi or 500Mi", ".datasetSize"),
@@ -462,10 +473,42 @@ class Runner(Schema):
     node_selector: dict[str, LabelValue] = Field(default={}, max_length=20)
     tolerations: list[Toleration] = Field(default=[], max_length=20)
     affinity: Affinity | None = None
+    topology_spread_constraints: list[TopologySpreadConstraint] = Field(
+        default=[],
+        max_length=10,
+        json_schema_extra=told_apart("topologyKey", "whenUnsatisfiable"),
+    )
+    scheduler_name: ObjectName | None = Field(
+        default=None, description="Who places the pod. Left out, Kubernetes' own scheduler."
+    )
+    runtime_class_name: ObjectName | None = Field(
+        default=None,
+        description="A class that chooses nodes does so for nodeSelector too: repeat its labels "
+        "there, so that the job waits for one of them.",
+    )
     service_account_name: ObjectName | None = None
     priority_class_name: ObjectName | None = None
+    labels: dict[str, LabelValue] = Field(
+        default={}, max_length=20, description="Of the pod, beside the operator's."
+    )
+    annotations: dict[str, AnnotationValue] = Field(
+        default={}, max_length=20, description="Of the pod, beside the operator's."
+    )
+    env: list[EnvironmentVariable] = Field(
+        default=[],
+        max_length=50,
+        json_schema_extra=told_apart("name"),
+        description="Variables of the pod's containers, as they stand: no secrets, which whoever "
+        "reads the job or its record would see.",
+    )
     image: Image | None = Field(
         default=None, description="Instead of the operator's trainer image."
+    )
+    image_pull_secrets: list[PullSecret] = Field(
+        default=[],
+        max_length=10,
+        json_schema_extra=told_apart("name"),
+        description="Secrets of the job's namespace, beside the operator's own setting.",
     )
     dataset_size: Quantity = Field(
         default="20Gi", description="Most that the dataset may take of the node's disk."
@@ -670,7 +713,7 @@ class TrainingJobStatus(StatusSchema):
     conditions: list[Condition] | None = Field(
         default=None,
         max_length=20,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+        json_schema_extra=told_apart("type"),
     )
 
 

@@ -114,6 +114,8 @@ def reckoned(message: str) -> bool:
         message: Of the pod's condition: `0/3 nodes are available: 1 Insufficient cpu, 2 ...`.
     """
     said = message.partition("available: ")[2].partition(". ")[0].rstrip(". ")
+    if message and not said:  # of a scheduler that counts in a way of its own, or of no node at all
+        return message.startswith("no nodes available")
     reasons = re.split(r", (?=\d+ )", said) if said else []
     return all(_RECKONED.match(re.sub(r"^\d+ ", "", each)) for each in reasons)
 

@@ -84,10 +84,12 @@ def silent(pod: PodView) -> bool:
     return not (told or pod.began or pod.sandbox)
 
 
-def lacking(pod: PodView) -> Ending:
+def lacking(pod: PodView, job: JobView) -> Ending:
     """How an attempt ends of which nothing ever ran, and nobody says why."""
     if not pod.node:
-        text = "No scheduler has looked at the pod: is the one that the pod names running?"
+        named = job.runner.get("schedulerName")
+        whose = f"{named}, of spec.runner.schedulerName," if named else "the one that the pod names"
+        text = f"No scheduler has looked at the pod: is {whose} running?"
     elif pod.sandbox is None:
         text = f"The node {pod.node} has not taken up the pod: {_CLUSTER} can look at its kubelet."
     else:

@@ -292,7 +292,7 @@ def hindered(job: JobView, pod: PodView | None, moment: Moment) -> Decision | No
         return None
     end = hindrance(pod, job, moment.hearsay)
     if end is None and unseen(pod) and _settling(moment) <= 0:
-        end = lacking(pod)
+        end = lacking(pod, job)
     left = min(_start_left(job, moment.ages.tried), _patience_left(job, end, moment))
     if end is not None and end.reason == GATED:
         left = math.inf  # whoever set the gate has the pod in a line of theirs
@@ -332,7 +332,7 @@ def _patience_left(job: JobView, end: Ending | None, moment: Moment) -> float:
 def _not_started(job: JobView, pod: PodView) -> Ending:
     """The dataset's time is over; or it never began, which is not the job's fault."""
     if not pod.began:
-        return lacking(pod)
+        return lacking(pod, job)
     text = (
         "The job was not running within spec.runner.startTimeout "
         f"({job.runner.get('startTimeout', '1h')}): submit it again with a longer one if its "

@@ -50,6 +50,11 @@ _MOUNTS = [
     {"name": "scratch", "mountPath": SCRATCH_DIRECTORY},
     {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108 (a mount, not a file)
 ]
+_TAKEN_OVER = (
+    "serviceAccountName", "priorityClassName", "runtimeClassName", "schedulerName",
+    "topologySpreadConstraints",
+)  # fmt: skip
+"""Fields of spec.runner that are the pod's own, as they stand."""
 
 
 def render_pod(job: JobView, attempt: int, queue: str, settings: Settings) -> dict[str, Any]:
@@ -78,11 +83,11 @@ def render_pod(job: JobView, attempt: int, queue: str, settings: Settings) -> di
         "os": {"name": "linux"},
         **placement(job, settings),
     }
-    for field in ("serviceAccountName", "priorityClassName"):
+    for field in _TAKEN_OVER:
         if runner.get(field):
             spec[field] = runner[field]
-    if settings.image_pull_secrets:
-        spec["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
+    if secrets := _pull_secrets(job, settings):
+        spec["imagePullSecrets"] = [{"name": name} for name in secrets]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -107,7 +112,9 @@ def _metadata(job: JobView, attempt: int, queue: str) -> dict[str, Any]:
     return {
         "name": pod_name(queue),
         "namespace": job.namespace,
+        # The job's own first: none of them has a name of ours, and ours would win.
         "labels": {
+            **(job.runner.get("labels") or {}),
             "app.kubernetes.io/name": "sihl-runner",
             "app.kubernetes.io/managed-by": "sihl-operator",
             JOB_UID_LABEL: job.uid,
@@ -117,6 +124,7 @@ def _metadata(job: JobView, attempt: int, queue: str) -> dict[str, Any]:
             ATTEMPT_LABEL: str(attempt),
         },
         "annotations": {
+            **(job.runner.get("annotations") or {}),
             "prometheus.io/scrape": "true",
             "prometheus.io/port": str(HTTP_PORT),
             "kubectl.kubernetes.io/default-container": TRAINER_CONTAINER,  # of `kubectl logs`
@@ -133,6 +141,12 @@ def _metadata(job: JobView, attempt: int, queue: str) -> dict[str, Any]:
             }
         ],
     }
+
+
+def _pull_secrets(job: JobView, settings: Settings) -> list[str]:
+    """The job's, and the platform's that it does not name itself."""
+    own = [each["name"] for each in job.runner.get("imagePullSecrets") or ()]
+    return list(dict.fromkeys([*own, *settings.image_pull_secrets]))
 
 
 def _secret_volumes(job: JobView) -> list[dict[str, Any]]:
@@ -229,6 +243,12 @@ def _container(
     ]
     if settings.allow_cpu:
         env.append({"name": Env.ALLOW_CPU, "value": "1"})
+    ours = {each["name"] for each in env}
+    env += [
+        {"name": each["name"], "value": _literal(each["value"])}
+        for each in job.runner.get("env") or ()
+        if each["name"] not in ours
+    ]
     return {
         "name": name,
         "image": image,

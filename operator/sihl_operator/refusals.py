@@ -34,7 +34,8 @@ _WAITED_FOR: tuple[tuple[str, str, str], ...] = (
      "The pod's ServiceAccount does not exist: create it in the job's namespace, or name another "
      "in spec.runner.serviceAccountName of a new job."),
     (r"RuntimeClass \S+ not found", "RuntimeClassMissing",
-     f"The pod's RuntimeClass does not exist: {_CLUSTER} can create it."),
+     f"The pod's RuntimeClass does not exist: {_CLUSTER} can create it, or a new job names another "
+     "in spec.runner.runtimeClassName."),
     (r"because it is being terminated", "NamespaceTerminating",
      "The job's namespace is being deleted, and the job with it."),
     (r"failed calling webhook|failed to call webhook", "WebhookUnavailable",
@@ -59,11 +60,13 @@ _FAULT = re.compile(
 )
 _SAID = re.compile(r'^"([^"]*)"| limit of (\S+)')
 _FIELDS = (
-    (r"spec\.(nodeSelector|tolerations|affinity|serviceAccountName|priorityClassName)\b", ""),
-    (r"spec\.(?:initC|c)ontainers\[\d+\]\.(image|resources)\b", ""),
+    (r"spec\.(nodeSelector|tolerations|affinity|serviceAccountName|priorityClassName|"
+     r"runtimeClassName|schedulerName|imagePullSecrets|topologySpreadConstraints)\b", ""),
+    (r"metadata\.(labels|annotations)\b", ""),
+    (r"spec\.(?:initC|c)ontainers\[\d+\]\.(image|resources|env)\b", ""),
     (r"spec\.terminationGracePeriodSeconds\b", "stopGracePeriod"),
     (r"spec\.volumes\[0\]\.emptyDir\.sizeLimit\b", "datasetSize"),
-)
+)  # fmt: skip
 """By the pod's field, that of spec.runner from which it is made; empty: of the same name."""
 
 
@@ -134,7 +137,7 @@ def _own_field(job: JobView, path: str, rest: str) -> str | None:
         if found := re.match(pattern, path):
             name = named or found.group(1)
             value = job.runner.get(name)
-            place = re.match(r"spec\.tolerations\[(\d+)\]", path)
+            place = re.match(rf"spec\.{name}\[(\d+)\]", path)
             if not value or (place and int(place.group(1)) >= len(value)):
                 return None  # what admission has added
             said = [bad or limit for bad, limit in _SAID.findall(rest)]

@@ -103,6 +103,22 @@ def both(*changes: Change) -> Change:
     return lambda job: [change(job) for change in changes]
 
 
+def spread(*constraints: Job) -> Change:
+    """How the pod is spread."""
+    usual = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
+    return runner(
+        topologySpreadConstraints=[
+            {key: value for key, value in {**usual, "labelSelector": _APP, **each}.items() if value}
+            for each in constraints
+        ]
+    )
+
+
+def variables(**named: str) -> Change:
+    """Variables of the pod."""
+    return runner(env=[{"name": name, "value": value} for name, value in named.items()])
+
+
 _APP = {"matchLabels": {"app": "x"}}
 _IMAGE = "spec.runner.image"
 _PREFIX = "spec.dataset.train.prefix"
@@ -117,6 +133,9 @@ _REQUIRED = (
 )
 _APART = "spec.runner.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0]"
 _TOLERATION = "spec.runner.tolerations[0]"
+_SPREAD = "spec.runner.topologySpreadConstraints[0]"
+_LABELS, _ANNOTATIONS = "spec.runner.labels", "spec.runner.annotations"
+_ENV = "spec.runner.env[0]"
 _SCHEDULER = "spec.training.scheduler"
 
 INVALID: dict[str, tuple[Change, str]] = {
@@ -410,6 +429,89 @@ INVALID: dict[str, tuple[Change, str]] = {
         runner(priorityClassName="high priority"),
         "spec.runner.priorityClassName",
     ),
+    "a scheduler that none can be called": (
+        runner(schedulerName="Volcano Scheduler"),
+        "spec.runner.schedulerName",
+    ),
+    "a runtime class that none can be called": (
+        runner(runtimeClassName="kata_qemu"),
+        "spec.runner.runtimeClassName",
+    ),
+    "a label of the pod that none is": (runner(labels={"cost center": "7"}), _LABELS),
+    "a label's value of the pod that none is": (runner(labels={"team": "a b"}), _LABELS),
+    "a label of the operator's": (runner(labels={"sihl.ai/job": "other"}), _LABELS),
+    "a label of the operator's by a part of its domain": (
+        runner(labels={"a.sihl.ai/b": ""}),
+        _LABELS,
+    ),
+    "a label that the operator gives": (
+        runner(labels={"app.kubernetes.io/name": "mine"}),
+        _LABELS,
+    ),
+    "a label of Kubernetes' own": (
+        runner(labels={"pod-security.kubernetes.io/enforce": "privileged"}),
+        _LABELS,
+    ),
+    "more labels than a pod should have": (
+        runner(labels={f"label-{number}": "" for number in range(21)}),
+        _LABELS,
+    ),
+    "an annotation that none is": (runner(annotations={"a/b/c": "x"}), _ANNOTATIONS),
+    "an annotation that says who is scraped": (
+        runner(annotations={"prometheus.io/port": "80"}),
+        _ANNOTATIONS,
+    ),
+    "an annotation of Kubernetes' own": (
+        runner(annotations={"kubectl.kubernetes.io/default-container": "x"}),
+        _ANNOTATIONS,
+    ),
+    "an annotation of the operator's": (runner(annotations={"sihl.ai/queue": "x"}), _ANNOTATIONS),
+    "an annotation of a megabyte": (runner(annotations={"note": "x" * 8193}), _ANNOTATIONS),
+    "a variable that none can be called": (variables(**{"NCCL-DEBUG": "INFO"}), f"{_ENV}.name"),
+    "a variable that begins with a digit": (variables(**{"1ST": ""}), f"{_ENV}.name"),
+    "a variable of the operator's": (variables(SIHL_ATTEMPT="7"), f"{_ENV}.name"),
+    "a variable that says as whom is read": (variables(AWS_PROFILE="other"), f"{_ENV}.name"),
+    "a variable that says where is read": (variables(aws_endpoint_url="http://b"), f"{_ENV}.name"),
+    "a variable of Python's": (variables(PYTHONPATH="/scratch"), f"{_ENV}.name"),
+    "a variable of the loader's": (variables(LD_PRELOAD="/scratch/a.so"), f"{_ENV}.name"),
+    "a variable that takes others' GPUs": (variables(NVIDIA_VISIBLE_DEVICES="all"), f"{_ENV}.name"),
+    "a variable that hides GPUs": (variables(CUDA_VISIBLE_DEVICES="0"), f"{_ENV}.name"),
+    "a variable of torchrun's": (variables(WORLD_SIZE="2"), f"{_ENV}.name"),
+    "a variable that says where programs are": (variables(PATH="/bin"), f"{_ENV}.name"),
+    "a variable without a value": (runner(env=[{"name": "NCCL_DEBUG"}]), f"{_ENV}.value"),
+    "a variable of a number": (
+        runner(env=[{"name": "NCCL_IB_TIMEOUT", "value": 22}]),
+        f"{_ENV}.value",
+    ),
+    "a variable of a page": (variables(NCCL_DEBUG="x" * 4097), f"{_ENV}.value"),
+    "a variable with a zero byte": (variables(NCCL_DEBUG="a\0b"), f"{_ENV}.value"),
+    "a variable twice": (
+        runner(env=[{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]),
+        "spec.runner.env[1]",
+    ),
+    "a pull secret that none can be called": (
+        runner(imagePullSecrets=[{"name": "My_Registry"}]),
+        "spec.runner.imagePullSecrets[0].name",
+    ),
+    "a pull secret twice": (
+        runner(imagePullSecrets=[{"name": "a"}, {"name": "a"}]),
+        "spec.runner.imagePullSecrets[1]",
+    ),
+    "spread over nothing": (spread({"topologyKey": ""}), f"{_SPREAD}.topologyKey"),
+    "spread over what is no label": (spread({"topologyKey": "my zone"}), f"{_SPREAD}.topologyKey"),
+    "a skew of nothing": (spread({"maxSkew": -1}), f"{_SPREAD}.maxSkew"),
+    "spread or what": (spread({"whenUnsatisfiable": "Wait"}), f"{_SPREAD}.whenUnsatisfiable"),
+    "spread of no pods": (spread({"labelSelector": None}), f"{_SPREAD}.labelSelector"),
+    "least zones of who may go anywhere": (
+        spread({"minDomains": 2, "whenUnsatisfiable": "ScheduleAnyway"}),
+        f"{_SPREAD}.minDomains",
+    ),
+    "a label that is given twice": (
+        spread({"matchLabelKeys": ["app"]}),
+        f"{_SPREAD}.matchLabelKeys",
+    ),
+    "a spread twice": (spread({}, {"maxSkew": 2}), "spec.runner.topologySpreadConstraints[1]"),
+    "a misspelt spread": (spread({"maxskew": 1}), f"{_SPREAD}.maxskew"),
     "text that is mirrored": (
         both(head(task="TextRecognition"), training(augmentation={"horizontalFlip": True})),
         "spec.training.augmentation.horizontalFlip",
@@ -469,6 +571,32 @@ VALID: dict[str, Change] = {
         mismatchLabelKeys=["tenant"],
     ),
     "affinity that says nothing": runner(affinity={"nodeAffinity": {}, "podAffinity": {}}),
+    "all that a pod can have of its own": runner(
+        labels={"kueue.x-k8s.io/queue-name": "gpus", "app.kubernetes.io/part-of": "vision"},
+        annotations={
+            "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+            "kubernetes.io/egress-bandwidth": "1G",
+            "example.com/note": "ü " * 4000,
+        },
+        env=[
+            {"name": "NCCL_DEBUG", "value": "INFO"},
+            {"name": "HTTPS_PROXY", "value": "http://proxy:3128"},
+            {"name": "_", "value": ""},
+            {"name": "PATHS", "value": "$(HOME) $$"},
+        ],
+        runtimeClassName="nvidia",
+        schedulerName="volcano",
+        imagePullSecrets=[{"name": "a"}, {"name": "b.c"}],
+    ),
+    "all that spread can say": spread(
+        {
+            "minDomains": 2,
+            "nodeAffinityPolicy": "Ignore",
+            "nodeTaintsPolicy": "Honor",
+            "matchLabelKeys": ["version"],
+        },
+        {"whenUnsatisfiable": "ScheduleAnyway"},
+    ),
     "every taint": toleration(operator="Exists"),
     "a taint by key": toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule"),
     "a taint by value": toleration(key="gpu", value="", effect="NoExecute", tolerationSeconds=0),

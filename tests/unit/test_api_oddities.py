@@ -46,6 +46,10 @@ ODD: dict[str, tuple[Change, str]] = {
         validated_on(SAME),
         "dataset.validation is dataset.train",
     ),
+    "a secret that everybody sees": (
+        runner(env=[{"name": "WANDB_API_KEY", "value": "x"}, {"name": "TOKENS", "value": ""}]),
+        "runner.env has WANDB_API_KEY: whoever reads",
+    ),
     "a head that does not learn": (head(lossWeight=0), "lossWeight of model.heads boxes is 0"),
     "a milestone at the end": (
         scheduler(name="MultiStep", milestones=[50, 100]),

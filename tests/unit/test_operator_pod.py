@@ -103,6 +103,56 @@ def test_the_pod_is_told_its_job() -> None:
     assert json.loads(env["SIHL_JOB"])["spec"]["project"] == "cells"
 
 
+OF_ITS_OWN: Raw = {
+    "labels": {"kueue.x-k8s.io/queue-name": "gpus"},
+    "annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"},
+    "env": [{"name": "NCCL_DEBUG", "value": "$(HOME) $$"}],
+    "runtimeClassName": "nvidia",
+    "schedulerName": "volcano",
+    "imagePullSecrets": [{"name": "team"}, {"name": "both"}],
+    "topologySpreadConstraints": [
+        {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule",
+         "labelSelector": {"matchLabels": {"team": "a"}}}
+    ],
+}  # fmt: skip
+
+
+def test_what_the_job_says_of_its_pod_is_taken_over() -> None:
+    settings = Settings(image_pull_secrets=("both", "platform"))
+    pod = rendered(settings, runner={**SPEC["runner"], **OF_ITS_OWN})
+    usual = rendered(settings)
+    for part in ("labels", "annotations"):
+        assert pod["metadata"][part] == {**OF_ITS_OWN[part], **usual["metadata"][part]}
+    for field in ("runtimeClassName", "schedulerName", "topologySpreadConstraints"):
+        assert pod["spec"][field] == OF_ITS_OWN[field]
+        assert field not in usual["spec"]
+    assert [each["name"] for each in pod["spec"]["imagePullSecrets"]] == [
+        "team",
+        "both",
+        "platform",
+    ]
+    for container in containers(pod):
+        # Kubernetes would put in HOME's value, and make one dollar of two.
+        assert {"name": "NCCL_DEBUG", "value": "$$(HOME) $$$$"} in container["env"]
+
+
+def test_what_is_ours_stays_ours_whatever_a_job_that_passed_another_crd_says() -> None:
+    theirs = {
+        "labels": dict.fromkeys(rendered()["metadata"]["labels"], "theirs"),
+        "annotations": dict.fromkeys(rendered()["metadata"]["annotations"], "theirs"),
+        "env": [
+            {"name": each["name"], "value": "theirs"}
+            for container in containers(rendered())
+            for each in container["env"]
+        ],
+    }
+    pod = rendered(runner={**SPEC["runner"], **theirs})
+    assert pod["metadata"] == rendered()["metadata"]
+    for given, usual in zip(containers(pod), containers(rendered()), strict=True):
+        told = {each["name"]: each for each in given["env"] if each["name"] != "SIHL_JOB"}
+        assert told == {**told, **{e["name"]: e for e in usual["env"] if e["name"] != "SIHL_JOB"}}
+
+
 @pytest.mark.parametrize("gpus", [0, 1, 4])
 def test_room_is_counted_as_the_scheduler_will_count_it(gpus: int) -> None:
     spec: Raw = {"runner": {"gpus": gpus, "resources": {"limits": {"cpu": "2"}, "requests": {}}}}

@@ -134,6 +134,7 @@ _PREEMPTION = (
         (ALONE + _PREEMPTION, False),
         ("0/1 nodes are available: 1 node(s) didn't match pod topology spread constraints.", False),
         ("0/1 nodes are available: 1 node(s) had volume node affinity conflict.", False),
+        ("1/1 tasks in gang unschedulable: pod group is not ready, 1 Pending", False),
     ],
 )  # fmt: skip
 def test_it_is_known_whether_the_scheduler_counts_as_is_counted_here(

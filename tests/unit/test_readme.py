@@ -12,7 +12,7 @@ import yaml
 from demo import chart, datasets, jobs
 from sihl_api.runtime import ExitCode
 from sihl_api.tasks import Task
-from sihl_api.trainingjob import KIND, TrainingJobSpec
+from sihl_api.trainingjob import KIND, Runner, TrainingJobSpec
 from sihl_trainer.dataset.metadata import read_metadata
 from sihl_trainer.jobfile import read_job
 from tests.support.chart import render
@@ -52,6 +52,12 @@ def test_every_job_in_it_is_valid() -> None:
     assert found
     for job in found:
         TrainingJobSpec.model_validate(job["spec"])
+
+
+def test_the_page_on_pods_has_every_field_of_the_runner() -> None:
+    page = (ROOT / "docs" / "pods.md").read_text()
+    fields = [str(field.alias) for field in Runner.model_fields.values()]
+    assert [name for name in fields if f"`{name}`" not in page] == []
 
 
 def test_its_multitask_metadata_can_be_read(tmp_path: Path) -> None:

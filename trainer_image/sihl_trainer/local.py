@@ -86,7 +86,7 @@ def _run(
             redactor=redactor,
             observe=line.show,
             command=command,
-            environ={Env.ALLOW_CPU: "1"},
+            environ={each.name: each.value for each in job.spec.runner.env} | {Env.ALLOW_CPU: "1"},
         )
         supervisor = Supervisor(settings, store)
         signals.hand_to(lambda count: supervisor.request_stop(at_once=count > 1))
