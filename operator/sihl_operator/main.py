@@ -41,7 +41,7 @@ class Operator:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.world = World()
-        self.metrics = Metrics(self.world)
+        self.metrics = Metrics(self.world, gpu_resource=settings.gpu_resource)
         self._tasks: list[asyncio.Task[Any]] = []
         self._trouble = ""
         """Why the last list failed, if it did."""

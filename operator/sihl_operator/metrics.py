@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections import Counter as Count
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 from sihl_api.trainingjob import Phase
+from sihl_operator.gauges import Gauges
+from sihl_operator.settings import Settings
 from sihl_operator.views import JobView, parse
 from sihl_operator.world import World
 
@@ -22,9 +20,14 @@ _STOPS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
 class Metrics:
     """Counters of what happened, and gauges read off the world when they are asked for."""
 
-    def __init__(self, world: World, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        world: World,
+        clock: Callable[[], float] = time.time,
+        gpu_resource: str = Settings.gpu_resource,
+    ) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(_Jobs(world, clock))
+        self.registry.register(Gauges(world, clock, gpu_resource))
         self.writes = Counter(
             "sihl_operator_api_writes", "Writes to the API server that were tried",
             ["verb", "resource"], registry=self.registry,
@@ -72,36 +75,3 @@ class Metrics:
         if before.phase is Phase.STOPPING and not after.active and stop is not None:
             queue = before.namespace, before.queue
             self.stop_duration.labels(*queue).observe(stop)
-
-
-class _Jobs(Collector):
-    """Gauges over all jobs. The label is not called `job`: Prometheus has a `job` of its own."""
-
-    def __init__(self, world: World, clock: Callable[[], float]) -> None:
-        self._world = world
-        self._clock = clock
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        phases = GaugeMetricFamily(
-            "sihl_jobs", "Jobs by phase", labels=["namespace", "queue", "phase"]
-        )
-        positions = GaugeMetricFamily(
-            "sihl_job_queue_position", "1 is next", labels=["namespace", "queue", "training_job"]
-        )
-        ages = GaugeMetricFamily(
-            "sihl_job_checkpoint_age_seconds", "Since the last durable checkpoint of an active job",
-            labels=["namespace", "queue", "training_job"],
-        )  # fmt: skip
-        for (namespace, name), queue in list(self._world.queues.items()):
-            jobs = [self._world.jobs[key] for key in queue.members]
-            counts = Count(job.phase or Phase.QUEUED for job in jobs)
-            for phase in Phase:
-                phases.add_metric([namespace, name, phase.value], counts[phase])
-            for position, job in enumerate(queue.line, start=1):
-                positions.add_metric([namespace, name, job.name], position)
-            for job in (self._world.jobs[key] for key in queue.active):
-                if saved := job.status.checkpoint:
-                    with contextlib.suppress(ValueError):  # a pod wrote the time
-                        age = self._clock() - (parse(saved.saved_at) or self._clock())
-                        ages.add_metric([namespace, name, job.name], max(0.0, age))
-        return iter((phases, positions, ages))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from sihl_operator.metrics import Metrics
 from sihl_operator.views import JobView, rfc3339
 from sihl_operator.world import World
-from tests.support.objects import NOW, Raw, job
+from tests.support.objects import NOW, Raw, job, raw_node, raw_pod
 from tests.unit.test_operator_rounds import SlowApi, leading
 
 CREATED = rfc3339(NOW - 100)
@@ -172,6 +173,112 @@ def test_jobs_are_counted_by_phase_and_those_in_line_have_positions() -> None:
     assert counts == {"Queued": 2, "Running": 1, "Failed": 0}
     places = [value("sihl_job_queue_position", {**where, "training_job": name}) for name in "abc"]
     assert places == [None, 1, 2]
+
+
+OBSTACLE = {"reason": "ImageNotPulled", "since": STARTED, "attempts": 1}
+
+
+def told(kind: str, reason: str) -> Raw:
+    """A status with one condition."""
+    when = {"lastTransitionTime": STARTED}
+    return {"conditions": [{"type": kind, "status": "False", "reason": reason, **when}]}
+
+
+HELD_BACK = {"retryAfter": rfc3339(NOW - 10), **told("Admitted", "ImageNotPulled")}
+
+
+def values(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
+    """A gauge's, by those labels that are neither namespace nor queue."""
+    family = next(each for each in metrics.registry.collect() if each.name == name)
+    return {
+        tuple(v for k, v in s.labels.items() if k not in ("namespace", "queue")): s.value
+        for s in family.samples
+    }
+
+
+def test_a_job_that_starts_is_hindered_by_what_its_status_says_is_in_its_way_now() -> None:
+    hindered = {"obstacle": OBSTACLE, **told("DatasetReady", "ImageNotPulled")}
+    assert values(seen(job("a", "Starting", hindered)), "sihl_job_hindered") == {
+        ("a", "ImageNotPulled"): 1
+    }
+
+
+@pytest.mark.parametrize(
+    ("phase", "status"),
+    [
+        ("Starting", {"obstacle": OBSTACLE, **told("DatasetReady", "NotFetched")}),  # long past
+        ("Starting", told("DatasetReady", "NotFetched")),  # a fetch may take days
+        ("Queued", {"obstacle": OBSTACLE, **told("Admitted", "WaitingForGPUs")}),
+        ("Running", {"obstacle": OBSTACLE}),
+        ("Failed", {"obstacle": OBSTACLE, "retryAfter": rfc3339(NOW + 100)}),
+        *(
+            ("Starting", {"obstacle": OBSTACLE | {"reason": line}, **told("DatasetReady", line)})
+            for line in ("SchedulingGated", "QuotaExceeded")  # other lines to wait in
+        ),
+    ],
+)
+def test_who_waits_fetches_or_trains_is_hindered_by_nobody(phase: str, status: Raw) -> None:
+    assert values(seen(job("a", phase, status)), "sihl_job_hindered") == {}
+
+
+def test_a_job_that_is_held_back_by_an_obstacle_is_hindered_until_it_may_start_again() -> None:
+    status = {"obstacle": OBSTACLE, **HELD_BACK}
+    world, clock = waiting_world(job("a", "Queued", status, version=2))
+    assert values(Metrics(world), "sihl_job_hindered") == {("a", "ImageNotPulled"): 1}
+    clock.now += 10_000
+    assert values(Metrics(world), "sihl_job_hindered") == {}
+
+
+@dataclass
+class Hands:
+    """A clock that is set by hand."""
+
+    now: float = 0.0
+
+
+def waiting_world(*jobs: JobView) -> tuple[World, Hands]:
+    """A world that has seen these jobs, and its clock."""
+    hands = Hands()
+    world = World(lambda: hands.now)
+    for each in jobs:
+        world.saw_job(each.raw)
+    return world, hands
+
+
+def test_a_queue_that_nobody_has_tells_why_its_first_waits_and_for_how_many_gpus() -> None:
+    first = job("a", "Queued", told("Admitted", "NoNodeFits"), runner={"gpus": 8})
+    metrics = seen(first, job("b", "Queued", created="2027-01-15T09:00:00Z"))
+    assert values(metrics, "sihl_queue_waiting_gpus") == {("NoNodeFits",): 8}
+
+
+def test_a_queue_that_somebody_has_or_that_is_empty_waits_for_nothing() -> None:
+    status = told("Admitted", "WaitingForQueue")
+    for jobs in ([job("a", "Running"), job("b", "Queued", status)], [job("a", "Failed")]):
+        assert values(seen(*jobs), "sihl_queue_waiting_gpus") == {}
+
+
+def test_who_is_held_back_is_not_the_first_of_its_queue() -> None:
+    world, _ = waiting_world(job("a", "Queued", HELD_BACK))
+    assert values(Metrics(world), "sihl_queue_waiting_gpus") == {}
+    world.saw_job(job("b", "Queued", told("Admitted", "WaitingForGPUs")).raw)
+    assert values(Metrics(world), "sihl_queue_waiting_gpus") == {("WaitingForGPUs",): 1}
+
+
+def test_gpus_are_used_by_whoever_has_them_idle_or_away_with_a_node_that_takes_no_pods() -> None:
+    world = World()
+    for name in ("n1", "n2"):
+        world.saw_node(raw_node(name, 4))
+    cordoned = raw_node("n3", 2)
+    world.saw_node({**cordoned, "spec": {"unschedulable": True}})
+    world.saw_node(raw_node("n4", 0))
+    theirs = raw_pod(node="n1", metadata={"name": "theirs", "labels": {}})
+    theirs["spec"]["containers"] = [{"resources": {"requests": {"nvidia.com/gpu": "3"}}}]
+    world.saw_pod(theirs)
+    assert values(Metrics(world), "sihl_gpus") == {
+        ("n1", "used"): 3, ("n1", "idle"): 1, ("n1", "away"): 0,
+        ("n2", "used"): 0, ("n2", "idle"): 4, ("n2", "away"): 0,
+        ("n3", "used"): 0, ("n3", "idle"): 0, ("n3", "away"): 2,
+    }  # fmt: skip
 
 
 # --- counters --------------------------------------------------------------------------------

@@ -86,7 +86,9 @@ def test_the_outside_sees_how_far_a_run_is(pod: Pod) -> None:
         'sihl_training_loss{head="boxes",loss="box"}', "sihl_training_learning_rate 0.01",
         'sihl_training_metric{head="boxes",metric="map"}', "sihl_checkpoint_step ",
         "sihl_checkpoint_timestamp_seconds ", "sihl_checkpoint_bytes ",
-        "sihl_checkpoint_upload_seconds ",
+        "sihl_checkpoint_upload_seconds ", "sihl_checkpoint_interval_seconds 600.0",
+        "sihl_training_unsaved_seconds ",
+        f'sihl_job_info{{attempt="1",namespace="team-a",project="cells",training_job="{pod.name}"}}',
     ):  # fmt: skip
         assert name in metrics
 

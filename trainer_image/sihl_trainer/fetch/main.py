@@ -36,6 +36,7 @@ from sihl_trainer.fetch.plan import (
 )
 from sihl_trainer.fetch.progress import FetchProgress, ProgressLog
 from sihl_trainer.http import ProgressServer
+from sihl_trainer.identity import tell_whose
 from sihl_trainer.record.reach import REACH_PATIENCE, reach_record
 from sihl_trainer.record.s3 import S3Settings, S3Store
 from sihl_trainer.record.writer import now
@@ -61,6 +62,7 @@ def fetch_main(
     progress = FetchProgress(split)
     try:
         job = job_of(os.environ)
+        tell_whose(progress.registry, job, attempt_of(os.environ))
         with ProgressServer(progress.report, progress.registry, port):
             if split == TRAIN and Env.store("endpoint") in os.environ:
                 _reach_record(job, patience)

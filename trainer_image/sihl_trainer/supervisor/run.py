@@ -117,7 +117,7 @@ class Supervisor:
         self._worker: Worker | None = None
         self._looked_at = 0.0
         self._removal_refused = False
-        self.status = Status(job.spec.training.max_steps, self._record.writable.report)
+        self.status = Status(job, settings.attempt, self._record.writable.report)
 
     def request_stop(self, at_once: bool = False) -> None:
         """Ask for a stop; may be called from signal handlers and any thread."""

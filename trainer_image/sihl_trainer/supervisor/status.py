@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Gauge
 
 from sihl_api.record import MetricLine
-from sihl_api.runtime import ProgressReport, RecordReport
+from sihl_api.runtime import JobReference, ProgressReport, RecordReport
 from sihl_api.trainingjob import CheckpointStatus, Progress
-from sihl_api.units import human_seconds
+from sihl_api.units import human_seconds, seconds
+from sihl_trainer.identity import tell_whose
+
+_TRAINING = "Training"
 
 
 class Status:
     """The latest of everything. Thread-safe.
 
     Args:
-        max_steps: Of the job's spec.
+        job: What is trained.
+        attempt: Its number.
         record: Whether the record can be written; asked each time that somebody looks.
+        clock: Seconds that go on evenly.
     """
 
-    def __init__(self, max_steps: int, record: Callable[[], RecordReport | None]) -> None:
+    def __init__(
+        self,
+        job: JobReference,
+        attempt: int,
+        record: Callable[[], RecordReport | None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.registry = CollectorRegistry()
-        self._max_steps = max_steps
+        self._max_steps = max_steps = job.spec.training.max_steps
         self._record = record
         self._lock = threading.Lock()
         self._report = ProgressReport(stage="Loading", progress=Progress(max_steps=max_steps))
@@ -38,6 +50,12 @@ class Status:
         self._checkpoint_time = self._gauge("checkpoint_timestamp_seconds", "When it was written")
         self._checkpoint_bytes = self._gauge("checkpoint_bytes", "Its size")
         self._checkpoint_upload = self._gauge("checkpoint_upload_seconds", "Its upload's duration")
+        self._unsaved = Stopwatch(clock)
+        unsaved = self._gauge("training_unsaved_seconds", "Of training since the last checkpoint")
+        unsaved.set_function(self._unsaved.read)
+        interval = self._gauge("checkpoint_interval_seconds", "Of training between checkpoints")
+        interval.set(seconds(job.spec.runner.checkpoint_interval))
+        tell_whose(self.registry, job, attempt)
         writable = self._gauge("record_writable", "Whether the run record can be written: 1 or 0")
         writable.set_function(lambda: 1.0 if (found := record()) is None or found.writable else 0.0)
 
@@ -51,6 +69,7 @@ class Status:
 
     def stage(self, stage: str) -> None:
         """What is being done: one of ProgressReport's stages."""
+        self._unsaved.run(stage == _TRAINING)
         self._change(stage=stage)
 
     def progress(self, step: int, images_per_second: float | None, remaining: float | None) -> None:
@@ -84,17 +103,54 @@ class Status:
         self._change(metrics=metrics)
 
     def checkpoint(
-        self, status: CheckpointStatus, size: int | None = None, seconds: float | None = None
+        self, status: CheckpointStatus, size: int | None = None, took: float | None = None
     ) -> None:
         """A durable checkpoint, and what its upload took where this attempt did it."""
+        self._unsaved.reset()
         self._checkpoint_step.set(status.step)
         self._checkpoint_time.set(datetime.fromisoformat(status.saved_at).timestamp())
         if size is not None:
             self._checkpoint_bytes.set(size)
-        if seconds is not None:
-            self._checkpoint_upload.set(seconds)
+        if took is not None:
+            self._checkpoint_upload.set(took)
         self._change(checkpoint=status)
 
     def _change(self, **values: object) -> None:
         with self._lock:
             self._report = self._report.model_copy(update=values)
+
+
+class Stopwatch:
+    """Seconds for which it has run since it was reset. Thread-safe.
+
+    Args:
+        clock: Seconds that go on evenly.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._before = 0.0
+        self._since: float | None = None
+
+    def run(self, on: bool) -> None:
+        """Go on, or pause; nothing changes where that is so already."""
+        with self._lock:
+            if on and self._since is None:
+                self._since = self._clock()
+            elif not on:
+                self._before, self._since = self._read(), None
+
+    def reset(self) -> None:
+        """Begin anew; one that runs goes on."""
+        with self._lock:
+            self._before = 0.0
+            self._since = None if self._since is None else self._clock()
+
+    def read(self) -> float:
+        """The seconds."""
+        with self._lock:
+            return self._read()
+
+    def _read(self) -> float:
+        return self._before + (0.0 if self._since is None else self._clock() - self._since)
