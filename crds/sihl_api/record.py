@@ -7,7 +7,7 @@
         attempts/<n>/log-<i>.txt
         attempts/<n>/metrics-<i>-<j>.jsonl      the sum of segments i to j, in their place
         attempts/<n>/log-<i>-<j>.txt
-        attempts/<n>/columns.json               `MetricColumns`: the lines of metrics once more
+        attempts/<n>/columns.safetensors        `ColumnName`: the lines of metrics once more
         attempts/<n>/checkpoints/<step>/        *.safetensors, *.json, manifest.json last
         attempts/<n>/pictures/<step>/<head>/    a validation's predictions: PNG files, and as data
         attempts/<n>/result.json                a `runtime.Result`
@@ -105,8 +105,8 @@ class RecordPaths:
         return f"{self.attempt(attempt)}log-{_numbers(segment, last)}.txt"
 
     def columns(self, attempt: int) -> str:
-        """Key of an attempt's `MetricColumns`."""
-        return f"{self.attempt(attempt)}columns.json"
+        """Key of an attempt's columns: see `ColumnName`."""
+        return f"{self.attempt(attempt)}columns.safetensors"
 
     def checkpoint(self, attempt: int, step: int) -> str:
         """The folder of one checkpoint, with a final slash."""
@@ -215,34 +215,34 @@ class MetricLine(Message):
     values: dict[str, float]
 
 
-class KindColumns(Message):
-    """The lines of one kind.
+class ColumnName:
+    """Tensors of columns.safetensors: an attempt's lines of metrics, once more, for readers.
 
-    Attributes:
-        lines: Their numbers among all lines, from 0, ascending.
-        values: By name, one a line; None where the line has none of this name.
+    Whole numbers are int64, others float64; all have one dimension. It is a copy, which may be
+    missing, and of the first lines only: what follows its bytes is read as lines.
     """
 
-    lines: list[int] = Field(default_factory=list)
-    values: dict[str, list[float | None]] = Field(default_factory=dict)
+    BYTES = "bytes"
+    """One number: of the lines, from their first on, that are in here."""
+    UNREADABLE = "unreadable"
+    """One number: of lines that say nothing."""
+    STEPS = "steps"
+    """Of each line."""
+    TIMES = "times"
+    """Of each line, in seconds since 1970; NaN where it names none."""
 
+    @staticmethod
+    def lines(kind: str, name: str | None = None) -> str:
+        """Numbers of the lines of a kind, from 0 among all, ascending; or of those with a metric.
 
-class MetricColumns(Message):
-    """columns.json: an attempt's lines of metrics, read in a fifth of the time.
+        A metric that is on all lines of its kind has none of its own.
+        """
+        return f"lines/{kind}" if name is None else f"lines/{kind}/{name}"
 
-    Attributes:
-        bytes: Of the lines, from their first on, that are in here: what follows is read as lines.
-        unreadable: Lines that say nothing.
-        steps: Of each line.
-        times: Of each line, in seconds since 1970; None where it names none.
-    """
-
-    bytes: int
-    unreadable: int = 0
-    steps: list[int] = Field(default_factory=list)
-    times: list[float | None] = Field(default_factory=list)
-    train: KindColumns = Field(default_factory=KindColumns)
-    validation: KindColumns = Field(default_factory=KindColumns)
+    @staticmethod
+    def values(kind: str, name: str) -> str:
+        """A metric's values, one for each of its lines."""
+        return f"values/{kind}/{name}"
 
 
 class JobRecord(Message):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import orjson
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from safetensors.numpy import save
 
 from sihl_api.record import MetricLine
 from sihl_dashboard.records import FolderPlace, Records, View
@@ -56,60 +57,67 @@ def test_columns_hold_what_the_lines_hold(
     assert told(read) == told(expected)
 
 
-SOUND: dict[str, Any] = {
-    "bytes": 100,
-    "unreadable": 0,
-    "steps": [1, 2],
-    "times": [1.5, None],
-    "train": {"lines": [0, 1], "values": {"loss": [1, "NaN"], "box": [None, 2.5]}},
-    "validation": {"lines": [], "values": {}},
+def integers(*values: int) -> NDArray[Any]:
+    return np.array(values, dtype=np.int64)
+
+
+SOUND: dict[str, NDArray[Any]] = {
+    "bytes": integers(100),
+    "unreadable": integers(0),
+    "steps": integers(1, 2),
+    "times": np.array([1.5, math.nan]),
+    "lines/train": integers(0, 1),
+    "values/train/loss": np.array([1, math.nan]),
+    "values/train/box/iou": np.array([2.5]),
+    "lines/train/box/iou": integers(1),
 }
 
 
-def test_values_that_a_line_lacks_or_spells_are_known() -> None:
-    read = measured_of(json.dumps(SOUND).encode())
+def test_values_that_a_line_lacks_are_known() -> None:
+    read = measured_of(save(SOUND))
     assert read is not None
-    assert list(read.columns["train", "box"].lines) == [1]
+    assert list(read.columns["train", "box/iou"].lines) == [1]
     assert math.isnan(read.columns["train", "loss"].values[1])
 
 
 @pytest.mark.parametrize(
-    ("path", "value"),
+    ("name", "tensor"),
     [
-        (("bytes",), -1),
-        (("bytes",), "100"),
-        (("steps",), [1]),
-        (("steps",), [1, 10**10]),
-        (("steps",), [1, True]),
-        (("times",), [1, "2026"]),
-        (("train",), None),
-        (("train", "lines"), [1, 0]),
-        (("train", "lines"), [0, 2]),
-        (("train", "lines"), [-1, 0]),
-        (("train", "values"), {"loss": [1]}),
-        (("train", "values"), {"loss": [1, "x"]}),
-        (("train", "values"), {"loss": [1, [2]]}),
-        (("train", "values"), {str(number): [0, 0] for number in range(1001)}),
+        ("bytes", integers(-1)),
+        ("bytes", integers()),
+        ("bytes", np.array([1.0])),
+        ("unreadable", integers(-1)),
+        ("steps", integers(1)),
+        ("steps", integers(1, 10**10)),
+        ("steps", integers(-1, 2)),
+        ("steps", np.array([[1, 2]])),
+        ("times", integers(1, 2)),
+        ("lines/train", integers(1, 0)),
+        ("lines/train", integers(0, 2)),
+        ("lines/train", integers(-1, 0)),
+        ("lines/train/box/iou", integers(0, 1)),
+        ("values/train/loss", np.array([1.0])),
+        ("values/train/loss", np.array([True, False])),
+        ("values/validation/loss", np.array([1.0, 2.0])),
     ],
 )
-def test_what_no_trainer_writes_is_not_taken_for_columns(path: tuple[str, ...], value: Any) -> None:
-    other = json.loads(json.dumps(SOUND))
-    inner = other
-    for name in path[:-1]:
-        inner = inner[name]
-    inner[path[-1]] = value
-    assert measured_of(json.dumps(other).encode()) is None
+def test_what_no_trainer_writes_is_not_taken_for_columns(name: str, tensor: NDArray[Any]) -> None:
+    assert measured_of(save({**SOUND, name: tensor})) is None
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-9, 9) | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(list(SOUND)), inner),
-)
+def test_what_has_more_names_than_are_kept_is_not_taken_for_columns() -> None:
+    many = {f"values/train/{number}": np.array([0.0, 0.0]) for number in range(1001)}
+    assert measured_of(save({**SOUND, **many})) is None
 
 
-@given(JSON | st.fixed_dictionaries(dict.fromkeys(SOUND, JSON)))
-def test_nothing_that_stands_there_breaks_its_reader(found: Any) -> None:
-    read = measured_of(orjson.dumps(found))
+@pytest.mark.parametrize("name", ["bytes", "unreadable", "steps", "times"])
+def test_what_lacks_a_part_is_not_taken_for_columns(name: str) -> None:
+    assert measured_of(save({key: SOUND[key] for key in SOUND.keys() - {name}})) is None
+
+
+@given(st.binary(max_size=64) | st.just(save(SOUND)), st.integers(0, 700), st.binary(max_size=4))
+def test_nothing_that_stands_there_breaks_its_reader(data: bytes, at: int, other: bytes) -> None:
+    read = measured_of(data[:at] + other + data[at + len(other) :])
     assert read is None or len(read.steps) == len(read.times)
 
 

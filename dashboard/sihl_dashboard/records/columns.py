@@ -2,81 +2,75 @@
 
 from __future__ import annotations
 
-import math
 from array import array
 from typing import Any
 
-import orjson
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load
 
+from sihl_api.record import ColumnName
 from sihl_dashboard.records.measured import (
     KINDS,
     MOST_METRICS,
     MOST_STEPS,
-    SPELLED,
     Column,
+    Floats,
+    Integers,
     Measured,
 )
 
 
 def measured_of(data: bytes) -> Measured | None:
-    """The lines up to a place in them, as columns.json has them; None where they must be read.
+    """The lines up to a place in them, as columns.safetensors has them; None: read the lines.
 
     That is so where anything is not as the trainer writes it: what a line says decides.
     """
     try:
-        found = orjson.loads(data)
-        return _measured(found)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        return _measured(load(data))
+    except (SafetensorError, ValueError, KeyError, TypeError):  # the last two: types of no numpy's
         return None
 
 
-def _measured(found: Any) -> Measured:
+def _measured(found: dict[str, NDArray[Any]]) -> Measured:
     """Raises what Python raises where something has no such form."""
-    steps, times, taken = found["steps"], found["times"], found["bytes"]
-    _demand(type(taken) is int and taken >= 0 and len(times) == len(steps))
-    _demand(set(map(type, steps)) <= {int} and set(map(type, times)) <= {int, float, type(None)})
-    _demand(not steps or 0 <= min(steps) <= max(steps) <= MOST_STEPS)
-    read = Measured(array("q", steps), _numbers(times), {}, taken, int(found["unreadable"]))
+    steps, times = _integers(found, ColumnName.STEPS), _floats(found, ColumnName.TIMES)
+    (taken,) = _integers(found, ColumnName.BYTES).tolist()
+    (unreadable,) = _integers(found, ColumnName.UNREADABLE).tolist()
+    _demand(taken >= 0 and unreadable >= 0 and len(times) == len(steps))
+    _demand(not len(steps) or (steps.min() >= 0 and steps.max() <= MOST_STEPS))
+    read = Measured(array("q", steps.tobytes()), array("d", times.tobytes()), {}, taken, unreadable)
     for kind in KINDS:
-        lines, values = found[kind]["lines"], found[kind]["values"]
-        _demand(set(map(type, lines)) <= {int} and _ascend(lines, len(steps)))
-        numbers = array("q", lines)
-        for name, column in values.items():
-            _demand(len(column) == len(lines))
-            read.columns[kind, name] = _column(numbers, column)
+        prefix = ColumnName.values(kind, "")
+        for key in found:
+            if key.startswith(prefix):
+                name = key.removeprefix(prefix)
+                read.columns[kind, name] = _column(found, kind, name, len(steps))
     _demand(len(read.columns) <= MOST_METRICS)
     return read
 
 
-def _column(lines: array[int], values: list[Any]) -> Column:
-    """One metric's; None says that the line does not have it."""
-    if None not in values:
-        return Column(lines[:], _numbers(values))
-    has = [number for number, value in enumerate(values) if value is not None]
-    return Column(
-        array("q", [lines[number] for number in has]),
-        _numbers([values[number] for number in has]),
-    )
+def _column(found: dict[str, NDArray[Any]], kind: str, name: str, count: int) -> Column:
+    own = ColumnName.lines(kind, name)
+    lines = _integers(found, own if own in found else ColumnName.lines(kind))
+    values = _floats(found, ColumnName.values(kind, name))
+    _demand(len(lines) == len(values) > 0)
+    _demand(lines[0] >= 0 and lines[-1] < count and bool(np.all(lines[:-1] < lines[1:])))
+    return Column(array("q", lines.tobytes()), array("d", values.tobytes()))
 
 
-def _numbers(values: list[Any]) -> array[float]:
-    types = set(map(type, values))
-    if types <= {float, int}:
-        return array("d", values)
-    _demand(types <= {float, int, str, type(None)})
-    return array("d", [_number(value) for value in values])
+def _integers(found: dict[str, NDArray[Any]], name: str) -> Integers:
+    return _of_type(found[name], np.int64)
 
 
-def _number(value: float | str | None) -> float:
-    if value is None:
-        return math.nan
-    return SPELLED[value] if isinstance(value, str) else value
+def _floats(found: dict[str, NDArray[Any]], name: str) -> Floats:
+    return _of_type(found[name], np.float64)
 
 
-def _ascend(lines: list[int], count: int) -> bool:
-    return not lines or (
-        lines[0] >= 0 and lines[-1] < count and all(map(int.__lt__, lines, lines[1:]))
-    )
+def _of_type(values: NDArray[Any], wanted: type[np.generic]) -> NDArray[Any]:
+    _demand(values.ndim == 1 and values.dtype == wanted)
+    return values
 
 
 def _demand(is_so: bool) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
+from safetensors.numpy import save
 
-from sihl_api.record import KindColumns, MetricColumns, MetricLine, RecordPaths, to_read
+from sihl_api.record import ColumnName, MetricLine, RecordPaths, to_read
 from sihl_trainer.record.segments import listed, settled, text_lines
 from sihl_trainer.record.store import Store
 
@@ -14,18 +20,62 @@ MOST_BYTES = 64 << 20
 """Of lines; with a line each five seconds that is two weeks."""
 
 
+@dataclass
+class Columns:
+    """Lines, taken one after the other.
+
+    Attributes:
+        lines: By kind, the numbers of its lines.
+        values: By kind and name, the numbers of the lines that have it, and its values.
+    """
+
+    read_bytes: int = 0
+    unreadable: int = 0
+    steps: list[int] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    lines: dict[str, list[int]] = field(default_factory=dict)
+    values: dict[tuple[str, str], tuple[list[int], list[float]]] = field(default_factory=dict)
+
+    def add(self, line: MetricLine) -> None:
+        """Take one more line."""
+        number = len(self.steps)
+        self.steps.append(line.step)
+        self.times.append(_seconds(line.time))
+        self.lines.setdefault(line.kind, []).append(number)
+        for name, value in line.values.items():
+            lines, values = self.values.setdefault((line.kind, name), ([], []))
+            lines.append(number)
+            values.append(value)
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """What is written, by name."""
+        found: dict[str, NDArray[Any]] = {
+            ColumnName.BYTES: _integers([self.read_bytes]),
+            ColumnName.UNREADABLE: _integers([self.unreadable]),
+            ColumnName.STEPS: _integers(self.steps),
+            ColumnName.TIMES: np.array(self.times, dtype=np.float64),
+        }
+        for kind, numbers in self.lines.items():
+            found[ColumnName.lines(kind)] = _integers(numbers)
+        for (kind, name), (lines, values) in self.values.items():
+            found[ColumnName.values(kind, name)] = np.array(values, dtype=np.float64)
+            if len(lines) < len(self.lines[kind]):
+                found[ColumnName.lines(kind, name)] = _integers(lines)
+        return found
+
+
 def write_columns(store: Store, paths: RecordPaths, attempt: int) -> None:
-    """Write columns.json beside the lines that are there, unless they are too many to hold.
+    """Write columns.safetensors beside the lines that are there, unless they are too many to hold.
 
     Raises:
         TrainerError: The store does not allow it, or is away.
     """
     found = settled(lambda: read_columns(store, paths, attempt))
     if found is not None:
-        store.put(paths.columns(attempt), found.model_dump_json(by_alias=True).encode())
+        store.put(paths.columns(attempt), save(found.tensors()))
 
 
-def read_columns(store: Store, paths: RecordPaths, attempt: int) -> MetricColumns | None:
+def read_columns(store: Store, paths: RecordPaths, attempt: int) -> Columns | None:
     """An attempt's lines, each once and in order, as columns; None where they are too many.
 
     Raises:
@@ -35,35 +85,24 @@ def read_columns(store: Store, paths: RecordPaths, attempt: int) -> MetricColumn
     if sum(sizes.values()) > MOST_BYTES:
         return None
     keys = to_read(sizes)
-    found = MetricColumns(bytes=sum(sizes[key] for key in keys))
+    found = Columns(read_bytes=sum(sizes[key] for key in keys))
     for key in keys:
         for text in text_lines(store.read(key)):
             if not text.strip():
                 continue
             try:
-                add(found, MetricLine.model_validate_json(text))
+                found.add(MetricLine.model_validate_json(text))
             except ValidationError:
                 found.unreadable += 1
     return found
 
 
-def add(columns: MetricColumns, line: MetricLine) -> None:
-    """Add one line to the columns."""
-    of_kind: KindColumns = getattr(columns, line.kind)
-    before = len(of_kind.lines)
-    of_kind.lines.append(len(columns.steps))
-    columns.steps.append(line.step)
-    columns.times.append(_seconds(line.time))
-    for name, value in line.values.items():
-        values = of_kind.values.setdefault(name, [])
-        values.extend([None] * (before - len(values)))
-        values.append(value)
-    for values in of_kind.values.values():
-        values.extend([None] * (before + 1 - len(values)))
+def _integers(values: list[int]) -> NDArray[np.int64]:
+    return np.array(values, dtype=np.int64)
 
 
-def _seconds(time: str) -> float | None:
+def _seconds(time: str) -> float:
     try:
         return datetime.fromisoformat(time).timestamp()
     except ValueError:
-        return None
+        return math.nan
