@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import gc
 import logging
@@ -14,6 +15,7 @@ import kopf
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from sihl_api.version import installed_version
 from sihl_operator.kube import KINDS, ApiError, KubeApi
 from sihl_operator.leader import Leader
 from sihl_operator.metrics import Metrics
@@ -176,6 +178,7 @@ def registry(operator: Operator) -> kopf.OperatorRegistry:
 
 def main() -> int:
     """Run until asked to end; 2 with a line on standard error where the settings are at fault."""
+    _parser().parse_args()
     try:
         settings = read_settings()
         logging.basicConfig(
@@ -195,6 +198,13 @@ def main() -> int:
         liveness_endpoint=f"http://0.0.0.0:{settings.liveness_port}/healthz",
     )
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    """All else is said by the environment."""
+    parser = argparse.ArgumentParser(prog="sihl-operator", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {installed_version()}")
+    return parser
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from local_cluster.programs import program
+from release.source import declared_version
 from sihl_api.crd import custom_resource_definition
 from sihl_api.runtime import STORE_KEYS, STORE_OPTIONAL_KEYS, STORE_SECRET
 from sihl_operator.settings import read_settings
@@ -119,7 +120,7 @@ def test_the_crd_can_be_left_out() -> None:
 
 def test_the_operator_accepts_the_settings_that_the_chart_gives_it() -> None:
     settings = read_settings(operator_environment(render(TWO)))
-    assert settings.trainer_image == "sihl/trainer:0.1.0"
+    assert settings.trainer_image == f"sihl/trainer:{declared_version()}"
     assert settings.lease_namespace == "from-a-field"
     assert settings.allow_cpu is False
 

@@ -16,6 +16,7 @@ from sihl_api.runtime import (
     Env,
     JobReference,
 )
+from sihl_api.version import installed_version
 
 # Nothing here imports torch, boto3 or the like at the top: `stop` must answer at once, and the
 # others must catch signals before they import anything that takes long.
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sihl-trainer", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {installed_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     fetch = commands.add_parser("fetch", help="in a pod: fetch and check a dataset")

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
+from sihl_api.version import installed_version
 from sihl_dashboard.cli.errors import UsageError
 
 PROGRAM = "kubectl sihl"
@@ -47,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    top.add_argument("--version", action="version", version=f"%(prog)s {installed_version()}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", parser_class=_Parser)
     common = _common()
     made = {
@@ -163,7 +165,7 @@ _WITH_VALUE = ("-n", "--namespace", "--context", "--kubeconfig", "--record", "--
 
 def with_verb(words: Sequence[str]) -> list[str]:
     """What was typed, its verb first: options may stand before it, and without one it is `list`."""
-    if any(word in ("-h", "--help") for word in words[:1]):
+    if any(word in ("-h", "--help", "--version") for word in words[:1]):
         return list(words)
     takes_value = False
     for number, word in enumerate(words):

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+from sihl_api.version import installed_version
 from sihl_dashboard.cli.errors import CommandError
 from sihl_dashboard.cli.store import named_place
 from sihl_dashboard.records import RecordsError
@@ -27,6 +28,7 @@ from sihl_dashboard.server.stores import OneStore
 def parser() -> argparse.ArgumentParser:
     """What can be typed."""
     found = argparse.ArgumentParser(prog="sihl-dashboard", description=__doc__)
+    found.add_argument("--version", action="version", version=f"%(prog)s {installed_version()}")
     found.add_argument("--record", help="a folder or s3://bucket/prefix, without any cluster")
     found.add_argument("--endpoint", help="the S3 endpoint of --record s3://...")
     found.add_argument("--host", default="127.0.0.1", help="with --record; keep it this machine's")
