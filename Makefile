@@ -11,10 +11,10 @@ unexport PYTHONDONTWRITEBYTECODE # hundreds of processes would compile torch eac
 UV = $(shell $(PYTHON) get_uv.py)
 DEV = $(UV) run --locked
 DEMO = $(UV) run --locked --no-default-groups --group demo
-CODE := crds operator trainer_image dashboard local_cluster demo release examples tests get_uv.py
+CODE := crds operator trainer_image dashboard gitops local_cluster demo release examples tests get_uv.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo clean test test-fast soak bench lint format lock requirements audit crd stamp
+.PHONY: help demo clean test test-fast soak bench lint format lock requirements audit crd gitops stamp
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ audit: ## what is known to be vulnerable among what is pinned (asks PyPI's datab
 CRD := trainingjobs.sihl.ai.yaml
 crd: ## write the CRD from crds/sihl_api, into crds/ and into the chart
 	@$(DEV) python -m sihl_api.crd > .crd.yaml && cp .crd.yaml crds/$(CRD) && mv .crd.yaml helm/files/$(CRD)
+
+gitops: ## write what is made from other files in gitops/
+	@$(DEV) python -m gitops
 
 stamp: ## write pyproject.toml's version into lock and chart
 	@$(UV) lock --quiet
