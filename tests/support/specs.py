@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 from sihl_api.crd import custom_resource_definition
+from sihl_api.pods import EnvironmentName, EnvironmentValue
 from sihl_api.schema import VALIDATIONS, Form
 from sihl_api.texts import (
     Bucket,
@@ -56,6 +57,8 @@ _EXAMPLES: dict[str, tuple[str, ...]] = {
         (ModelUri, ("s3://b/k", "s3://b/$(HOME)/ü")),
         (Duration, ("90s", "10m", "1h30m", "36h5m1s", "999999h", "999999h9999999m")),
         (Quantity, ("1.5Gi", "2Gi", "500M", "9E")),
+        (EnvironmentName, ("NCCL_DEBUG", "_")),
+        (EnvironmentValue, ("", "a b", "$(HOME)", "ü\n")),
         (Image, ("trainer", f"registry.example.com:5000/a/b@sha256:{'0' * 64}", "a:B")),
     )
 }
