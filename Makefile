@@ -14,7 +14,7 @@ DEMO = $(UV) run --locked --no-default-groups --group demo
 CODE := crds operator trainer_image dashboard gitops local_cluster demo release examples tests get_uv.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo clean test test-fast soak bench lint format lock requirements audit crd gitops stamp
+.PHONY: help demo clean test test-fast soak bench lint format lock requirements audit crd gitops stamp dashboards
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,3 +90,6 @@ gitops: ## write what is made from other files in gitops/
 stamp: ## write pyproject.toml's version into lock and chart
 	@$(UV) lock --quiet
 	@$(DEV) python -m release stamp
+
+dashboards: ## write helm/dashboards from grafana and the code's own list of metrics
+	@$(DEV) python -m grafana

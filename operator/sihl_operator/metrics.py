@@ -67,6 +67,8 @@ class Metrics:
             stop: For how many seconds it has been Stopping, if that was seen to begin.
         """
         queue = after.namespace, after.queue
+        for each in (self.queue_wait, self.time_to_running, self.stop_duration):
+            each.labels(*queue)  # from nought on: Prometheus sees no increase to a first value
         if after.phase is Phase.STARTING and before.attempt == 0:
             self.queue_wait.labels(*queue).observe(max(0.0, now - after.created))
         if after.phase is Phase.RUNNING and before.phase is Phase.STARTING:
