@@ -80,6 +80,15 @@ audit: ## what is known to be vulnerable among what is pinned (asks PyPI's datab
 	@$(UV) tool run --from 'pip-audit>=2.9,<3' pip-audit --disable-pip --require-hashes \
 		-r operator/requirements.txt -r dashboard/requirements.txt -r trainer_image/requirements-cuda.txt
 
+.PHONY: release release-check
+RELEASE = $(DEV) python -m release
+WHAT = $(if $(IMAGES),--images "$(IMAGES)") $(if $(SOURCE_URL),--repository "$(SOURCE_URL)") $(if $(BUILDER),--builder "$(BUILDER)")
+release: ## images, chart, wheel, SBOMs, checksums and provenance into dist/VERSION (IMAGES=operator,... for some)
+	@$(RELEASE) build $(WHAT)
+
+release-check: ## build the release twice, and tell what differs
+	@$(RELEASE) check $(WHAT)
+
 CRD := trainingjobs.sihl.ai.yaml
 crd: ## write the CRD from crds/sihl_api, into crds/ and into the chart
 	@$(DEV) python -m sihl_api.crd > .crd.yaml && cp .crd.yaml crds/$(CRD) && mv .crd.yaml helm/files/$(CRD)

@@ -87,8 +87,16 @@ class Images:
         dockerfile: Path,
         context: Path,
         arguments: Mapping[str, str] | None = None,
+        afresh: bool = False,
     ) -> str:
         """As `build`, all but the push: needs no registry.
+
+        Args:
+            tag: What the image is called.
+            dockerfile: How it is built.
+            context: The folder that the Dockerfile copies from.
+            arguments: The Dockerfile's.
+            afresh: Reuse no layer of an earlier build.
 
         Raises:
             ClusterError: The build failed; names its log.
@@ -99,6 +107,8 @@ class Images:
             "bud", "--layers", "--force-rm", "--isolation", "chroot", "--network", "host",
             "--pull-never", "--tag", reference, "--file", dockerfile,
         ]  # fmt: skip
+        if afresh:
+            command.append("--no-cache")
         for path in _MOUNTED:
             if Path(path).exists():
                 command += ["--volume", f"{path}:{path}:ro"]
@@ -107,6 +117,20 @@ class Images:
         with step(f"image {tag}"):
             follow(self._command(*command, context), _tell_step)
         return reference
+
+    def save(self, reference: str, folder: Path) -> None:
+        """Write an image that `prepare` has built into a folder, in OCI's image layout."""
+        self._buildah("push", "--disable-compression", reference, f"oci:{folder}")
+
+    def forget(self, reference: str) -> None:
+        """Let go of an image, and of the layers that no other has."""
+        self._buildah("rmi", "--force", reference)
+
+    def base_digest(self) -> str:
+        """The digest, sha256:..., of the image that others are built from."""
+        self._ensure_base()
+        form = "{{.FromImageDigest}}"
+        return self._buildah("inspect", "--type", "image", "--format", form, BASE).strip()
 
     def ensure_pause(self) -> None:
         """The image of every pod's sandbox, in the registry."""

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
+from pathlib import Path
 
+from local_cluster.report import say, step
+from release.build import differences, make
 from release.errors import ReleaseError
-from release.source import ROOT, declared_version, stamp
+from release.images import RECIPES, Builder
+from release.source import ROOT, declared_version, read_source, require_releasable, stamp
+
+DIST = ROOT / "dist"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -14,7 +21,22 @@ def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(prog="python -m release", description=__doc__)
     verbs = root.add_subparsers(dest="verb", required=True)
     verbs.add_parser("stamp", help="write pyproject.toml's version into the chart")
+    verbs.add_parser("version", help="print what the checkout would be released as")
+    building = verbs.add_parser("build", help="build a release into dist/VERSION")
+    twice = verbs.add_parser("check", help="build it twice, and tell what differs")
+    for verb in (building, twice):
+        verb.add_argument("--images", type=_names, default=tuple(RECIPES), metavar="A,B")
+        verb.add_argument("--repository", default="", help="the URL that the commit comes from")
+        verb.add_argument("--builder", default="", help="a URI of who builds")
     return root
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name for name in text.split(",") if name)
+    unknown = [name for name in names if name not in RECIPES]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no image {unknown[0]!r}: there are {', '.join(RECIPES)}")
+    return names
 
 
 def answer(arguments: argparse.Namespace) -> None:
@@ -24,6 +46,37 @@ def answer(arguments: argparse.Namespace) -> None:
             version = declared_version()
             for path in stamp(ROOT, version, version):
                 print(f"{path.relative_to(ROOT)}: {version}")
+        case "version":
+            print(read_source().version)
+        case "build":
+            print(_build(arguments, DIST))
+        case "check":
+            _check(arguments)
+
+
+def _build(arguments: argparse.Namespace, dist: Path) -> Path:
+    source = read_source()
+    require_releasable(source)
+    dist.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as state:
+        return make(
+            source, dist / source.version, Builder(Path(state)), arguments.images,
+            repository=arguments.repository or "file:///unnamed",
+            by=arguments.builder or "file:///unnamed",
+        )  # fmt: skip
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    DIST.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=DIST, prefix=".check-") as folder:
+        built = []
+        for turn in ("first", "second"):
+            with step(f"the {turn} build"):
+                (Path(folder) / turn).mkdir()
+                built.append(_build(arguments, Path(folder) / turn))
+        if different := differences(*built):
+            raise ReleaseError("two builds differ in:\n" + "\n".join(different))
+        say(f"two builds are the same, byte for byte: {built[0].name}")
 
 
 def main() -> int:
