@@ -16,6 +16,7 @@ from sihl_dashboard.server.refusals import (
     NotThereError,
     RefusalError,
     UndecidedError,
+    UnknownPersonError,
 )
 from sihl_dashboard.server.state import State, person_of, state_of
 
@@ -92,7 +93,7 @@ async def _tell(
         if time.monotonic() - allowed >= state.ask_again:
             try:
                 if not await state.people.still(person):
-                    raise NotThereError
+                    raise UnknownPersonError("your login has ended")
                 await _allow(state, person, listener.topics)
             except RefusalError as error:
                 told = encoded({"code": error.code, "message": error.message}).decode()
