@@ -7,17 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torchvision.ops import box_iou
+from torchvision.ops import box_iou, generalized_box_iou_loss
 
 from sihl_api.record import HeadConfig
 from sihl_trainer.tasks.dense import assignment
-from sihl_trainer.tasks.dense.assignment import (
-    TOP_K,
-    Assignment,
-    Objects,
-    assign,
-    pairwise_iou,
-)
+from sihl_trainer.tasks.dense.assignment import TOP_K, Assignment, Objects, assign
+from sihl_trainer.tasks.dense.overlap import giou_loss, pairwise_iou
 from sihl_trainer.tasks.object_detection.head import ObjectDetection, _suppressed
 from sihl_trainer.tasks.object_detection.metric import BoxesPrediction
 from sihl_trainer.tasks.object_detection.target import BoxesTarget
@@ -64,6 +59,18 @@ def test_overlap_is_torchvisions_for_a_whole_batch(
     found = pairwise_iou(torch.stack((a, a + 1)), torch.stack((b, b)))
     torch.testing.assert_close(found[0], box_iou(a, b))
     torch.testing.assert_close(found[1], box_iou(a + 1, b))
+
+
+@given(boxes_strategy(5), boxes_strategy(5))
+def test_the_loss_of_boxes_is_torchvisions_with_all_its_gradients(
+    one: list[tuple[float, float, float, float]], other: list[tuple[float, float, float, float]]
+) -> None:
+    count = min(len(one), len(other))
+    boxes, truth = as_boxes(one)[:count].requires_grad_(), as_boxes(other)[:count]
+    ours, theirs = giou_loss(boxes, truth), generalized_box_iou_loss(boxes, truth)
+    torch.testing.assert_close(ours, theirs)
+    mine, its = (torch.autograd.grad(loss.sum(), boxes)[0] for loss in (ours, theirs))
+    torch.testing.assert_close(mine, its)
 
 
 @settings(max_examples=60)

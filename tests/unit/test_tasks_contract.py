@@ -41,6 +41,7 @@ from sihl_trainer.training.channel import MetricsMessage, PicturesWritten
 from sihl_trainer.training.evaluation import measure, results, validate
 from sihl_trainer.training.loop import train
 from sihl_trainer.training.run import Run
+from tests.support import waits
 from tests.support.datasets import job
 from tests.support.pod import ROOT
 from tests.support.training import never, prepared, same
@@ -221,6 +222,23 @@ def test_images_without_an_annotation_add_nothing_and_leave_no_weight_without_a_
     assert all(float(loss.mean.detach()) == loss.amount == 0 for loss in none.values())
     torch.stack([loss.mean for loss in none.values()]).sum().backward()  # type: ignore[no-untyped-call]
     assert all(p.grad is not None and not p.grad.any() for p in head.parameters())
+
+
+@pytest.mark.parametrize("task", Task)
+def test_a_step_never_waits_for_its_device(
+    begun: Callable[..., tuple[Run, Any]], monkeypatch: pytest.MonkeyPatch, task: Task
+) -> None:
+    run, _ = begun(task)
+    head = run.model.to(waits.DEVICE).head("head")
+    batch = next(islice(batches(run.data.train, run.spec), 1))
+    images = batch.images.to(waits.DEVICE)
+    whole = batch.targets["head"]
+    for targets in (whole, [None, *whole[1:]], [None] * len(whole)):
+        with waits.noted(monkeypatch) as found:
+            views = run.model.views(images, head.passes, Keys(0, batch.epochs, batch.indices))
+            losses = [loss.mean for loss in head.loss(views, targets).values()]
+            torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+        assert not found
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

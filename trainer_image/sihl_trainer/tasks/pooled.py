@@ -6,10 +6,10 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Generic, TypeVar
 
-import torch
 from torch import Tensor
 
 from sihl_api.record import HeadConfig
+from sihl_trainer.tasks.device import of_images
 from sihl_trainer.tasks.head import Head, Loss
 from sihl_trainer.tasks.passes import Features, Pass, Views
 from sihl_trainer.tasks.target import Target
@@ -63,13 +63,5 @@ class PooledHead(Head, Generic[T]):
         amount = outputs.new_full((), float(len(rows)))
         if not rows:
             return {self.loss_name: Loss(outputs[:0].sum(), amount)}
-        if len(rows) < len(targets):
-            outputs = outputs[rows]
         known = [target for target in targets if isinstance(target, kind)]
-        return {self.loss_name: Loss(self.total(outputs, known), amount)}
-
-
-def on_device(values: Sequence[int] | Sequence[float], like: Tensor) -> Tensor:
-    """Numbers of targets, [N], where another tensor lies."""
-    # From the host: where targets lay on the device, each would be waited for by itself.
-    return torch.tensor(values).to(like.device, non_blocking=True)
+        return {self.loss_name: Loss(self.total(of_images(outputs, rows), known), amount)}

@@ -16,6 +16,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from sihl_trainer.tasks.dense.overlap import pairwise_iou
+from sihl_trainer.tasks.device import on_device
+
 ALPHA = 1.0
 BETA = 6.0
 TOP_K = 13
@@ -75,7 +78,7 @@ class Objects:
     categories: Tensor
     counts: Sequence[int]
 
-    def part(self, rows: slice | list[int], some: slice) -> Self:
+    def part(self, rows: slice | Tensor, some: slice) -> Self:
         """Some objects of some images; its counts are still those of all."""
         tensors: dict[str, Any] = {
             field.name: value[rows, some]
@@ -161,7 +164,8 @@ def _candidates(scores: Tensor, predicted: Tensor, points: Tensor, truth: Object
         stop = min(most, start + max(1, _PAIRS // (len(left) * count)))
         real = torch.arange(start, stop) < torch.tensor([[truth.counts[row]] for row in left])
         real = real.to(scores.device, non_blocking=True)
-        rows = slice(None) if len(left) == batch else left  # all of them are not copied
+        whole = len(left) == batch  # all of them are not copied
+        rows = slice(None) if whole else on_device(left, scores)
         part = rows, slice(start, stop)
         some = truth.part(*part)
         inside = _inside(points, some) & real[..., None]  # [b, m, P]
@@ -176,24 +180,6 @@ def _candidates(scores: Tensor, predicted: Tensor, points: Tensor, truth: Object
         found.positive[part] = inside.gather(2, best.indices)
         start = stop
     return found
-
-
-def pairwise_iou(one: Tensor, other: Tensor) -> Tensor:
-    """[B, M, P]: intersection over union of boxes [B, M, 4] and [B, P, 4], xyxy; 0 where empty.
-
-    torchvision's takes one image at a time.
-    """
-    one, other = one[:, :, None], other[:, None]  # [B, M, 1, 4], [B, 1, P, 4]
-    corner = torch.maximum(one[..., :2], other[..., :2])
-    width, height = (torch.minimum(one[..., 2:], other[..., 2:]) - corner).clamp(min=0).unbind(-1)
-    shared = width * height
-    united = _area(one) + _area(other) - shared
-    return shared / united.clamp(min=_EPSILON)
-
-
-def _area(boxes: Tensor) -> Tensor:
-    left, top, right, bottom = boxes.unbind(-1)
-    return (right - left) * (bottom - top)
 
 
 def _inside(points: Tensor, truth: Objects) -> Tensor:

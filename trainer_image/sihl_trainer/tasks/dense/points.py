@@ -8,6 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from sihl_trainer.tasks.device import of_images
+
 
 def grid(size: torch.Size, stride: int, device: torch.device) -> Tensor:
     """float [H * W, 2]: x, y of each cell's centre, in pixels."""
@@ -27,8 +29,7 @@ def at_points(regions: Sequence[Tensor], point: Tensor, rows: list[int] | None =
     ends = [sum(sizes[:i]) for i in range(len(sizes) + 1)]
     found: Tensor | None = None
     for region, (start, end) in zip(regions, pairwise(ends), strict=True):
-        whole = rows is None or len(rows) == len(region)
-        flat = (region if whole else region[rows]).flatten(2)
+        flat = (region if rows is None else of_images(region, rows)).flatten(2)
         inside = (point >= start) & (point < end)
         index = (point - start).clamp(0, end - start - 1)[:, None].expand(-1, flat.shape[1], -1)
         part = torch.where(inside[:, None], flat.gather(2, index), 0.0)

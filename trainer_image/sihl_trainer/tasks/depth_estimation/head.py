@@ -20,6 +20,7 @@ from sihl_api.tasks import Task
 from sihl_trainer.tasks.depth_estimation.annotations import DepthInfo
 from sihl_trainer.tasks.depth_estimation.metric import DepthAccuracy, DepthPrediction
 from sihl_trainer.tasks.depth_estimation.target import DepthTarget
+from sihl_trainer.tasks.device import of_images
 from sihl_trainer.tasks.head import Head, Loss
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.maps.tower import MapTower, map_levels, per_place
@@ -84,8 +85,7 @@ class DepthEstimation(Head):
         if known:
             true = torch.stack([target.steps * target.scale for target in known])
         true = true.to(depths.device, non_blocking=True)
-        if len(rows) < len(targets):
-            depths = depths[rows]
+        depths = of_images(depths, rows)
         valid = true > 0
         error = torch.where(valid, depths.log() - torch.where(valid, true, 1.0).log(), 0.0)
         error = error / self._deviation

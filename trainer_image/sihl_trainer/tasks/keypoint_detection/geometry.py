@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sihl_trainer.tasks.device import on_device
+
 SIGMA = 0.05
 """Of each keypoint, where COCO has one that was measured: how far people place it apart, as a share
 of the square root of its box's area. COCO's seventeen have 0.067 on average, of the square root of
@@ -40,5 +42,5 @@ def distances(found: Tensor, true: Tensor, area: Tensor, sigmas: Sequence[float]
 
     OKS divides by twice (2 sigma)^2 times the area (COCO's evaluation code).
     """
-    variance = 2 * (2 * true.new_tensor(sigmas)).square() * area[..., None]
+    variance = 2 * (2 * on_device(sigmas, true)).square() * area[..., None]
     return (found - true).square().sum(-1) / variance

@@ -26,6 +26,7 @@ from sihl_trainer.tasks.dense.points import at_points
 from sihl_trainer.tasks.dense.sampling import choose, places_of, sample
 from sihl_trainer.tasks.dense.suppression import Chosen, suppressed
 from sihl_trainer.tasks.dense.tower import tower
+from sihl_trainer.tasks.device import of_images
 from sihl_trainer.tasks.head import Loss
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.keypoint_detection.annotations import KeypointInfo
@@ -94,14 +95,14 @@ class _Said:
     points: Tensor
     regions: list[Tensor]
 
-    def of(self, rows: list[int] | slice) -> _Said:
+    def of(self, rows: Sequence[int]) -> _Said:
         """What is said of some of the images."""
         return _Said(
-            self.logits[rows],
-            self.keypoints[rows],
-            self.visibility[rows],
+            of_images(self.logits, rows),
+            of_images(self.keypoints, rows),
+            of_images(self.visibility, rows),
             self.points,
-            [region[rows] for region in self.regions],
+            [of_images(region, rows) for region in self.regions],
         )
 
 
@@ -170,8 +171,7 @@ class KeypointDetection(DenseHead):
                 "refinement": self._no_refinement(said),
                 "visibility": Loss(said.visibility.sum() * 0, none),
             }
-        if len(rows) < len(targets):
-            said = said.of(rows)
+        said = said.of(rows)
         known = [target for target in targets if isinstance(target, KeypointsTarget)]
         truth = self._instances(known, said.logits.device)
         scores, keypoints = said.logits.detach().sigmoid(), said.keypoints.detach()
@@ -194,7 +194,7 @@ class KeypointDetection(DenseHead):
         most = max(map(len, chosen))
         if not most:
             return self._no_refinement(said)
-        places = places_of(chosen, truth.counts).to(said.logits.device)
+        places = places_of(chosen, truth.counts).to(said.logits.device, non_blocking=True)
         point = sample(found, places, most).point
         some = found.at(point)
         placed = _misplaced(self._refined(said, point), some, truth)
@@ -211,7 +211,7 @@ class KeypointDetection(DenseHead):
         edge = said.keypoints.new_tensor(self.input_size(view.features))
         scores, visibility = said.logits.sigmoid(), said.visibility.sigmoid()
         return [
-            self._instances_of(said.of(slice(row, row + 1)), scores[row], visibility[row], edge)
+            self._instances_of(said.of([row]), scores[row], visibility[row], edge)
             for row in range(len(scores))
         ]
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sihl_trainer.tasks.device import on_device
+
 WIDTH = 64
 REACH = 1
 """Cells that are looked at to each side of the expected one."""
@@ -69,7 +71,7 @@ def neighbourhood(seen: Tensor, stride: int, places: Tensor) -> Tensor:
     y, x = torch.meshgrid(side, side, indexing="ij")
     cells = torch.stack((x.flatten(), y.flatten()), -1)  # [cells, 2]
     around = places[..., None, :] + cells
-    grid = around / around.new_tensor([columns * stride, rows * stride]) * 2 - 1
+    grid = around / on_device([float(columns * stride), float(rows * stride)], around) * 2 - 1
     found = F.grid_sample(
         seen, grid.flatten(1, 2), padding_mode="border", align_corners=False
     )  # [B, C, S * K, cells]

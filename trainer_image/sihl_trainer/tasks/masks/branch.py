@@ -14,6 +14,7 @@ from sihl_trainer.tasks.dense.limit import USUAL_MASKS, limit_of
 from sihl_trainer.tasks.dense.points import at_points
 from sihl_trainer.tasks.dense.sampling import choose, places_of, sample
 from sihl_trainer.tasks.dense.suppression import suppressed
+from sihl_trainer.tasks.device import of_images
 from sihl_trainer.tasks.head import Loss
 from sihl_trainer.tasks.instance_segmentation.target import InstancesTarget
 from sihl_trainer.tasks.masks.coverage import FULL, coverage
@@ -64,7 +65,9 @@ class InstanceBranch(nn.Module):
             )
             unused = seen.sum() * 0 + filters.sum() + sum(r.sum() * 0 for r in dense.regions)
             return losses | {"mask": Loss(unused, seen.new_zeros(()))}
-        mask = self._mask_loss(dense, found, rows, known, (seen[rows], 2**level // FINER))
+        mask = self._mask_loss(
+            dense, found, rows, known, (of_images(seen, rows), 2**level // FINER)
+        )
         return losses | {"mask": mask}
 
     def _mask_loss(
@@ -78,7 +81,8 @@ class InstanceBranch(nn.Module):
         """Of annotated images: `image` is their mask features and the stride of these."""
         seen, stride = image
         chosen = [choose(len(target.boxes)) for target in targets]
-        places = places_of(chosen, [len(target.boxes) for target in targets]).to(seen.device)
+        places = places_of(chosen, [len(target.boxes) for target in targets])
+        places = places.to(seen.device, non_blocking=True)
         taken = sample(found, places, max(map(len, chosen)))
         filters = self.masks.filters(at_points(dense.regions, taken.point, rows))
         points, strides = dense.points[taken.point], self._strides(dense)[taken.point]

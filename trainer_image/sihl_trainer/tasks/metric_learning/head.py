@@ -22,11 +22,12 @@ from torch.nn import functional as F
 
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
+from sihl_trainer.tasks.device import on_device
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.metric_learning.metric import EmbeddingPrediction, IdentityRetrieval
 from sihl_trainer.tasks.metric_learning.target import IdentityTarget
 from sihl_trainer.tasks.passes import Features, View
-from sihl_trainer.tasks.pooled import PooledHead, on_device
+from sihl_trainer.tasks.pooled import PooledHead
 
 DIMENSION = 128
 MARGIN = 0.35

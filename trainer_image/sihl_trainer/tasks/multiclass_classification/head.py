@@ -13,10 +13,11 @@ from torch.nn import functional as F
 
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
+from sihl_trainer.tasks.device import on_device
 from sihl_trainer.tasks.multiclass_classification.metric import Accuracy, CategoryPrediction
 from sihl_trainer.tasks.multiclass_classification.target import CategoryTarget
 from sihl_trainer.tasks.passes import Features, View
-from sihl_trainer.tasks.pooled import PooledHead, on_device
+from sihl_trainer.tasks.pooled import PooledHead
 
 SMOOTHING = 0.1
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchvision.ops import generalized_box_iou_loss
 
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
@@ -26,8 +25,10 @@ from sihl_trainer.tasks.dense.head import (
     quality_focal_loss,
 )
 from sihl_trainer.tasks.dense.limit import USUAL
+from sihl_trainer.tasks.dense.overlap import giou_loss
 from sihl_trainer.tasks.dense.suppression import suppressed
 from sihl_trainer.tasks.dense.tower import tower
+from sihl_trainer.tasks.device import of_images
 from sihl_trainer.tasks.head import Loss
 from sihl_trainer.tasks.object_detection.metric import BoxesPrediction, BoxPrecision
 from sihl_trainer.tasks.object_detection.target import BoxesTarget
@@ -101,12 +102,11 @@ class ObjectDetection(DenseHead):
                 "classification": Loss(logits.sum() * 0, none),
                 "box": Loss(boxes.sum() * 0, none),
             }, None
-        if len(rows) < len(targets):
-            logits, boxes = logits[rows], boxes[rows]
+        logits, boxes = of_images(logits, rows), of_images(boxes, rows)
         truth = _objects([target for target in targets if target is not None], logits.device)
         found = assign(logits.detach().sigmoid(), boxes.detach(), dense.points, truth)
         amount = found.weight.sum()
-        overlap = generalized_box_iou_loss(boxes, found.boxes, eps=1e-7)  # [B, P]
+        overlap = giou_loss(boxes, found.boxes)  # [B, P]
         # Background points have no box: whatever their loss, even NaN, it counts for nothing.
         overlap = torch.where(found.weight > 0, overlap * found.weight, 0.0)
         return {

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
 from sihl_trainer.tasks.dense.limit import USUAL_MASKS, limit
+from sihl_trainer.tasks.device import of_images
 from sihl_trainer.tasks.head import Head, Loss
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.instance_segmentation.target import InstancesTarget
@@ -84,8 +85,7 @@ class PanopticSegmentation(Head):
         blank = features.new_zeros((0, *view.images.shape[-2:]), dtype=torch.uint8)
         count = len(self.categories)
         labels = torch.stack([_labels(t, count) for t in known]) if known else blank
-        if len(kept) < len(targets):
-            features = features[kept]
+        features = of_images(features, kept)
         return category_losses(features, self.logits, labels, self.tower.stride)
 
     def _things(self, target: PanopticTarget) -> InstancesTarget:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sihl_trainer.data.draws import Stream
 from sihl_trainer.data.letterbox import PADDING
+from sihl_trainer.tasks.device import on_device
 from sihl_trainer.tasks.passes.contract import Keys
 
 PATCH = 32
@@ -39,5 +40,5 @@ def masked(images: Tensor, keys: Keys) -> tuple[Tensor, Tensor]:
     grid = patches.view(-1, rows, columns)
     mask = grid.repeat_interleave(side, 1).repeat_interleave(side, 2)[:, :height, :width]
     mask = mask.to(images.device, non_blocking=True)
-    blank = images.new_tensor(PADDING).view(1, 3, 1, 1)
+    blank = on_device([float(value) for value in PADDING], images).view(1, 3, 1, 1)
     return torch.where(mask[:, None], blank, images), mask

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sihl_trainer.data.draws import Stream
+from sihl_trainer.tasks.device import on_device
 from sihl_trainer.tasks.passes.contract import Keys
 from sihl_trainer.tasks.passes.sampling import axes, between, columns, evenly_in_ratio, sampled
 
@@ -65,5 +66,5 @@ def recoloured(images: Tensor, draws: list[Tensor]) -> Tensor:
 
 def luma(images: Tensor) -> Tensor:
     """[B, 1, H, W]."""
-    weights = images.new_tensor(_LUMA).view(1, 3, 1, 1)
+    weights = on_device(_LUMA, images).view(1, 3, 1, 1)
     return (images * weights).sum(1, keepdim=True)

@@ -17,15 +17,16 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.ops import generalized_box_iou_loss
 
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
 from sihl_trainer.tasks.dense.assignment import Objects, assign
 from sihl_trainer.tasks.dense.head import DenseHead, flat, padded, predictor, quality_focal_loss
 from sihl_trainer.tasks.dense.limit import USUAL
+from sihl_trainer.tasks.dense.overlap import giou_loss
 from sihl_trainer.tasks.dense.suppression import candidates
 from sihl_trainer.tasks.dense.tower import tower
+from sihl_trainer.tasks.device import of_images
 from sihl_trainer.tasks.head import Loss
 from sihl_trainer.tasks.measures.geometry import quadrilateral_iou
 from sihl_trainer.tasks.passes import Features, Pass, View, Views
@@ -100,15 +101,14 @@ class QuadrilateralDetection(DenseHead):
                 "classification": Loss(logits.sum() * 0, none),
                 "quadrilateral": Loss(corners.sum() * 0, none),
             }
-        if len(rows) < len(targets):
-            logits, corners = logits[rows], corners[rows]
+        logits, corners = of_images(logits, rows), of_images(corners, rows)
         known = [target for target in targets if isinstance(target, QuadrilateralsTarget)]
         truth = _objects(known, logits.device)
         around = hulls(corners)
         found = assign(logits.detach().sigmoid(), around.detach(), points, truth)
         amount = found.weight.sum()
         apart = CORNER_WEIGHT * corner_loss(corners, found.own(truth.corners))
-        apart = apart + HULL_WEIGHT * generalized_box_iou_loss(around, found.boxes, eps=1e-7)
+        apart = apart + HULL_WEIGHT * giou_loss(around, found.boxes)
         # Background points have no shape: whatever their loss, even NaN, it counts for nothing.
         apart = torch.where(found.weight > 0, apart * found.weight, 0.0)
         return {

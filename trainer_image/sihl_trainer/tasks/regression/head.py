@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
+from sihl_trainer.tasks.device import on_device
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.passes import Features, View
-from sihl_trainer.tasks.pooled import PooledHead, on_device
+from sihl_trainer.tasks.pooled import PooledHead
 from sihl_trainer.tasks.regression.annotations import RangeInfo
 from sihl_trainer.tasks.regression.metric import ValueErrors
 from sihl_trainer.tasks.regression.target import ValueTarget

@@ -12,6 +12,7 @@ import torch
 
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
+from sihl_trainer.tasks.device import of_images
 from sihl_trainer.tasks.head import Head, Loss
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.maps.categories import category_losses, likeliest
@@ -53,8 +54,7 @@ class SemanticSegmentation(Head):
         known = [t.labels for t in targets if isinstance(t, SemanticTarget)]
         blank = torch.zeros(0, *view.images.shape[-2:], dtype=torch.uint8)
         labels = torch.stack(known) if known else blank
-        if len(rows) < len(targets):
-            features = features[rows]
+        features = of_images(features, rows)
         labels = labels.to(features.device, non_blocking=True)
         return category_losses(features, self.logits, labels, self.tower.stride)
 

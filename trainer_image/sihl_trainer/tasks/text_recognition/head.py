@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
+from sihl_trainer.tasks.device import of_images
 from sihl_trainer.tasks.head import Head, Loss
 from sihl_trainer.tasks.passes import Features, Pass, View, Views
 from sihl_trainer.tasks.target import Target
@@ -78,8 +79,7 @@ class TextRecognition(Head):
         amount = logs.new_full((), float(len(rows)))
         if not rows:
             return {"ctc": Loss(logs.sum() * 0, amount)}
-        if len(rows) < len(targets):
-            logs = logs[rows]
+        logs = of_images(logs, rows)
         texts = [t.tokens for t in targets if isinstance(t, TextTarget)]
         surprise = _surprise(logs, texts, self.blank)
         lengths = torch.tensor([float(len(text)) for text in texts])

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
+from sihl_trainer.tasks.device import of_images
 from sihl_trainer.tasks.head import Head, Loss
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.passes import Features, Pass, View, Views
@@ -71,7 +72,7 @@ class ViewInvariance(Head):
         """Invariance, variance and covariance of the projections of both views."""
         rows = [i for i, target in enumerate(targets) if target is not None]
         both = [
-            self._projected(self._pooled(views[each].features))[rows]
+            of_images(self._projected(self._pooled(views[each].features)), rows)
             for each in (Pass.PLAIN, Pass.SECOND_VIEW)
         ]
         with torch.autocast(both[0].device.type, enabled=False):
