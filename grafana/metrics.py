@@ -61,7 +61,7 @@ def all_metrics() -> tuple[Metric, ...]:
     """Every metric, as the processes that tell them make them."""
     job = JobReference.model_validate({"namespace": "n", "name": "j", "uid": "u", "spec": _SPEC})
     fetch = FetchProgress("train").registry
-    tell_whose(fetch, job, 1)
+    tell_whose(fetch, job, "1")
     tellers = {
         "operator": Metrics(World()).registry,
         "trainer": Status(job, 1, lambda: None).registry,

@@ -57,6 +57,7 @@ class Env:
     IMAGE = "SIHL_IMAGE"
     STORE_FILES = "SIHL_STORE_FILES"  # the folder of the store's Secret
     DATASET_FILES = "SIHL_DATASET_FILES"  # the folder of the dataset's Secret
+    LOG_FORMAT = "SIHL_LOG_FORMAT"  # "json": a JSON object a line; else text
     ALLOW_CPU = "SIHL_ALLOW_CPU"  # "1": gpus > 0 may train on a CPU where torch sees no GPU
 
     @staticmethod

@@ -7,10 +7,12 @@ next round, of this operator or of the next leader.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from sihl_api.logs import about
 from sihl_api.trainingjob import TrainingJobStatus
 from sihl_operator import status as say
 from sihl_operator.attempts import SOON_SECONDS, Attempts
@@ -101,6 +103,11 @@ class Acts:
 
     async def _guarded(self, key: Key, act: Coroutine[Any, Any, None]) -> None:
         """An act, and what its failure costs: its job rests until it may be tried again."""
+        job = self._world.jobs.get(key)
+        with about(job.told) if job is not None else contextlib.nullcontext():
+            await self._ventured(key, act)
+
+    async def _ventured(self, key: Key, act: Coroutine[Any, Any, None]) -> None:
         try:
             await act
         except ConflictError:

@@ -15,6 +15,7 @@ import kopf
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from sihl_api.logs import JSON, log_as_json
 from sihl_api.version import installed_version
 from sihl_operator.kube import KINDS, ApiError, KubeApi
 from sihl_operator.leader import Leader
@@ -181,6 +182,8 @@ def main() -> int:
     _parser().parse_args()
     try:
         settings = read_settings()
+        if settings.log_format == JSON:
+            log_as_json(settings.log_level)
         logging.basicConfig(
             level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sihl_api.logs import JSON
 from sihl_api.runtime import (
     DATASET_DIRECTORY,
     DATASET_KEYS,
@@ -241,6 +242,8 @@ def _container(
         _from_field(Env.POD_NAME, "metadata.name"),
         _from_field(Env.NODE_NAME, "spec.nodeName"),
     ]
+    if settings.log_format == JSON:
+        env.append({"name": Env.LOG_FORMAT, "value": JSON})
     if settings.allow_cpu:
         env.append({"name": Env.ALLOW_CPU, "value": "1"})
     ours = {each["name"] for each in env}

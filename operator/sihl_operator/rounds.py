@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 
+from sihl_api.logs import about
 from sihl_api.runtime import ProgressReport
 from sihl_api.trainingjob import ConditionType, Phase
 from sihl_operator import status as say
@@ -301,7 +302,8 @@ class Rounds:
         try:
             decision = decide(job, pod, self._moment(job, pod, place))
         except Exception:  # one user's job must not hold up all others
-            log.exception("%s/%s: cannot be decided on; trying again", *job.key)
+            with about(job.told):
+                log.exception("%s/%s: cannot be decided on; trying again", *job.key)
             self._acts.rest(job)
             return
         if decision.after is not None:

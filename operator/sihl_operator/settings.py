@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
+from sihl_api.logs import FORMATS, TEXT
 from sihl_api.units import human_seconds, quantity, seconds
 from sihl_operator import given
 
@@ -40,6 +41,7 @@ class Settings:
 
     watch_namespaces: tuple[str, ...] = ()  # empty: all
     log_level: str = "INFO"
+    log_format: str = TEXT  # json: an object a line, of the operator and of the jobs' pods
     lease_namespace: str = "default"
     lease_name: str = "sihl-operator"
     identity: str = "sihl-operator"
@@ -80,6 +82,7 @@ _CHECKS: Mapping[str, Callable[[Any], None]] = {
     "runner_user": given.between(1, 2**31 - 1),
     "watch_namespaces": given.each(given.a_namespace),
     "log_level": given.one_of("DEBUG", "INFO", "WARNING", "ERROR"),
+    "log_format": given.one_of(*FORMATS),
     "lease_namespace": given.a_namespace,
     "lease_name": given.an_object_name,
     "identity": given.an_object_name,

@@ -183,6 +183,14 @@ class JobView:
         return self.phase is not None and self.phase.active
 
     @property
+    def told(self) -> dict[str, Any]:
+        """What a line of the log says of which job it tells."""
+        return {
+            "namespace": self.namespace, "name": self.name, "uid": self.uid,
+            "attempt": self.attempt,
+        }  # fmt: skip
+
+    @property
     def attempt(self) -> int:
         """The current or last attempt; 0 before the first."""
         return self.status.attempt or 0

@@ -44,6 +44,7 @@ EXAMPLES: dict[str, Any] = {
     "runnerUser": 3,
     "watchNamespaces": "cells, vision",
     "logLevel": "DEBUG",
+    "logFormat": "json",
     "leaseRenewal": "15s",
 }
 """Of the operator's settings; those that are not here are durations."""

@@ -853,9 +853,10 @@ def test_sigterm_ends_a_fetch_at_once_and_says_that_there_is_no_checkpoint(
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
     program = (
-        "import logging, sys; from pathlib import Path\n"
+        "import os, sys; from pathlib import Path\n"
         "from sihl_trainer.fetch.main import fetch_main\n"
-        "logging.basicConfig(level='INFO', stream=sys.stdout)\n"
+        "from sihl_trainer.loglines import log_to_console\n"
+        "log_to_console(os.environ)\n"
         f"sys.exit(fetch_main('train', Path({str(tmp_path)!r}), port=0))"
     )
     process = subprocess.Popen(

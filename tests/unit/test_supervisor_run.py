@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,23 @@ def test_the_outside_sees_how_far_a_run_is(pod: Pod) -> None:
         f'sihl_job_info{{attempt="1",namespace="team-a",project="cells",training_job="{pod.name}"}}',
     ):  # fmt: skip
         assert name in metrics
+
+
+def test_the_console_has_json_where_that_is_asked_for_and_the_record_has_text(pod: Pod) -> None:
+    pod = replace(pod, changes={Env.LOG_FORMAT: "json"})
+    with pod.start(steps=20, prints="hello from the worker") as attempt:
+        code, _ = attempt.end()
+    assert code is ExitCode.SUCCEEDED, attempt.output
+    lines = [json.loads(line) for line in attempt.output.splitlines()]
+    job = {"namespace": "team-a", "name": pod.name, "uid": pod.uid, "attempt": 1}
+    assert all(line["job"] == job for line in lines)
+    said = {line["message"]: line["logger"] for line in lines}
+    assert said["hello from the worker"] == "worker"
+    assert said["The worker ended by exit code 0"] == "sihl_trainer.supervisor.run"
+    text = pod.log(1)
+    assert "hello from the worker\n" in text
+    assert re.search(r"^\S+Z INFO The worker ended by exit code 0$", text, re.MULTILINE)
+    assert '"message"' not in text
 
 
 # --- stop ------------------------------------------------------------------------------------

@@ -82,7 +82,9 @@ def _fetch(split: str) -> int:
 
     signals = StopSignals(signal.SIGTERM, signal.SIGINT)
     from sihl_trainer.fetch.main import fetch_main
+    from sihl_trainer.loglines import log_to_console
 
+    log_to_console(os.environ)
     return fetch_main(split, signals=signals)
 
 

@@ -9,7 +9,7 @@ from sihl_api.runtime import JobReference
 _LABELS = ("namespace", "project", "training_job", "attempt")
 
 
-def tell_whose(registry: CollectorRegistry, job: JobReference, attempt: int) -> None:
+def tell_whose(registry: CollectorRegistry, job: JobReference, attempt: str) -> None:
     """Add `sihl_job_info`, to be joined with the others by `instance`; its value is 1."""
     info = Gauge("sihl_job_info", "The job that the pod serves", _LABELS, registry=registry)
-    info.labels(job.namespace, job.spec.project, job.name, str(attempt)).set(1)
+    info.labels(job.namespace, job.spec.project, job.name, attempt).set(1)

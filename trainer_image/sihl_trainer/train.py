@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from sihl_api.logs import JsonFormatter
 from sihl_api.runtime import (
     DATASET_DIRECTORY,
     HTTP_PORT,
@@ -19,6 +20,7 @@ from sihl_api.runtime import (
 from sihl_trainer.environment import attempt_of, job_of
 from sihl_trainer.errors import TrainerError
 from sihl_trainer.http import ProgressServer
+from sihl_trainer.loglines import is_json
 from sihl_trainer.record.s3 import S3Settings, S3Store
 from sihl_trainer.secretfiles import store_keys
 from sihl_trainer.signals import StopSignals
@@ -42,6 +44,8 @@ def train_main(
     Whatever ends it leaves a `Result` in the termination log. `command` starts another worker than
     our own.
     """
+    if is_json(environ) and logging.lastResort is not None:  # before and after the attempt
+        logging.lastResort.setFormatter(JsonFormatter())
     try:
         redactor = Redactor()
         store = _store(environ, redactor)
@@ -54,13 +58,14 @@ def train_main(
             redactor=redactor,
             command=tuple(command),
             console=_print,
+            json_logs=is_json(environ),
         )
         supervisor = Supervisor(settings, store)
         signals.hand_to(lambda _: supervisor.request_stop())
         with _served(supervisor, port):
             code, _ = supervisor.run(write_result)
     except TrainerError as error:
-        _print(str(error).encode())
+        log.error("%s", error)
         write_result(error.result)
         return int(error.exit_code)
     except Exception as error:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import yaml
 from aiohttp import web
 
+from sihl_api.logs import about
 from sihl_api.manifest import Loader
 from sihl_api.trainingjob import API_VERSION, KIND
 from sihl_dashboard.records.errors import printable
@@ -78,7 +79,8 @@ async def delete(request: web.Request) -> web.StreamResponse:
 def _note(request: web.Request, what: str, name: str) -> None:
     """Who did it, for those who run the dashboard; a name is anybody's text."""
     who, namespace = person_of(request).name, request.match_info["namespace"]
-    log.info("%s %s %s of %s", printable(who), what, printable(name), printable(namespace))
+    with about({"namespace": namespace, "name": name}):
+        log.info("%s %s %s of %s", printable(who), what, printable(name), printable(namespace))
 
 
 def _actor(request: web.Request) -> Actor:

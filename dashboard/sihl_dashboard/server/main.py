@@ -11,8 +11,10 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
+from sihl_api.logs import JSON, log_as_json
 from sihl_api.version import installed_version
 from sihl_dashboard.cli.errors import CommandError
 from sihl_dashboard.cli.store import named_place
@@ -23,6 +25,8 @@ from sihl_dashboard.server.app import serving
 from sihl_dashboard.server.local import LocalPeople
 from sihl_dashboard.server.state import State
 from sihl_dashboard.server.stores import OneStore
+
+log = logging.getLogger("sihl.dashboard")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -80,6 +84,8 @@ async def local_state(
 def main() -> None:
     """Serve what was typed, or what the environment says."""
     options = parser().parse_args()
+    if os.environ.get("SIHL_DASHBOARD_LOG_FORMAT") == JSON:
+        log_as_json(logging.INFO)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("botocore").setLevel(logging.WARNING)
     try:
@@ -103,7 +109,9 @@ def _serve_cluster(options: argparse.Namespace) -> None:
     settings = settings_of(os.environ, options.port)
     folder = options.assets or settings.assets
     try:
-        serve(cluster_state(settings), folder, settings.host, settings.port, _say)
+        as_json = settings.log_format == JSON
+        say = partial(log.info, "the dashboard is at %s") if as_json else _say
+        serve(cluster_state(settings), folder, settings.host, settings.port, say)
     except ConfigException as error:
         sys.exit(f"error: no credentials for the API server ({error}): run it in a cluster, or "
                  "give --record")  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sihl_api.logs import FORMATS, TEXT
 from sihl_dashboard.records import SettingsError
 
 _PREFIX = "SIHL_DASHBOARD_"
@@ -27,6 +28,7 @@ class Settings:
         login: LOGIN, "token", or "proxy" where an authenticating proxy alone is let in.
         user_header: USER_HEADER, in which that proxy names the person.
         groups_header: GROUPS_HEADER, in which it names their groups.
+        log_format: LOG_FORMAT, "text", or "json": an object a line.
     """
 
     host: str = "0.0.0.0"  # noqa: S104 (a pod's own address)
@@ -40,6 +42,7 @@ class Settings:
     login: str = "token"
     user_header: str = "X-Forwarded-User"
     groups_header: str = "X-Forwarded-Groups"
+    log_format: str = TEXT
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:
@@ -57,6 +60,9 @@ class Settings:
         login = text("LOGIN", cls.login)
         if login not in ("token", "proxy"):
             raise SettingsError(f"{_PREFIX}LOGIN is token or proxy")
+        log_format = text("LOG_FORMAT", cls.log_format)
+        if log_format not in FORMATS:
+            raise SettingsError(f"{_PREFIX}LOG_FORMAT is {' or '.join(FORMATS)}")
         scratch = text("SCRATCH", "")
         return cls(
             host=text("HOST", cls.host),
@@ -70,4 +76,5 @@ class Settings:
             login=login,
             user_header=text("USER_HEADER", cls.user_header),
             groups_header=text("GROUPS_HEADER", cls.groups_header),
+            log_format=log_format,
         )

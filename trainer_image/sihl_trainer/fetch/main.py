@@ -62,7 +62,7 @@ def fetch_main(
     progress = FetchProgress(split)
     try:
         job = job_of(os.environ)
-        tell_whose(progress.registry, job, attempt_of(os.environ))
+        tell_whose(progress.registry, job, os.environ.get(Env.ATTEMPT, ""))
         with ProgressServer(progress.report, progress.registry, port):
             if split == TRAIN and Env.store("endpoint") in os.environ:
                 _reach_record(job, patience)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -15,7 +16,7 @@ _MASK = b"[redacted]"
 
 
 class Redactor:
-    """Replaces secret values wherever they stand, as they are or quoted for a URL.
+    """Replaces secret values wherever they stand: as they are, quoted for a URL, or in JSON.
 
     Nothing here is meant to print them; this is for what prints more than it should.
     """
@@ -27,7 +28,8 @@ class Redactor:
     def learn(self, secrets: Iterable[str]) -> None:
         """Replace these too: keys may be rotated while a job runs."""
         known = {s for s in secrets if s}
-        forms = {form.encode() for form in known | {quote(s, safe="") for s in known}}
+        quoted = {quote(s, safe="") for s in known} | {json.dumps(s)[1:-1] for s in known}
+        forms = {form.encode() for form in known | quoted}
         self._forms = sorted({*self._forms, *forms}, key=len, reverse=True)
 
     def clean(self, line: bytes) -> bytes:

@@ -13,9 +13,11 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sihl_api.logs import JSON, TEXT
 from sihl_api.record import RecordPaths
-from sihl_api.runtime import ExitCode, JobReference, ProgressReport, Result
+from sihl_api.runtime import Env, ExitCode, JobReference, ProgressReport, Result
 from sihl_trainer.errors import TrainerError
+from sihl_trainer.loglines import JsonLines, Sink, job_fields
 from sihl_trainer.record.checkpoints import checkpoint_status, remove_superseded
 from sihl_trainer.record.folders import TornFolderError, upload_folder
 from sihl_trainer.record.models import model_status, upload_model
@@ -66,6 +68,7 @@ class Settings:
         store_patience: Seconds for which a store that is away is waited for at the start.
         fetched: The folder where the fetch left word of the dataset, if it is another one.
         upkeep_seconds: How often segments are merged.
+        json_logs: Whether the console is given JSON; the record has text.
     """
 
     job: JobReference
@@ -81,6 +84,7 @@ class Settings:
     store_patience: float = PATIENCE
     fetched: Path | None = None
     upkeep_seconds: float = UPKEEP_SECONDS
+    json_logs: bool = False
 
 
 class Supervisor:
@@ -111,6 +115,7 @@ class Supervisor:
             self._is_pressed,
             settings.upkeep_seconds,
         )
+        self._line = self._lines()
         # A SimpleQueue, because signal handlers put into it while its reader waits.
         self._events: queue.SimpleQueue[events.Event] = queue.SimpleQueue()
         self._state = State(Deadlines.of(self._grace))
@@ -129,7 +134,8 @@ class Supervisor:
         Args:
             report: Is given the result before the record is closed, which may take a while.
         """
-        with recorded(self._redactor, self._line), closing(self._reserve):
+        as_json = self._settings.json_logs
+        with recorded(self._redactor, self._line, as_json), closing(self._reserve):
             self._record.writer.start()
             for warning in self._record.warnings:  # the first lines: who reads no more sees them
                 log.warning("%s", warning)
@@ -307,9 +313,19 @@ class Supervisor:
             self._record.summary.stepped(message.step, message.images_per_second)
             self._events.put(events.Stepped(message.step))
 
-    def _line(self, line: bytes) -> None:
-        self._record.writer.log(line)
-        self._settings.console(line)
+    def _lines(self) -> Sink:
+        """What is given each line of the log, free of secrets."""
+        record, console = self._record.writer.log, self._settings.console
+        if self._settings.json_logs:
+            return JsonLines(
+                record, console, job_fields(self._settings.job, self._settings.attempt)
+            )
+
+        def line(text: bytes) -> None:
+            record(text)
+            console(text)
+
+        return line
 
     # --- start and end -----------------------------------------------------------------------
 
@@ -321,7 +337,11 @@ class Supervisor:
         command += ["--resume", str(resume)] if resume else []
         command += ["--initial", str(initial)] if initial else []
         environ = worker_environment(
-            {**os.environ, **settings.environ},
+            {
+                **os.environ,
+                **settings.environ,
+                Env.LOG_FORMAT: JSON if settings.json_logs else TEXT,
+            },
             settings.job,
             settings.attempt,
             settings.scratch / "worker.sock",

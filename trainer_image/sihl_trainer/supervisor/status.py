@@ -55,7 +55,7 @@ class Status:
         unsaved.set_function(self._unsaved.read)
         interval = self._gauge("checkpoint_interval_seconds", "Of training between checkpoints")
         interval.set(seconds(job.spec.runner.checkpoint_interval))
-        tell_whose(self.registry, job, attempt)
+        tell_whose(self.registry, job, str(attempt))
         writable = self._gauge("record_writable", "Whether the run record can be written: 1 or 0")
         writable.set_function(lambda: 1.0 if (found := record()) is None or found.writable else 0.0)
 

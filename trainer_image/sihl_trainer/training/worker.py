@@ -23,7 +23,7 @@ from sihl_api.runtime import Env, ExitCode, JobReference, Message
 from sihl_api.trainingjob import InitializationFrom, TrainingJobSpec
 from sihl_trainer.cpus import available_cpus
 from sihl_trainer.errors import OutOfMemory, TrainerError
-from sihl_trainer.loglines import formatter
+from sihl_trainer.loglines import formatter, is_json
 from sihl_trainer.signals import leave
 from sihl_trainer.training.channel import Channel, Done, Failed, ProgressMessage
 
@@ -54,7 +54,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # a stop comes over the channel
     console = logging.StreamHandler(sys.stdout)
-    console.setFormatter(formatter())
+    console.setFormatter(formatter(is_json(os.environ)))
     logging.basicConfig(level=logging.INFO, handlers=[console])
     # Rank 0 speaks for all; another rank only has something to say when it fails.
     first = os.environ.get("RANK", "0") == "0"
