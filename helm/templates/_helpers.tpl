@@ -118,6 +118,48 @@ where its bucket is, and the chart does not read it: such a namespace is seen if
 {{- toJson $seen -}}
 {{- end }}
 
+{{/*
+What is said to the embedded store's keeper (sihl_operator.identities.Wanted), as JSON: who writes
+which bucket, and what the dashboard reads. No key is among it.
+*/}}
+{{- define "sihl.wanted" -}}
+{{- $buckets := dict -}}
+{{- range $name, $entry := .Values.namespaces -}}
+{{- if not ($entry.store | default dict).existingSecret -}}
+{{- $_ := set $buckets $name (include "sihl.bucket" (dict "name" $name "entry" $entry)) -}}
+{{- end -}}
+{{- end -}}
+{{- $wanted := dict "buckets" $buckets -}}
+{{- if and .Values.dashboard.enabled (not .Values.dashboard.store.existingSecret) -}}
+{{- $_ := set $wanted "seen" (include "sihl.places" . | fromJson) -}}
+{{- end -}}
+{{- toJson $wanted -}}
+{{- end }}
+
+{{/* Where the records lie that the dashboard reads, by namespace, as JSON. */}}
+{{- define "sihl.places" -}}
+{{- $places := dict -}}
+{{- range $name, $bucket := include "sihl.seen" . | fromJson -}}
+{{- $prefix := ((get $.Values.namespaces $name).store | default dict).prefix | default "" -}}
+{{- $place := dict "endpoint" (include "sihl.endpoint" $) "bucket" $bucket "prefix" $prefix -}}
+{{- $_ := set $places $name (merge $place (include "sihl.way" $ | fromJson)) -}}
+{{- end -}}
+{{- toJson $places -}}
+{{- end }}
+
+{{/*
+Keys of the values for an identity of the embedded store, as JSON, or nothing: call with (dict
+"store" $store "at" "namespaces.vision.store").
+*/}}
+{{- define "sihl.given" -}}
+{{- if ne (empty .store.accessKeyId) (empty .store.secretAccessKey) -}}
+{{- fail (printf "%s: give accessKeyId and secretAccessKey, or neither, and keys are made in the cluster" .at) -}}
+{{- end -}}
+{{- if .store.accessKeyId -}}
+{{- toJson (list (dict "accessKey" .store.accessKeyId "secretKey" .store.secretAccessKey)) -}}
+{{- end -}}
+{{- end }}
+
 {{/* "true" where an authenticating proxy says who the dashboard's users are. */}}
 {{- define "sihl.proxied" -}}
 {{- if .Values.dashboard.proxy.from -}}

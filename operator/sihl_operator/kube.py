@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import aiohttp
 import orjson
@@ -114,7 +114,7 @@ class KubeApi:
         """Seconds since a call was answered by more than a refusal to know us, and the fault."""
         return time.monotonic() - self._answered, self._trouble or "calls come to no end"
 
-    async def __aenter__(self) -> KubeApi:
+    async def __aenter__(self) -> Self:
         calls, watches = (aiohttp.TCPConnector(limit=most) for most in (64, 0))
         self._session = aiohttp.ClientSession(connector=calls, timeout=_TIMEOUT)
         # A watch of each namespace must not take the connections by which the lead is renewed.

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import base64
+import asyncio
 import json
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+import yaml
+from kubernetes.config import kube_config
 
 from local_cluster.programs import program
-from tests.support.chart import packaged
+from sihl_operator.identities import Keys, known
+from sihl_operator.storekeeper import ROTATE, Post, SecretsApi, tend
+from tests.support.chart import packaged, texts
 from tests.support.waiting import eventually
 
 SYSTEM = "chart-system"
+STORE = "sihl-store"
 DASHBOARD = "dashboard.sihl.ai"
 
 
@@ -71,10 +76,27 @@ class Tools:
         return bool(answer["status"]["allowed"])
 
     def secret(self, namespace: str, name: str = "sihl-store") -> dict[str, str]:
-        data: dict[str, Any] = json.loads(
-            self.kubectl("get", "secret", name, "-n", namespace, "-o", "json")
-        )["data"]
-        return {key: base64.b64decode(value).decode() for key, value in data.items()}
+        return texts(json.loads(self.kubectl("get", "secret", name, "-n", namespace, "-o", "json")))
+
+    def keep(self) -> None:
+        """What the embedded store's keeper does, once, with its own rights and no others."""
+        set_ = json.loads(self.kubectl("get", "statefulset", STORE, "-n", SYSTEM, "-o", "json"))
+        (container,) = set_["spec"]["template"]["spec"]["initContainers"]
+        environ = {each["name"]: each.get("value", SYSTEM) for each in container["env"]}
+        config = yaml.safe_load(self.kubeconfig.read_text())
+        token = self.kubectl("create", "token", STORE, "-n", SYSTEM).strip()
+        config["users"] = [{**user, "user": {"token": token}} for user in config["users"]]
+        with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "kubeconfig"
+            file.write_text(yaml.safe_dump(config))
+            patch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(file))
+            identities = {"SIHL_STORE_IDENTITIES": str(file.with_name("s3.json"))}
+            asyncio.run(_tended(Post.from_environment(environ | identities)))
+
+
+async def _tended(post: Post) -> None:
+    async with SecretsApi(lambda _verb, _resource: None) as api:
+        await tend(api, post)
 
 
 @pytest.fixture(scope="module")
@@ -85,22 +107,24 @@ def tools(kubeconfig: Path) -> Iterator[Tools]:
         "install", "sihl", str(packaged()), "--create-namespace",
         "--set", "crds.install=false,namespaces.chart-a.create=true",
     )  # fmt: skip
+    tools.keep()
     yield tools
     tools.helm("uninstall", "sihl")
 
 
 def test_an_upgrade_that_adds_a_namespace_keeps_the_keys_of_the_others(tools: Tools) -> None:
+    tools.keep()
     before, reader = tools.secret("chart-a"), seen(tools)["chart-a"]["secretAccessKey"]
     tools.helm(
         "upgrade", "sihl", str(packaged()), "--reuse-values",
         "--set", "namespaces.chart-b.create=true",
     )  # fmt: skip
     assert tools.secret("chart-a") == before
+    tools.keep()
+    assert tools.secret("chart-a") == before
     added = tools.secret("chart-b")
-    assert added["secretAccessKey"] != before["secretAccessKey"]
-    identities = json.loads(tools.secret(SYSTEM, "sihl-store-identities")["s3.json"])["identities"]
-    known = {each["name"]: each["credentials"][0]["secretKey"] for each in identities}
-    assert known == {
+    assert set(added) == {"endpoint", "bucket", "prefix", "accessKeyId", "secretAccessKey"}
+    assert {name: keys.secret for name, keys in identities(tools).items()} == {
         "chart-a": before["secretAccessKey"],
         "chart-b": added["secretAccessKey"],
         DASHBOARD: reader,
@@ -109,6 +133,11 @@ def test_an_upgrade_that_adds_a_namespace_keeps_the_keys_of_the_others(tools: To
         "chart-a": reader,
         "chart-b": reader,
     }
+
+
+def identities(tools: Tools) -> dict[str, Keys]:
+    """Whom the embedded store knows."""
+    return known(tools.secret(SYSTEM, "sihl-store-identities"))
 
 
 def seen(tools: Tools) -> dict[str, dict[str, str]]:
@@ -121,9 +150,72 @@ def seen(tools: Tools) -> dict[str, dict[str, str]]:
 
 def test_a_deleted_secret_comes_back_with_the_same_keys(tools: Tools) -> None:
     before = tools.secret("chart-a")
-    tools.kubectl("delete", "secret", "sihl-store", "-n", "chart-a")
+    tools.kubectl("delete", "secret", STORE, "-n", "chart-a")
     tools.helm("upgrade", "sihl", str(packaged()), "--reuse-values")
+    tools.keep()
     assert tools.secret("chart-a") == before
+
+
+def test_keys_are_replaced_where_an_annotation_asks_for_it_and_only_once(tools: Tools) -> None:
+    before = identities(tools)
+    tools.kubectl(
+        "annotate", "secret", "sihl-store-identities", "-n", SYSTEM, f"{ROTATE}=chart-a"
+    )  # fmt: skip
+    tools.keep()
+    after = identities(tools)
+    assert {name for name in after if after[name] != before[name]} == {"chart-a"}
+    assert tools.secret("chart-a")["secretAccessKey"] == after["chart-a"].secret
+    tools.keep()
+    tools.helm("rollback", "sihl", "1")
+    tools.helm("upgrade", "sihl", str(packaged()), "--reset-values", "--set",
+               "crds.install=false,namespaces.chart-a.create=true")  # fmt: skip
+    assert identities(tools) == after
+
+
+EARLIER = {
+    "Chart.yaml": "{apiVersion: v2, name: sihl, version: 0.0.1}",
+    "templates/namespaces.yaml": "{apiVersion: v1, kind: Namespace, metadata: {name: chart-e}}",
+    "templates/store-secrets.yaml": """
+apiVersion: v1
+kind: Secret
+metadata: {name: sihl-store, namespace: chart-e}
+stringData: {accessKeyId: old, secretAccessKey: old-secret}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: sihl-store-identities, namespace: {{ .Release.Namespace }}}
+stringData:
+  s3.json: >-
+    {"identities": [{"name": "chart-e", "actions": ["Read:chart-e"],
+    "credentials": [{"accessKey": "old", "secretKey": "old-secret"}]}]}
+""",
+}  # fmt: skip
+"""What a chart rendered that made up keys itself."""
+
+
+@pytest.mark.parametrize("server_side", ["true", "false"])
+def test_keys_that_an_earlier_chart_made_up_stay_through_upgrade_and_rollback(
+    tools: Tools, tmp_path: Path, server_side: str
+) -> None:
+    tools.helm("uninstall", "sihl")
+    try:
+        for name, text in EARLIER.items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text)
+        tools.helm("install", "sihl", str(tmp_path), f"--server-side={server_side}")
+        tools.helm("upgrade", "sihl", str(packaged()), "--set",
+                   "crds.install=false,namespaces.chart-e.create=true")  # fmt: skip
+        tools.keep()
+        assert identities(tools)["chart-e"] == Keys("old", "old-secret")
+        assert tools.secret("chart-e")["secretAccessKey"] == "old-secret"
+        tools.helm("rollback", "sihl", "1")
+        assert identities(tools)["chart-e"] == Keys("old", "old-secret")
+        assert tools.secret("chart-e")["secretAccessKey"] == "old-secret"
+    finally:
+        tools.helm("uninstall", "sihl", "--ignore-not-found")
+        tools.kubectl("delete", "namespace", "chart-e", "--ignore-not-found", "--wait=false")
+        tools.helm("install", "sihl", str(packaged()), "--set",
+                   "crds.install=false,namespaces.chart-a.create=true")  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -187,9 +187,9 @@ class Harness:
         """The store as the tests' namespace sees it."""
         return self.store_of(NAMESPACE)
 
-    def store_of(self, namespace: str) -> Store:
-        """The store as a namespace sees it that the chart gave keys of its own."""
-        if namespace not in self._store:
+    def store_of(self, namespace: str, anew: bool = False) -> Store:
+        """The store as a namespace with keys of its own sees it; anew: they may be others now."""
+        if anew or namespace not in self._store:
             secret = self.core.read_namespaced_secret("sihl-store", namespace).data
             data = {key: base64.b64decode(value).decode() for key, value in secret.items()}
             service = self.core.read_namespaced_service("sihl-store", SYSTEM)

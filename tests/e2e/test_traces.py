@@ -25,7 +25,7 @@ _NEAR = 200  # revisions: the writes of a test, with those of the cluster's own
 
 
 def granted(harness: Harness, part: str) -> set[tuple[str, str]]:
-    """(resource, verb) that the chart gives the operator or the dashboard."""
+    """(resource, verb) that the chart gives one of its parts."""
     text = run(program("helm"), f"--kubeconfig={harness.cluster.kubeconfig}", "get", "manifest",
                "sihl", "-n", SYSTEM)  # fmt: skip
     rules = [
@@ -57,7 +57,7 @@ def test_no_write_of_the_whole_run_broke_an_invariant(harness: Harness) -> None:
     assert kinds >= seen | {("TrainingJob", True, False), ("TrainingJob", False, False)}
 
 
-@pytest.mark.parametrize("part", ["operator", "dashboard"])
+@pytest.mark.parametrize("part", ["operator", "dashboard", "store"])
 def test_each_part_asked_for_nothing_that_it_was_not_given_and_used_what_it_was(
     harness: Harness, request: pytest.FixtureRequest, part: str
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import base64
 import functools
 import json
 import shutil
@@ -16,7 +17,7 @@ import yaml
 from demo.chart import CHART, package
 from local_cluster.programs import program
 
-__all__ = ["CHART", "ChartRefusedError", "one", "packaged", "render"]
+__all__ = ["CHART", "ChartRefusedError", "one", "packaged", "render", "texts"]
 
 
 class ChartRefusedError(Exception):
@@ -57,3 +58,9 @@ def one(objects: list[Any], kind: str, name: str, namespace: str | None = None) 
     ]
     assert len(found) == 1, f"{len(found)} objects {kind}/{name}"
     return found[0]
+
+
+def texts(secret: Any) -> dict[str, str]:
+    """What a Secret holds, as text."""
+    data = secret.get("data") or {}
+    return {key: base64.b64decode(value).decode() for key, value in data.items()}

@@ -12,9 +12,10 @@ import yaml
 from local_cluster.programs import program
 from release.source import declared_version
 from sihl_api.crd import custom_resource_definition
-from sihl_api.runtime import STORE_KEYS, STORE_OPTIONAL_KEYS, STORE_SECRET
+from sihl_api.runtime import STORE_KEYS, STORE_SECRET
+from sihl_operator.identities import DASHBOARD, Keys, Wanted, known
 from sihl_operator.settings import read_settings
-from tests.support.chart import CHART, ChartRefusedError, one, render
+from tests.support.chart import CHART, ChartRefusedError, one, render, texts
 
 pytestmark = pytest.mark.slow  # helm is built from its sources first: part of `make test`
 
@@ -165,35 +166,78 @@ def operator_environment(objects: list[Any]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", ["vision", "cells"])
-def test_each_namespace_gets_a_secret_with_all_keys_of_its_store(name: str) -> None:
-    secret = one(render(TWO), "Secret", STORE_SECRET, name)["stringData"]
-    assert set(STORE_KEYS) - set(STORE_OPTIONAL_KEYS) <= set(secret) <= set(STORE_KEYS)
+def test_each_namespace_gets_a_secret_that_says_where_its_store_is(name: str) -> None:
+    secret = texts(one(render(TWO), "Secret", STORE_SECRET, name))
+    assert set(secret) == {"endpoint", "bucket", "prefix"}, "its keys are the keeper's"
     assert secret["bucket"] == name
     assert secret["endpoint"] == "http://sihl-store.sihl-system.svc:8333"
 
 
-def test_an_identity_reaches_the_bucket_of_its_namespace_and_no_other() -> None:
-    objects = render(TWO)
-    identities = json.loads(
-        one(objects, "Secret", "sihl-store-identities")["stringData"]["s3.json"]
-    )["identities"]
-    assert {each["name"] for each in identities} == {"vision", "cells", "dashboard.sihl.ai"}
-    teams = [each for each in identities if each["name"] != "dashboard.sihl.ai"]
-    for identity in teams:
-        assert {action.partition(":")[2] for action in identity["actions"]} == {identity["name"]}
-        secret = one(objects, "Secret", STORE_SECRET, identity["name"])["stringData"]
-        assert identity["credentials"] == [
-            {"accessKey": secret["accessKeyId"], "secretKey": secret["secretAccessKey"]}
-        ]
-    keys = [each["credentials"][0]["secretKey"] for each in identities]
-    assert len(set(keys)) == 3
-    assert all(len(key) == 40 for key in keys)
+def test_no_rendering_makes_up_a_key_so_that_none_differs_from_another() -> None:
+    assert render(TWO) == render(TWO)
+    wanted = Wanted.parse(keeper(render(TWO))["SIHL_STORE_WANTED"])
+    assert wanted.buckets == {"vision": "vision", "cells": "cells"}
+    assert set(wanted.seen or {}) == {"vision", "cells"}
+
+
+def keeper(objects: list[Any]) -> dict[str, str]:
+    """What the embedded store's keeper is told by its environment."""
+    pod = one(objects, "StatefulSet", "sihl-store")["spec"]["template"]["spec"]
+    return {each["name"]: each.get("value", "") for each in pod["initContainers"][0]["env"]}
+
+
+def test_keys_of_the_values_reach_the_embedded_store_by_its_own_secret_alone() -> None:
+    keys = {"accessKeyId": "key", "secretAccessKey": "of-vision"}
+    objects = render({"namespaces": {"vision": {"store": keys}}, "dashboard": {"store": READER}})
+    given = known(texts(one(objects, "Secret", "sihl-store-identities")), "given.json")
+    assert given == {
+        "vision": Keys("key", "of-vision"),
+        DASHBOARD: Keys("reader", "readers-secret"),
+    }
+    assert "of-vision" not in json.dumps([o for o in objects if o["kind"] != "Secret"])
+
+
+@pytest.mark.parametrize(
+    ("values", "at"),
+    [
+        ({"namespaces": {"vision": {"store": {"accessKeyId": "key"}}}}, "namespaces.vision.store"),
+        ({**TWO, "dashboard": {"store": {"secretAccessKey": "s"}}}, "dashboard.store"),
+    ],
+)
+def test_half_a_pair_of_keys_is_refused_by_name(values: dict[str, Any], at: str) -> None:
+    with pytest.raises(ChartRefusedError, match=rf"{at}: give accessKeyId and secretAccessKey"):
+        render(values)
+
+
+def test_the_keeper_writes_the_charts_secrets_by_name_and_creates_none() -> None:
+    objects = render({"namespaces": {"vision": {}, "cells": {"store": {"existingSecret": True}}}})
+    rights = {
+        (role["metadata"]["namespace"], resource, name): set(rule["verbs"])
+        for role in objects
+        if role["kind"] == "Role" and role["metadata"]["name"].startswith("sihl-store")
+        for rule in role["rules"]
+        for resource in rule["resources"]
+        for name in rule["resourceNames"]
+    }
+    assert rights == {
+        ("sihl-system", "secrets", "sihl-store-identities"): {"get", "patch"},
+        ("sihl-system", "secrets", "sihl-dashboard-stores"): {"get", "patch"},
+        ("sihl-system", "persistentvolumeclaims", "data-sihl-store-0"): {"patch"},
+        ("vision", "secrets", "sihl-store"): {"get", "patch"},
+    }
+
+
+def test_only_the_keeper_in_the_stores_pod_has_a_token() -> None:
+    pod = one(render(TWO), "StatefulSet", "sihl-store")["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    (weed,) = pod["containers"]
+    assert "token" not in {each["name"] for each in weed["volumeMounts"]}
 
 
 def test_no_network_of_the_embedded_store_but_s3_listens_outside_its_pod() -> None:
     pod = one(render(TWO), "StatefulSet", "sihl-store")["spec"]["template"]["spec"]
     command = pod["containers"][0]["command"]
-    assert {"-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3.ip.bind=0.0.0.0"} <= set(command)
+    assert {"-ip=127.0.0.1", "-ip.bind=127.0.0.1"} <= set(command)
     policy = one(render(TWO), "NetworkPolicy", "sihl-store")["spec"]
     assert policy["ingress"] == [{"ports": [{"port": "s3", "protocol": "TCP"}]}]
 
@@ -201,15 +245,15 @@ def test_no_network_of_the_embedded_store_but_s3_listens_outside_its_pod() -> No
 def test_a_store_of_yours_replaces_the_embedded_one() -> None:
     objects = render(EXTERNAL)
     assert not [each for each in objects if each["kind"] == "StatefulSet"]
-    secret = one(objects, "Secret", STORE_SECRET, "vision")["stringData"]
+    secret = texts(one(objects, "Secret", STORE_SECRET, "vision"))
     assert secret["endpoint"] == "https://s3.example.com"
     assert secret["accessKeyId"] == "key"
 
 
 def test_the_way_to_a_store_of_yours_is_said_once_for_jobs_dashboard_and_network() -> None:
     objects = render({**EXTERNAL, "store": {**EXTERNAL["store"], **WAY}})
-    secret = one(objects, "Secret", STORE_SECRET, "vision")["stringData"]
-    theirs = one(objects, "Secret", "sihl-dashboard-stores")["stringData"]["stores.json"]
+    secret = texts(one(objects, "Secret", STORE_SECRET, "vision"))
+    theirs = texts(one(objects, "Secret", "sihl-dashboard-stores"))["stores.json"]
     for found in (secret, json.loads(theirs)["vision"]):
         assert {key: found[key] for key in WAY} == WAY
         assert set(found) <= set(STORE_KEYS)

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from sihl_dashboard.server.settings import Settings
-from tests.support.chart import ChartRefusedError, one, render
-from tests.unit.test_chart import EXTERNAL, PROXIED, PROXY, READER, TWO, granted_to
+from sihl_operator.identities import DASHBOARD, Wanted, identities, s3_json, stores_json
+from tests.support.chart import ChartRefusedError, one, render, texts
+from tests.unit.test_chart import EXTERNAL, PROXIED, PROXY, READER, TWO, granted_to, keeper
 
 pytestmark = pytest.mark.slow  # helm is built from its sources first: part of `make test`
 
@@ -18,18 +19,16 @@ READS = {"list", "watch"}
 
 def stores(objects: list[Any]) -> dict[str, dict[str, str]]:
     """What the dashboard reads, by namespace."""
-    secret = one(objects, "Secret", "sihl-dashboard-stores", "sihl-system")
-    found: dict[str, dict[str, str]] = json.loads(secret["stringData"]["stores.json"])
-    return found
+    if any(each["kind"] == "StatefulSet" for each in objects):
+        wanted = wanted_of(objects)
+        return json.loads(stores_json(wanted, identities(wanted, {})[DASHBOARD]))  # type: ignore[no-any-return]
+    secret = texts(one(objects, "Secret", "sihl-dashboard-stores", "sihl-system"))
+    return json.loads(secret["stores.json"])  # type: ignore[no-any-return]
 
 
-def identity(objects: list[Any]) -> dict[str, Any]:
-    """The dashboard's, as the embedded store knows it."""
-    secret = one(objects, "Secret", "sihl-store-identities")["stringData"]["s3.json"]
-    (found,) = [
-        each for each in json.loads(secret)["identities"] if each["name"] == "dashboard.sihl.ai"
-    ]
-    return dict(found)
+def wanted_of(objects: list[Any]) -> Wanted:
+    """What the embedded store's keeper is asked for."""
+    return Wanted.parse(keeper(objects)["SIHL_STORE_WANTED"])
 
 
 def pod(objects: list[Any]) -> dict[str, Any]:
@@ -60,32 +59,24 @@ def test_its_rights_are_to_ask_and_to_follow_and_no_secret_is_read_through_the_a
 def test_it_can_be_left_out_with_all_that_belongs_to_it() -> None:
     objects = render({**TWO, "dashboard": {"enabled": False}})
     assert not [each for each in objects if "dashboard" in each["metadata"]["name"]]
-    assert "dashboard.sihl.ai" not in json.dumps(objects)
+    assert wanted_of(objects).seen is None
 
 
 def test_its_identity_reads_the_bucket_of_every_namespace_and_writes_none() -> None:
     objects = render({"namespaces": {"vision": {"store": {"bucket": "team"}}, "cells": {}}})
-    assert set(identity(objects)["actions"]) == {
-        "Read:team", "List:team", "Read:cells", "List:cells",
-    }  # fmt: skip
+    wanted = wanted_of(objects)
+    (mine,) = [
+        each
+        for each in json.loads(s3_json(wanted, identities(wanted, {})))["identities"]
+        if each["name"] == DASHBOARD
+    ]
+    assert set(mine["actions"]) == {"Read:team", "List:team", "Read:cells", "List:cells"}
     assert {name: store["bucket"] for name, store in stores(objects).items()} == {
         "vision": "team",
         "cells": "cells",
     }
-    (credentials,) = identity(objects)["credentials"]
     for store in stores(objects).values():
         assert store["endpoint"] == "http://sihl-store.sihl-system.svc:8333"
-        assert (store["accessKeyId"], store["secretAccessKey"]) == (
-            credentials["accessKey"],
-            credentials["secretKey"],
-        )
-
-
-def test_keys_that_are_given_are_its_own_in_the_embedded_store() -> None:
-    objects = render({**TWO, "dashboard": {"store": READER}})
-    assert identity(objects)["credentials"] == [
-        {"accessKey": "reader", "secretKey": "readers-secret"}
-    ]
 
 
 def test_it_reads_a_store_of_yours_with_the_keys_given_to_it_and_not_the_namespaces() -> None:
@@ -107,10 +98,11 @@ def test_a_store_of_yours_without_keys_for_it_is_refused_by_name(missing: str) -
 def test_stores_that_others_name_in_a_secret_are_mounted_and_no_key_of_it_is_made() -> None:
     values = {**EXTERNAL, "dashboard": {"store": {"existingSecret": "team-stores"}}}
     objects = render(values)
-    assert {"name": "stores", "secret": {"secretName": "team-stores"}} in pod(objects)["volumes"]
+    items = [{"key": "stores.json", "path": "stores.json"}]
+    volume = {"name": "stores", "secret": {"secretName": "team-stores", "items": items}}
+    assert volume in pod(objects)["volumes"]
     assert not [each for each in objects if each["metadata"]["name"] == "sihl-dashboard-stores"]
-    objects = render({**TWO, **{"dashboard": values["dashboard"]}})
-    assert "dashboard.sihl.ai" not in json.dumps(objects)
+    assert wanted_of(render({**TWO, **{"dashboard": values["dashboard"]}})).seen is None
 
 
 def test_a_namespaces_secret_that_others_make_is_followed_where_the_values_say_its_bucket() -> None:
@@ -122,23 +114,10 @@ def test_a_namespaces_secret_that_others_make_is_followed_where_the_values_say_i
     }
 
 
-def test_the_embedded_store_and_the_dashboard_start_anew_when_whom_they_know_changes() -> None:
-    def marks(values: dict[str, Any]) -> list[str]:
-        objects = render(values)
-        templates = [
-            one(objects, kind, name)["spec"]["template"]["metadata"]["annotations"]
-            for kind, name in (("StatefulSet", "sihl-store"), ("Deployment", "sihl-dashboard"))
-        ]
-        return [each[key] for each in templates for key in each if key.startswith("sihl.ai/")]
-
-    before = marks(TWO)
-    assert len(before) == 2
-    assert marks(TWO) == before
-    for changed in (
-        {"namespaces": {**TWO["namespaces"], "third": {}}},
-        {**TWO, "dashboard": {"store": READER}},
-    ):
-        assert not set(marks(changed)) & set(before)
+def test_the_embedded_store_starts_anew_when_whom_it_knows_changes() -> None:
+    template = json.dumps(one(render(TWO), "StatefulSet", "sihl-store")["spec"]["template"])
+    more = render({"namespaces": {**TWO["namespaces"], "third": {}}})
+    assert json.dumps(one(more, "StatefulSet", "sihl-store")["spec"]["template"]) != template
 
 
 def test_everyone_in_the_cluster_reaches_its_pages_and_users_then_log_in() -> None:

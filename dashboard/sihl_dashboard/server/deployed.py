@@ -10,6 +10,7 @@ from aiohttp import web
 
 from sihl_dashboard.server import probes
 from sihl_dashboard.server.acting import KubeActor
+from sihl_dashboard.server.changes import Watched, ended_with
 from sihl_dashboard.server.cluster import Cluster
 from sihl_dashboard.server.guard import tell_refusals
 from sihl_dashboard.server.kube import Kube, in_cluster_or_kubeconfig
@@ -35,9 +36,11 @@ async def cluster_state(settings: Settings, configuration: Any = None) -> AsyncI
         SettingsError: the stores cannot be read.
         ConfigException: there are no credentials for the API server.
     """
+    watched = Watched(settings.stores)  # before it is read: no change is missed
     stores = stores_of_file(settings.stores, settings.scratch)
     cluster, meters = Cluster(settings.accelerator), Meters()
     async with (
+        ended_with(watched),
         Kube(configuration or in_cluster_or_kubeconfig()) as kube,
         mirrored(kube, cluster, settings.namespaces),
     ):
