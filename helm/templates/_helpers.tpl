@@ -7,6 +7,16 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- end }}
 
+{{/*
+Annotations of that with which jobs would go: kept at an uninstall and when it leaves the chart's
+output, under Helm, Argo CD and Flux.
+*/}}
+{{- define "sihl.kept" -}}
+helm.sh/resource-policy: keep
+argocd.argoproj.io/sync-options: Prune=false,Delete=false
+kustomize.toolkit.fluxcd.io/prune: disabled
+{{- end }}
+
 {{/* Labels that select pods. The names are fixed: one cluster has one operator. */}}
 {{- define "sihl.selector" -}}
 app.kubernetes.io/name: sihl-{{ .component }}

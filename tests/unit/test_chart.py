@@ -15,6 +15,7 @@ from sihl_api.crd import custom_resource_definition
 from sihl_api.runtime import STORE_KEYS, STORE_SECRET
 from sihl_operator.identities import DASHBOARD, Keys, Wanted, known
 from sihl_operator.settings import read_settings
+from sihl_operator.storekeeper import KEPT
 from tests.support.chart import CHART, ChartRefusedError, one, render, texts
 
 pytestmark = pytest.mark.slow  # helm is built from its sources first: part of `make test`
@@ -112,7 +113,7 @@ def test_helm_finds_no_fault() -> None:
 def test_the_crd_comes_with_the_chart_as_it_is_and_is_kept_at_an_uninstall() -> None:
     crd = one(render(), "CustomResourceDefinition", "trainingjobs.sihl.ai")
     assert crd["spec"] == custom_resource_definition()["spec"]
-    assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    assert crd["metadata"]["annotations"] == KEPT
 
 
 def test_the_crd_can_be_left_out() -> None:
@@ -374,8 +375,17 @@ def test_a_namespace_that_the_chart_makes_is_kept_at_an_uninstall() -> None:
     namespaces = [each for each in objects if each["kind"] == "Namespace"]
     assert [each["metadata"]["name"] for each in namespaces] == ["vision"]
     metadata = namespaces[0]["metadata"]
-    assert metadata["annotations"]["helm.sh/resource-policy"] == "keep"
+    assert metadata["annotations"] == KEPT
     assert metadata["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_the_embedded_stores_volume_outlives_its_pods_and_its_statefulset() -> None:
+    store = one(render(TWO), "StatefulSet", "sihl-store")["spec"]
+    policy = store["persistentVolumeClaimRetentionPolicy"]
+    assert policy == {"whenDeleted": "Retain", "whenScaled": "Retain"}
+    (claim,) = store["volumeClaimTemplates"]
+    marked = keeper(render(TWO))["SIHL_STORE_CLAIM"]
+    assert marked == f"{claim['metadata']['name']}-sihl-store-0"
 
 
 def test_trainer_pods_reach_names_and_stores_only() -> None:
