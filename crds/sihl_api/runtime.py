@@ -28,11 +28,13 @@ SCRATCH_DIRECTORY = "/scratch"
 TERMINATION_LOG = "/dev/termination-log"
 
 STORE_SECRET = "sihl-store"  # noqa: S105 (a Secret's name)
+STORE_PLACE_KEYS = ("endpoint", "bucket")
 STORE_OPTIONAL_KEYS = (
     "prefix", "region", "addressing", "certificateAuthority", "proxy", "sessionToken",
+    "serviceAccount", "roleArn", "stsEndpoint",
 )  # fmt: skip
-STORE_KEYS = ("endpoint", "bucket", "accessKeyId", "secretAccessKey", *STORE_OPTIONAL_KEYS)
-"""Keys of the namespace's store Secret."""
+STORE_KEYS = (*STORE_PLACE_KEYS, "accessKeyId", "secretAccessKey", *STORE_OPTIONAL_KEYS)
+"""Keys of the namespace's store Secret; with `serviceAccount: "true"` it has no access key."""
 DATASET_OPTIONAL_KEYS = ("sessionToken",)
 DATASET_KEYS = ("accessKeyId", "secretAccessKey", *DATASET_OPTIONAL_KEYS)
 """Keys of a Secret that `dataset.*.credentials` names."""
@@ -40,6 +42,10 @@ STORE_SECRET_DIRECTORY = "/secrets/store"  # noqa: S105 (a folder)
 """Where the container that trains has the keys of the store's Secret as files, which follow it."""
 DATASET_SECRET_DIRECTORY = "/secrets/dataset"  # noqa: S105 (a folder)
 """The same of the dataset's Secret, in the container that fetches it."""
+TOKEN_FILE = "token"  # noqa: S105 (a file's name)
+STORE_TOKEN_DIRECTORY = "/identity/store"  # noqa: S105 (a folder)
+DATASET_TOKEN_DIRECTORY = "/identity/dataset"  # noqa: S105 (a folder)
+"""Where a container has the token of its pod's service account that the operator puts there."""
 
 
 class Env:
@@ -58,6 +64,8 @@ class Env:
     STORE_FILES = "SIHL_STORE_FILES"  # the folder of the store's Secret
     DATASET_FILES = "SIHL_DATASET_FILES"  # the folder of the dataset's Secret
     LOG_FORMAT = "SIHL_LOG_FORMAT"  # "json": a JSON object a line; else text
+    STORE_IDENTITY = "SIHL_STORE_TOKEN_FILE"  # of the pod's service account, for the store
+    DATASET_IDENTITY = "SIHL_DATASET_TOKEN_FILE"  # the same for the dataset
     ALLOW_CPU = "SIHL_ALLOW_CPU"  # "1": gpus > 0 may train on a CPU where torch sees no GPU
 
     @staticmethod

@@ -122,6 +122,23 @@ Region = Annotated[
         "store is asked",
     ),
 ]
+RoleArn = Annotated[
+    str,
+    StringConstraints(max_length=2048),
+    Form(
+        r"^arn:[a-z0-9-]+:[!-~]+$",
+        "a role is given by its ARN, for example arn:aws:iam::123456789012:role/cells-reader",
+    ),
+]
+Audience = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200),
+    Form(
+        r"^[!-~]+$",
+        "an audience is one word, as the service that lends keys knows it, for example "
+        "sts.amazonaws.com",
+    ),
+]
 ModelUri = Annotated[
     str,
     StringConstraints(max_length=1000),

@@ -26,6 +26,7 @@ from sihl_api.tasks import DETECTING, Task
 from sihl_api.texts import (
     DURATION,
     SIZE,
+    Audience,
     Bucket,
     Certificates,
     Duration,
@@ -39,6 +40,7 @@ from sihl_api.texts import (
     Proxy,
     Quantity,
     Region,
+    RoleArn,
     is_amount,
 )
 from sihl_api.units import seconds
@@ -76,15 +78,57 @@ def _lasts(field: str, least: str, message: str) -> Rule:
 
 
 class Credentials(Schema):
-    """A Secret of the job's namespace with the keys accessKeyId and secretAccessKey.
+    """As whom a dataset is read: by the keys of a Secret, or as the pod's service account.
 
-    Keys that expire have a sessionToken beside them.
+    A Secret of the job's namespace has accessKeyId and secretAccessKey, and the sessionToken of
+    keys that expire. For a service account keys are lent by a cloud, or a store, that trusts the
+    cluster's tokens (web identity), and lent anew before they expire.
     """
 
-    secret_name: ObjectName = Field(
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("has(self.secretName) != (has(self.serviceAccount) && self.serviceAccount)",
+             "credentials are either those of a Secret or the pod's service account: write "
+             "secretName: NAME, or serviceAccount: true"),
+        Rule("has(self.serviceAccount) && self.serviceAccount || "
+             "!has(self.roleArn) && !has(self.stsEndpoint) && !has(self.audience)",
+             "roleArn, stsEndpoint and audience belong to serviceAccount: true"),
+    )  # fmt: skip
+
+    secret_name: ObjectName | None = Field(
+        default=None,
         description="Secret in the job's namespace with accessKeyId and secretAccessKey, and the "
-        "sessionToken of keys that expire."
+        "sessionToken of keys that expire.",
     )
+    service_account: bool | None = Field(
+        default=None,
+        description="true: as the service account of the pod, runner.serviceAccountName. Without "
+        "roleArn and audience the token and the role are those that the cloud's webhook gives the "
+        "pod (AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN, on EKS).",
+    )
+    role_arn: RoleArn | None = Field(
+        default=None,
+        description="The role that the service account is to be, where no webhook says it.",
+    )
+    sts_endpoint: Endpoint | None = Field(
+        default=None,
+        description="URL of who lends the keys. Left out, AWS's of the region, or for another "
+        "store its own endpoint.",
+    )
+    audience: Audience | None = Field(
+        default=None,
+        description="For whom the token of the pod is made out, where no webhook gives one. "
+        "Left out, with a roleArn, sts.amazonaws.com.",
+    )
+
+    @property
+    def token_audience(self) -> str | None:
+        """Of the token that the operator puts into the pod; None where it puts none there."""
+        if not self.service_account or not (self.role_arn or self.audience):
+            return None
+        return self.audience or DEFAULT_AUDIENCE
+
+
+DEFAULT_AUDIENCE = "sts.amazonaws.com"
 
 
 class Addressing(StrEnum):

@@ -29,13 +29,30 @@ class Keys:
 
 
 @dataclass(frozen=True)
+class WebIdentity:
+    """A pod's service account, by whose token keys are lent.
+
+    Args:
+        token_file: Of the token, which the kubelet renews. Empty: nobody gave one.
+        role_arn: What the account is to be. Empty: the lender knows by the token alone.
+        endpoint: URL of the security token service that lends.
+        session: What the lender's log calls who asked.
+    """
+
+    token_file: str
+    role_arn: str
+    endpoint: str
+    session: str = "sihl"
+
+
+@dataclass(frozen=True)
 class Access:
     """Where a bucket is, as whom it is asked, and which way leads there.
 
     Args:
         endpoint: URL of the service, without the bucket.
         bucket: Its name.
-        keys: None asks anonymously.
+        keys: Or who is lent some. None asks anonymously.
         region: Empty: the store's own word is taken.
         addressing: None: by the endpoint.
         certificate_authority: PEM, of certificates that are trusted beside the public ones.
@@ -44,7 +61,7 @@ class Access:
 
     endpoint: str
     bucket: str
-    keys: Keys | None = None
+    keys: Keys | WebIdentity | None = None
     region: str = ""
     addressing: Addressing | None = None
     certificate_authority: str = field(default="", repr=False)

@@ -17,33 +17,40 @@ import boto3
 import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
+from botocore.credentials import CredentialResolver
 from botocore.exceptions import BotoCoreError
 from botocore.hooks import HierarchicalEmitter
 from botocore.httpsession import where
 from botocore.loaders import create_loader
 from botocore.utils import get_environ_proxies, parse_timestamp
 
-from sihl_s3.access import Access, is_certificate, is_proxy, without_bucket
+from sihl_s3.access import Access, Keys, is_certificate, is_proxy, without_bucket
 from sihl_s3.answers import Answer, Fault, FaultError, Kind, fault_on_the_way
 
 _NOWHERE = {"config_file": "/dev/null", "credentials_file": "/dev/null"}
 
 
-def new_client(access: Access, options: Mapping[str, Any]) -> Any:
+def new_client(
+    access: Access, options: Mapping[str, Any], lent: CredentialResolver | None = None
+) -> Any:
     """One for a bucket.
 
     Args:
         access: Which way leads to it.
         options: Of botocore's Config, beside those that follow from it.
+        lent: Who has the keys where `access` names who is lent some.
 
     Raises:
         FaultError: Something of it can be no store's.
     """
     _refuse_impossible(access)
-    keys = access.keys
+    keys = access.keys if isinstance(access.keys, Keys) else None
+    session = _session(access)
+    if lent is not None:
+        session.register_component("credential_provider", lent)
     config = Config(
         **options,
-        **({} if keys else {"signature_version": UNSIGNED}),
+        **({} if access.keys else {"signature_version": UNSIGNED}),
         proxies=proxies_of(access),
         s3={"addressing_style": "virtual" if access.is_virtual else "path"},
         # Stores other than AWS's differ in which checksums they know, and refuse the others.
@@ -51,7 +58,7 @@ def new_client(access: Access, options: Mapping[str, Any]) -> Any:
         response_checksum_validation="when_required",
     )
     try:
-        client: Any = boto3.Session(botocore_session=_session(access)).client(
+        client: Any = boto3.Session(botocore_session=session).client(
             "s3",
             endpoint_url=access.endpoint.rstrip("/"),
             region_name=access.signing_region,
@@ -67,11 +74,19 @@ def new_client(access: Access, options: Mapping[str, Any]) -> Any:
 
 
 def _session(access: Access) -> botocore.session.Session:
-    """One that looks for nothing in the environment, in files or on the network."""
-    known = botocore.session.Session.SESSION_VARIABLES
+    """One for a bucket."""
     events = HierarchicalEmitter()
     # Before boto3's own, which makes a 500 of each answer that it cannot read.
     events.register_first("before-parse.s3.*", _reader(access))
+    session = quiet_session(events)
+    parsers = session.get_component("response_parser_factory")
+    parsers.set_parser_defaults(timestamp_parser=timestamp)
+    return session
+
+
+def quiet_session(events: HierarchicalEmitter | None = None) -> botocore.session.Session:
+    """One that looks for nothing in the environment, in files or on the network."""
+    known = botocore.session.Session.SESSION_VARIABLES
     session = botocore.session.Session(
         session_vars={
             name: (None, None, _NOWHERE.get(name, default), convert)
@@ -80,8 +95,6 @@ def _session(access: Access) -> botocore.session.Session:
         event_hooks=events,
     )
     session.register_component("data_loader", _loader())
-    parsers = session.get_component("response_parser_factory")
-    parsers.set_parser_defaults(timestamp_parser=timestamp)
     return session
 
 

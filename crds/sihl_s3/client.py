@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from sihl_s3.access import Access
-from sihl_s3.answers import Fault, FaultError, fault_of_code
+from sihl_s3.access import Access, WebIdentity
+from sihl_s3.answers import Fault, FaultError, Kind, fault_of_code
 from sihl_s3.boto import new_client
+from sihl_s3.lending import Lender
 from sihl_s3.listings import Listings
 from sihl_s3.transport import fault_of_transport
 
@@ -55,10 +56,15 @@ class Connection:
             "parameter_validation": validates,
         }
         self._listings = Listings(self.ask, access.bucket)
-        self.client = new_client(access, self._options)
+        self.lender = Lender(access) if isinstance(access.keys, WebIdentity) else None
+        """Who has the keys, where the bucket is asked by a pod's identity."""
+        self.client = self._new_client(access)
 
     def ask(self, request: Callable[[Any], T]) -> T:
-        """Do what is asked of the client; once more where the store names the bucket's region.
+        """Do what is asked of the client.
+
+        Once more where the store names the bucket's region, or refuses keys that were lent long
+        ago.
 
         Raises:
             FaultError: It came to nothing.
@@ -67,7 +73,7 @@ class Connection:
         try:
             return told(lambda: request(used), self.access)
         except FaultError as error:
-            if not self._learn(error.fault.region, used):
+            if not (self._learn(error.fault.region, used) or self._lends_anew(error.fault)):
                 raise
         return told(lambda: request(self.client), self.access)
 
@@ -88,6 +94,13 @@ class Connection:
             return False
         return True
 
+    def _lends_anew(self, fault: Fault) -> bool:
+        return fault.kind is Kind.DENIED and self.lender is not None and self.lender.forget()
+
+    def _new_client(self, access: Access) -> Any:
+        lent = self.lender.resolver if self.lender else None
+        return new_client(access, self._options, lent)
+
     def _learn(self, region: str, used: Any) -> bool:
         """Whether there is a client for this region by now, and it is not the one that was used."""
         if self._named or not region:
@@ -96,7 +109,7 @@ class Connection:
             if self.client is used and region != self.access.signing_region:
                 within = self.access.within(region)
                 with suppress(FaultError):  # a name that no client takes is told as it is
-                    self.client, self.access = new_client(within, self._options), within
+                    self.client, self.access = self._new_client(within), within
             return self.client is not used
 
 

@@ -11,19 +11,22 @@ from sihl_api.runtime import (
     DATASET_KEYS,
     DATASET_OPTIONAL_KEYS,
     DATASET_SECRET_DIRECTORY,
+    DATASET_TOKEN_DIRECTORY,
     FETCH_TRAIN_CONTAINER,
     FETCH_VALIDATION_CONTAINER,
     HTTP_PORT,
     SCRATCH_DIRECTORY,
     STORE_KEYS,
-    STORE_OPTIONAL_KEYS,
+    STORE_PLACE_KEYS,
     STORE_SECRET,
     STORE_SECRET_DIRECTORY,
+    STORE_TOKEN_DIRECTORY,
+    TOKEN_FILE,
     TRAINER_CONTAINER,
     Env,
     reference_json,
 )
-from sihl_api.trainingjob import API_VERSION, KIND
+from sihl_api.trainingjob import API_VERSION, KIND, Credentials
 from sihl_api.units import quantity
 from sihl_operator.capacity import Demand
 from sihl_operator.placement import placement
@@ -51,6 +54,8 @@ _MOUNTS = [
     {"name": "scratch", "mountPath": SCRATCH_DIRECTORY},
     {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108 (a mount, not a file)
 ]
+_TOKEN_SECONDS = 3600
+"""After which the kubelet has made another token long since."""
 _TAKEN_OVER = (
     "serviceAccountName", "priorityClassName", "runtimeClassName", "schedulerName",
     "topologySpreadConstraints",
@@ -80,6 +85,7 @@ def render_pod(job: JobView, attempt: int, queue: str, settings: Settings) -> di
             {"name": "scratch", "emptyDir": _limited(settings.scratch_size)},
             {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": settings.shared_memory}},
             *_secret_volumes(job),
+            *_token_volumes(job, settings),
         ],
         "os": {"name": "linux"},
         **placement(job, settings),
@@ -87,6 +93,8 @@ def render_pod(job: JobView, attempt: int, queue: str, settings: Settings) -> di
     for field in _TAKEN_OVER:
         if runner.get(field):
             spec[field] = runner[field]
+    if settings.default_service_account:
+        spec.setdefault("serviceAccountName", settings.default_service_account)
     if secrets := _pull_secrets(job, settings):
         spec["imagePullSecrets"] = [{"name": name} for name in secrets]
     return {
@@ -164,6 +172,37 @@ def _secret_volumes(job: JobView) -> list[dict[str, Any]]:
     ]
 
 
+def _token_volumes(job: JobView, settings: Settings) -> list[dict[str, Any]]:
+    """Tokens of the pod's service account for those that lend keys; none is for Kubernetes' API."""
+    wanted = {f"{split}-token": _dataset_audience(job, split) for split in ("train", "validation")}
+    wanted["store-token"] = settings.store_token_audience or None
+    return [
+        {"name": name, "projected": {"defaultMode": 0o440, "sources": [
+            {"serviceAccountToken": {
+                "audience": audience, "path": TOKEN_FILE, "expirationSeconds": _TOKEN_SECONDS
+            }}
+        ]}}
+        for name, audience in wanted.items() if audience
+    ]  # fmt: skip
+
+
+def _dataset_audience(job: JobView, split: str) -> str | None:
+    """For whom a dataset's token is made out; None where it wants none of the operator's."""
+    credentials = (job.spec["dataset"].get(split) or {}).get("credentials")
+    return Credentials.model_validate(credentials).token_audience if credentials else None
+
+
+def _with_token(
+    container: dict[str, Any], volume: str, variable: str, folder: str
+) -> dict[str, Any]:
+    """The container with a token that the kubelet renews."""
+    return {
+        **container,
+        "env": [*container["env"], {"name": variable, "value": f"{folder}/{TOKEN_FILE}"}],
+        "volumeMounts": [*container["volumeMounts"], _keys_mount(volume, folder)],
+    }
+
+
 def _dataset_secret(job: JobView, split: str) -> str | None:
     credentials = (job.spec["dataset"].get(split) or {}).get("credentials") or {}
     name: str | None = credentials.get("secretName")
@@ -188,8 +227,12 @@ def _fetch_containers(job: JobView, attempt: int, settings: Settings) -> list[di
                 {"name": Env.DATASET_FILES, "value": DATASET_SECRET_DIRECTORY},
             ]
             container["volumeMounts"] += [_keys_mount(f"{split}-keys", DATASET_SECRET_DIRECTORY)]
+        if _dataset_audience(job, split):
+            container = _with_token(
+                container, f"{split}-token", Env.DATASET_IDENTITY, DATASET_TOKEN_DIRECTORY
+            )
         if not found:  # the first of all finds out whether the record can be written
-            container = _with_store(container)
+            container = _with_store(container, settings)
         resources = {k: v for k, v in _cpu_and_memory(job, settings).items() if v}
         found.append({**container, "resources": resources})
     return found
@@ -197,18 +240,21 @@ def _fetch_containers(job: JobView, attempt: int, settings: Settings) -> list[di
 
 def _trainer(job: JobView, attempt: int, settings: Settings) -> dict[str, Any]:
     return {
-        **_with_store(_container(job, attempt, settings, TRAINER_CONTAINER, ["train"])),
+        **_with_store(_container(job, attempt, settings, TRAINER_CONTAINER, ["train"]), settings),
         "resources": _resources(job, settings),
         "lifecycle": {"preStop": {"exec": {"command": ["sihl-trainer", "stop"]}}},
     }
 
 
-def _with_store(container: dict[str, Any]) -> dict[str, Any]:
-    """The container with the keys of the run records' store."""
+def _with_store(container: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """The container with the keys of the run records' store, or a token that keys are lent for."""
     keys = [
-        _from_secret(Env.store(key), STORE_SECRET, key, optional=key in STORE_OPTIONAL_KEYS)
+        # Whether there must be an access key, or a service account is asked, the Secret says.
+        _from_secret(Env.store(key), STORE_SECRET, key, optional=key not in STORE_PLACE_KEYS)
         for key in STORE_KEYS
     ]
+    if settings.store_token_audience:
+        container = _with_token(container, "store-token", Env.STORE_IDENTITY, STORE_TOKEN_DIRECTORY)
     files = {"name": Env.STORE_FILES, "value": STORE_SECRET_DIRECTORY}
     mount = _keys_mount("store", STORE_SECRET_DIRECTORY)
     return {

@@ -37,6 +37,8 @@ class Settings:
     default_tolerations: tuple[Mapping[str, Any], ...] = ()  # beside a job's own
     shared_memory: str = "1Gi"  # /dev/shm; counts against the memory limit as it fills
     scratch_size: str = ""  # limit of the scratch volume; empty: none
+    default_service_account: str = ""  # of jobs that name none; empty: the namespace's default
+    store_token_audience: str = ""  # of a token that lends keys of the store; empty: no token
     runner_user: int = 10001
 
     watch_namespaces: tuple[str, ...] = ()  # empty: all
@@ -79,6 +81,7 @@ _CHECKS: Mapping[str, Callable[[Any], None]] = {
     "default_tolerations": given.each(given.a_toleration),
     "shared_memory": given.an_amount("1Mi", "2Gi"),
     "scratch_size": given.maybe(given.an_amount("1Mi", "2Gi")),
+    "default_service_account": given.maybe(given.an_object_name),
     "runner_user": given.between(1, 2**31 - 1),
     "watch_namespaces": given.each(given.a_namespace),
     "log_level": given.one_of("DEBUG", "INFO", "WARNING", "ERROR"),

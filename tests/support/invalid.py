@@ -123,6 +123,7 @@ _APP = {"matchLabels": {"app": "x"}}
 _IMAGE = "spec.runner.image"
 _PREFIX = "spec.dataset.train.prefix"
 _ENDPOINT = "spec.dataset.train.endpoint"
+_CREDENTIALS = "spec.dataset.train.credentials"
 _BUCKET = "spec.dataset.train.bucket"
 _LIMITS = "spec.runner.resources.limits"
 _REQUESTS = "spec.runner.resources.requests"
@@ -188,6 +189,35 @@ INVALID: dict[str, tuple[Change, str]] = {
     "a Secret of another namespace": (
         train(credentials={"secretName": "other/cells"}),
         "spec.dataset.train.credentials.secretName",
+    ),
+    "no credentials among credentials": (train(credentials={}), f"{_CREDENTIALS}:"),
+    "a service account that is none": (
+        train(credentials={"serviceAccount": False}),
+        f"{_CREDENTIALS}:",
+    ),
+    "a Secret beside a service account": (
+        train(credentials={"secretName": "keys", "serviceAccount": True}),
+        f"{_CREDENTIALS}:",
+    ),
+    "a service account by its name": (
+        train(credentials={"serviceAccount": "trainer"}),
+        f"{_CREDENTIALS}.serviceAccount",
+    ),
+    "a role of a Secret": (
+        train(credentials={"secretName": "keys", "roleArn": "arn:aws:iam::1:role/a"}),
+        f"{_CREDENTIALS}:",
+    ),
+    "a role by its name": (
+        train(credentials={"serviceAccount": True, "roleArn": "cells-reader"}),
+        f"{_CREDENTIALS}.roleArn",
+    ),
+    "an audience of two words": (
+        train(credentials={"serviceAccount": True, "audience": "a b"}),
+        f"{_CREDENTIALS}.audience",
+    ),
+    "a lender that is none": (
+        train(credentials={"serviceAccount": True, "stsEndpoint": "sts.example.com"}),
+        f"{_CREDENTIALS}.stsEndpoint",
     ),
     "a validation fraction of one": (
         lambda j: j["spec"]["dataset"].update(validationFraction=1),
@@ -615,6 +645,18 @@ VALID: dict[str, Change] = {
     "the most of every time": both(
         runner(stopGracePeriod="999999h9999999m", checkpointInterval="999999h"),
         training(maxDuration="999999h59m59s"),
+    ),
+    "as the pod's service account": train(credentials={"serviceAccount": True}),
+    "a Secret, and no service account": train(
+        credentials={"secretName": "keys", "serviceAccount": False}
+    ),
+    "all that a service account can say": train(
+        credentials={
+            "serviceAccount": True,
+            "roleArn": "arn:minio:iam:::role/idmp-cells_reader/1",
+            "stsEndpoint": "https://minio.storage:9000",
+            "audience": "minio",
+        }
     ),
     "steps up to the last": scheduler(name="MultiStep", milestones=[50, 100]),
     "warm-up up to the last step": scheduler(name="OneCycle", warmupSteps=100),

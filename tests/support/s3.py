@@ -30,6 +30,7 @@ from tests.support.waiting import eventually
 ADMIN = ("test-admin", "test-admin-secret")
 READER = ("test-reader", "test-reader-secret")
 BORROWER = "arn:aws:iam::role/borrower"
+KEEPER = "arn:aws:iam::role/keeper"
 START_DEADLINE = 60.0
 
 
@@ -80,7 +81,7 @@ class S3Server:
             config=Config(s3={"addressing_style": "path"}, max_pool_connections=32),
         )
 
-    def lend(self) -> tuple[str, str, str]:
+    def lend(self, role: str = BORROWER) -> tuple[str, str, str]:
         """Keys that expire, and their session token, of a server that lends."""
         sts = boto3.client(
             "sts",
@@ -89,7 +90,7 @@ class S3Server:
             aws_access_key_id=self.admin[0],
             aws_secret_access_key=self.admin[1],
         )
-        lent = sts.assume_role(RoleArn=BORROWER, RoleSessionName="tests")["Credentials"]
+        lent = sts.assume_role(RoleArn=role, RoleSessionName="tests")["Credentials"]
         return lent["AccessKeyId"], lent["SecretAccessKey"], lent["SessionToken"]
 
     @cached_property
@@ -196,23 +197,29 @@ def _identities(readable: Iterable[str]) -> dict[str, Any]:
 
 
 def _roles() -> dict[str, Any]:
-    """A role that anybody may take, and that may read everything for as long as its key lasts."""
+    """Roles that anybody may take: to read everything while a key lasts, or to keep it too."""
 
     def policy(**statement: Any) -> dict[str, Any]:
         return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement}]}
 
     reading = policy(Action=["s3:GetObject", "s3:ListBucket"], Resource=["*"])
-    role = {
-        "roleName": "borrower", "roleArn": BORROWER, "attachedPolicies": ["reading"],
-        "trustPolicy": policy(Principal="*", Action=["sts:AssumeRole"]),
-    }  # fmt: skip
+    keeping = policy(Action=["s3:*"], Resource=["*"])
+    trust = policy(Principal="*", Action=["sts:AssumeRole"])
+    roles = [
+        {"roleName": arn.rpartition("/")[2], "roleArn": arn, "trustPolicy": trust,
+         "attachedPolicies": [name]}
+        for arn, name in ((BORROWER, "reading"), (KEEPER, "keeping"))
+    ]  # fmt: skip
     key = base64.b64encode(b"x" * 32).decode()
     sts = {"tokenDuration": "1h", "maxSessionLength": "1h", "issuer": "tests", "signingKey": key}
     return {
         "sts": sts,
         "policy": {"defaultEffect": "Deny"},
-        "roles": [role],
-        "policies": [{"name": "reading", "document": reading}],
+        "roles": roles,
+        "policies": [
+            {"name": "reading", "document": reading},
+            {"name": "keeping", "document": keeping},
+        ],
     }
 
 

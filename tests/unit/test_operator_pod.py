@@ -88,6 +88,61 @@ def test_the_pod_passes_the_restricted_pod_security_standard() -> None:
     assert kinds == {"emptyDir", "secret"}
 
 
+def as_account(**said: Any) -> Raw:
+    """A dataset that is read as the pod's service account."""
+    train = {**SPEC["dataset"]["train"], "credentials": {"serviceAccount": True, **said}}
+    return {"dataset": {"train": train}}
+
+
+def tokens(pod: dict[str, Any]) -> Raw:
+    """By container, where it has a token and for whom that is made out."""
+    volumes = {v["name"]: v["projected"]["sources"] for v in pod["spec"]["volumes"]
+               if "projected" in v}  # fmt: skip
+    found: Raw = {}
+    for container in containers(pod):
+        env = {e["name"]: e.get("value") for e in container["env"]}
+        for mount in container["volumeMounts"]:
+            if mount["name"] in volumes:
+                (source,) = volumes[mount["name"]]
+                assert mount["readOnly"] is True
+                path = f"{mount['mountPath']}/{source['serviceAccountToken']['path']}"
+                (variable,) = (name for name, value in env.items() if value == path)
+                told = (variable, source["serviceAccountToken"]["audience"])
+                found.setdefault(container["name"], []).append(told)
+    return found
+
+
+def test_a_token_is_made_out_only_for_whom_it_is_asked_and_never_for_kubernetes_api() -> None:
+    assert tokens(rendered()) == {}
+    assert tokens(rendered(**as_account())) == {}, "a cloud's webhook gives it"
+    role = "arn:aws:iam::1:role/a"
+    assert tokens(rendered(**as_account(roleArn=role))) == {
+        "fetch-train": [(Env.DATASET_IDENTITY, "sts.amazonaws.com")]
+    }
+    both = rendered(Settings(store_token_audience="minio"), **as_account(audience="sts"))
+    assert tokens(both) == {
+        "fetch-train": [(Env.DATASET_IDENTITY, "sts"), (Env.STORE_IDENTITY, "minio")],
+        "trainer": [(Env.STORE_IDENTITY, "minio")],
+    }
+    for pod in (rendered(), both):
+        assert pod["spec"]["automountServiceAccountToken"] is False
+
+
+def test_without_a_secret_none_is_mounted_for_the_dataset() -> None:
+    pod = rendered(**as_account())
+    assert [v["name"] for v in pod["spec"]["volumes"] if "secret" in v] == ["store"]
+    names = {e["name"] for e in pod["spec"]["initContainers"][0]["env"]}
+    assert not any(name.startswith("SIHL_DATASET_") for name in names)
+
+
+def test_the_service_account_is_the_jobs_or_the_platforms() -> None:
+    usual = Settings(default_service_account="runner")
+    assert "serviceAccountName" not in rendered()["spec"]
+    assert rendered(usual)["spec"]["serviceAccountName"] == "runner"
+    runner = {**SPEC["runner"], "serviceAccountName": "mine"}
+    assert rendered(usual, runner=runner)["spec"]["serviceAccountName"] == "mine"
+
+
 def test_a_stop_has_the_jobs_grace_and_asks_for_a_checkpoint_first() -> None:
     pod = rendered()
     assert pod["spec"]["terminationGracePeriodSeconds"] == 60

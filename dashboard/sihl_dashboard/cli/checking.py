@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from sihl_api.oddities import oddities
 from sihl_api.runtime import DATASET_KEYS, DATASET_OPTIONAL_KEYS, STORE_SECRET
-from sihl_api.trainingjob import S3Location, TrainingJobSpec
+from sihl_api.trainingjob import Credentials, S3Location, TrainingJobSpec
 from sihl_dashboard.cli import manifests, store
 from sihl_dashboard.cli.assignments import parse
 from sihl_dashboard.cli.errors import (
@@ -151,7 +151,7 @@ class _Looker:
                 continue
             keys: Mapping[str, str] | None = {}
             if location.credentials is not None:
-                found, keys = self._keys(location, location.credentials.secret_name, split)
+                found, keys = self._keys(location, location.credentials, split)
                 yield found
             if keys is None:
                 yield unknown(f"{split}: bucket", "not looked at, without a key")
@@ -175,16 +175,18 @@ class _Looker:
                 yield mend(f"{split}: bucket", str(error))
 
     def _keys(
-        self, location: S3Location, secret: str, split: str
+        self, location: S3Location, credentials: Credentials, split: str
     ) -> tuple[Finding, Mapping[str, str] | None]:
         """Keys as the job would have them; without a cluster one's own."""
-        what = f"{split}: secret {secret}"
-        if not self.has_cluster:
+        secret = credentials.secret_name
+        what = f"{split}: secret {secret}" if secret else f"{split}: service account"
+        if secret is None or not self.has_cluster:
+            why = "no cluster was asked" if secret else "only its pod can be the service account"
             try:
                 keys = store.own_keys(f"s3://{location.bucket}")
             except CommandError as error:
                 return unknown(what, str(error)), None
-            return unknown(what, "no cluster was asked: the keys are yours, not the job's"), keys
+            return unknown(what, f"{why}: the keys are yours, not the job's"), keys
         try:
             keys = self.session.cluster.secret(self.session.namespace, secret)
         except DeniedError as error:

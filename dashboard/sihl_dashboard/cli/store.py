@@ -102,7 +102,15 @@ def cluster_place(
 
 
 def settings(keys: Mapping[str, str]) -> S3Settings:
-    """Of a store, by the keys of its Secret. Raises SettingsError, which names what is missing."""
+    """Of a store, by the keys of its Secret, or one's own where it has a pod's identity instead.
+
+    Raises:
+        SettingsError: Something is missing, which it names.
+        CommandError: There are no keys of one's own.
+    """
+    if keys.get("serviceAccount", "").lower() == "true" and not keys.get("accessKeyId"):
+        others = {key: text for key, text in keys.items() if key != "serviceAccount"}
+        keys = {**others, **own_keys(f"{_SCHEME}{keys.get('bucket', '')}")}
     return S3Settings.from_environment({Env.store(k): keys[k] for k in STORE_KEYS if k in keys})
 
 

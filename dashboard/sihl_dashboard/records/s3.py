@@ -18,9 +18,10 @@ from sihl_dashboard.records.errors import (
     printable,
 )
 from sihl_dashboard.records.place import Content, Item
-from sihl_s3.access import Access, Keys
+from sihl_s3.access import Access, Keys, WebIdentity
 from sihl_s3.answers import Fault, FaultError, Kind
 from sihl_s3.client import Connection, told
+from sihl_s3.identity import web_identity
 
 T = TypeVar("T")
 
@@ -30,7 +31,10 @@ _EXPIRED = {"InvalidToken", "ExpiredToken"}
 
 @dataclass(frozen=True)
 class S3Settings:
-    """Which bucket, and who reads it: without a key anybody, with a session token for a while."""
+    """Which bucket, and who reads it: without a key anybody, with a session token for a while.
+
+    An `identity` reads with keys that are lent to it, in place of a key.
+    """
 
     endpoint: str
     bucket: str
@@ -42,6 +46,7 @@ class S3Settings:
     addressing: Addressing | None = None
     certificate_authority: str = field(default="", repr=False)
     proxy: str = ""
+    identity: WebIdentity | None = None
 
     @property
     def access(self) -> Access:
@@ -50,7 +55,7 @@ class S3Settings:
         return Access(
             self.endpoint,
             self.bucket,
-            keys if self.access_key_id else None,
+            self.identity or (keys if self.access_key_id else None),
             region=self.region,
             addressing=self.addressing,
             certificate_authority=self.certificate_authority,
@@ -61,13 +66,16 @@ class S3Settings:
     def from_environment(cls, environ: Mapping[str, str]) -> S3Settings:
         """Read SIHL_STORE_*, the same names that the trainer's pod is given.
 
-        SIHL_STORE_SESSION_TOKEN may stand beside them: of keys that expire.
+        SIHL_STORE_SESSION_TOKEN may stand beside them: of keys that expire. With
+        SIHL_STORE_SERVICE_ACCOUNT there are none, and what a cloud gives this pod counts instead.
 
         Raises:
             SettingsError: one is missing or can be none.
         """
         values = {key: environ.get(Env.store(key), "").strip() for key in STORE_KEYS}
-        missing = [k for k, value in values.items() if not value and k not in STORE_OPTIONAL_KEYS]
+        by_identity = values["serviceAccount"].lower() == "true"
+        given = (*STORE_OPTIONAL_KEYS, *(("accessKeyId", "secretAccessKey") if by_identity else ()))
+        missing = [k for k, value in values.items() if not value and k not in given]
         if missing:
             raise SettingsError(f"set {', '.join(Env.store(key) for key in missing)}")
         endpoint = values["endpoint"]
@@ -96,7 +104,13 @@ class S3Settings:
             addressing=Addressing(addressing) if addressing else None,
             certificate_authority=values["certificateAuthority"],
             proxy=values["proxy"],
+            identity=_identity(values, environ) if by_identity else None,
         )
+
+
+def _identity(values: Mapping[str, str], environ: Mapping[str, str]) -> WebIdentity:
+    token_file = environ.get(Env.STORE_IDENTITY, "")
+    return web_identity(values["endpoint"], values["region"], values, token_file, environ)
 
 
 class S3Place:
@@ -200,6 +214,9 @@ class S3Place:
             return "the key is a temporary one: fetch a new one, with its session token"
         if self.settings.access_key_id and self._connection.is_paid_by_reader():
             return "its readers pay (requester pays), which is not supported: copy it"
+        if self.settings.identity is not None:
+            who = self.settings.identity.role_arn or "the service account of this pod"
+            return f"grant {who} read and list below {self.prefix or 'the bucket'}/"
         if self.settings.access_key_id:
             return (
                 "correct the access key and its secret, or grant them read and list below "

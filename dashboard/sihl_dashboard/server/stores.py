@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Protocol
 from sihl_api.runtime import Env
 from sihl_dashboard.records import Place, Records, Remembered, S3Place, S3Settings, SettingsError
 from sihl_dashboard.server.refusals import NotThereError
+from sihl_s3.identity import IDENTITY_VARIABLES
 
 _MEMORY, _SEGMENTS = 96 << 20, 32 << 20
 """Bytes of what was parsed, and of what may be read again, of all namespaces together."""
@@ -134,6 +136,10 @@ def _opened(place: Place, scratch: Path | None, share: int) -> Records:
 
 
 def place_of(keys: Mapping[str, object]) -> Place:
-    """A store by the keys of its Secret. Raises SettingsError, which names what is missing."""
+    """A store by the keys of its Secret. Raises SettingsError, which names what is missing.
+
+    Where these say `serviceAccount` and no more, what a cloud gave this pod is its identity.
+    """
     named = {Env.store(str(key)): str(value) for key, value in keys.items() if value is not None}
-    return S3Place(S3Settings.from_environment(named), attempts=2, timeout=10)
+    given = {name: os.environ[name] for name in IDENTITY_VARIABLES if name in os.environ}
+    return S3Place(S3Settings.from_environment(given | named), attempts=2, timeout=10)

@@ -6,32 +6,47 @@ from collections.abc import Mapping
 
 from sihl_api.runtime import DATASET_KEYS, DATASET_OPTIONAL_KEYS, Env
 from sihl_api.trainingjob import S3Location
-from sihl_s3.access import Access, Keys
+from sihl_s3.access import Access, Keys, WebIdentity
+from sihl_s3.identity import web_identity
 from sihl_trainer.credentials import refuse_impossible
 from sihl_trainer.errors import BadConfig, Refused
 
 
-def keys_from_environment(location: S3Location, environ: Mapping[str, str]) -> Keys | None:
-    """The keys of the Secret that a location names, as the pod is given them.
+def keys_from_environment(
+    location: S3Location, environ: Mapping[str, str]
+) -> Keys | WebIdentity | None:
+    """As whom a location is read: by the keys of its Secret, or as the pod itself.
+
+    Keys that are given count before a service account: a machine of one's own has none.
 
     Raises:
         Refused: A key of the Secret is missing, or can be none.
     """
-    if location.credentials is None:
+    credentials = location.credentials
+    if credentials is None:
         return None
+    if credentials.service_account and Env.dataset("accessKeyId") not in environ:
+        return web_identity(
+            location.endpoint,
+            location.region or "",
+            {"roleArn": credentials.role_arn or "", "stsEndpoint": credentials.sts_endpoint or ""},
+            environ.get(Env.DATASET_IDENTITY, ""),
+            environ,
+        )
+    secret = credentials.secret_name or "(none)"
     values = {key: environ.get(Env.dataset(key), "").strip() for key in DATASET_KEYS}
     missing = [k for k, value in values.items() if not value and k not in DATASET_OPTIONAL_KEYS]
     if missing:
         raise Refused(
             "DatasetCredentialsMissing",
-            f"Secret {location.credentials.secret_name} lacks {' and '.join(missing)}, which "
+            f"Secret {secret} lacks {' and '.join(missing)}, which "
             f"reading bucket {location.bucket} takes: add it",
         )
-    refuse_impossible(values, location.credentials.secret_name, "DatasetCredentialsInvalid")
+    refuse_impossible(values, secret, "DatasetCredentialsInvalid")
     return Keys(values["accessKeyId"], values["secretAccessKey"], values["sessionToken"])
 
 
-def access_of(location: S3Location, keys: Keys | None) -> Access:
+def access_of(location: S3Location, keys: Keys | WebIdentity | None) -> Access:
     """Which way leads to a location's bucket."""
     return Access(
         location.endpoint.rstrip("/"),

@@ -13,9 +13,10 @@ import obstore
 from obstore import exceptions
 from obstore.store import S3Store
 
-from sihl_s3.access import Access
+from sihl_s3.access import Access, Keys
 from sihl_s3.boto import proxies_of
 from sihl_s3.client import Connection, told
+from sihl_s3.lending import Lender
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config
@@ -77,18 +78,18 @@ class Mover:
         with self._making:
             access = self._connection.access
             if self._made is None or self._made[0] is not access:
-                self._made = (access, _store(access))
+                self._made = (access, _store(access, self._connection.lender))
             return self._made[1]
 
 
-def _store(access: Access) -> S3Store:
+def _store(access: Access, lender: Lender | None) -> S3Store:
     config: S3Config = {
         "endpoint": access.bucket_endpoint,
         "region": access.signing_region,
         "virtual_hosted_style_request": access.is_virtual,
         "skip_signature": access.keys is None,
     }
-    if access.keys:
+    if isinstance(access.keys, Keys):
         config["access_key_id"] = access.keys.access_key_id
         config["secret_access_key"] = access.keys.secret_access_key
         if access.keys.session_token:
@@ -102,12 +103,14 @@ def _store(access: Access) -> S3Store:
         options["root_certificate"] = access.certificate_authority
     for proxy in proxies_of(access).values():
         options["proxy_url"] = proxy
+    provider: Any = lender.for_obstore if lender else None
     with _hidden():
         return S3Store(
             access.bucket,
             config=config,
             client_options=options,
             retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=30)},
+            credential_provider=provider,
         )
 
 

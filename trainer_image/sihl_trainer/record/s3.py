@@ -13,9 +13,10 @@ from boto3.s3.transfer import TransferConfig
 
 from sihl_api.runtime import STORE_KEYS, STORE_OPTIONAL_KEYS, STORE_SECRET, Env
 from sihl_api.trainingjob import Addressing
-from sihl_s3.access import Access, Keys
+from sihl_s3.access import Access, Keys, WebIdentity
 from sihl_s3.answers import Fault, FaultError, Kind
 from sihl_s3.client import Connection, told
+from sihl_s3.identity import web_identity
 from sihl_trainer.credentials import refuse_impossible
 from sihl_trainer.errors import Refused, TrainerError, Unavailable
 from sihl_trainer.record.store import CHUNK_BYTES, MissingObjectError, StoredObject
@@ -33,26 +34,28 @@ _TRANSFER = TransferConfig(
 
 @dataclass(frozen=True)
 class S3Settings:
-    """What the Secret `sihl-store` says."""
+    """What the Secret `sihl-store` says: with keys, or as whom the pod's service account asks."""
 
     endpoint: str
     bucket: str
-    access_key_id: str = field(repr=False)
-    secret_access_key: str = field(repr=False)
+    access_key_id: str = field(default="", repr=False)
+    secret_access_key: str = field(default="", repr=False)
     prefix: str = ""
     region: str = ""
     session_token: str = field(default="", repr=False)
     addressing: Addressing | None = None
     certificate_authority: str = field(default="", repr=False)
     proxy: str = ""
+    identity: WebIdentity | None = None
 
     @property
     def access(self) -> Access:
         """Which way leads to the bucket."""
+        keys = Keys(self.access_key_id, self.secret_access_key, self.session_token)
         return Access(
             self.endpoint,
             self.bucket,
-            Keys(self.access_key_id, self.secret_access_key, self.session_token),
+            self.identity or keys,
             region=self.region,
             addressing=self.addressing,
             certificate_authority=self.certificate_authority,
@@ -73,12 +76,21 @@ class S3Settings:
             Refused: a key is missing or can be none, or the endpoint is not a URL.
         """
         values = {key: environ.get(Env.store(key), "").strip() for key in STORE_KEYS}
-        missing = [k for k, value in values.items() if not value and k not in STORE_OPTIONAL_KEYS]
+        by_identity = values["serviceAccount"].lower() == "true"
+        given = (*STORE_OPTIONAL_KEYS, *(("accessKeyId", "secretAccessKey") if by_identity else ()))
+        missing = [k for k, value in values.items() if not value and k not in given]
         if missing:
             raise Refused(
                 "StoreSecretIncomplete",
-                f"Secret {STORE_SECRET} of the job's namespace lacks {', '.join(missing)}: "
-                f"it needs endpoint, bucket, accessKeyId and secretAccessKey",
+                f"Secret {STORE_SECRET} of the job's namespace lacks {', '.join(missing)}: it "
+                "needs endpoint, bucket, and either accessKeyId and secretAccessKey or "
+                "serviceAccount: true",
+            )
+        if by_identity and values["accessKeyId"]:
+            raise Refused(
+                "StoreSecretAmbiguous",
+                f"Secret {STORE_SECRET} of the job's namespace has serviceAccount: true beside "
+                "accessKeyId: take one of them out",
             )
         endpoint = values["endpoint"]
         url = urlsplit(endpoint)
@@ -101,6 +113,7 @@ class S3Settings:
             addressing=_addressing(values["addressing"]),
             certificate_authority=values["certificateAuthority"],
             proxy=values["proxy"],
+            identity=_identity(values, environ) if by_identity else None,
         )
 
 
@@ -231,6 +244,11 @@ class S3Store:
             raise _explained(error.fault, key, self.settings) from error
 
 
+def _identity(values: Mapping[str, str], environ: Mapping[str, str]) -> WebIdentity:
+    token_file = environ.get(Env.STORE_IDENTITY, "")
+    return web_identity(values["endpoint"], values["region"], values, token_file, environ)
+
+
 def _addressing(text: str) -> Addressing | None:
     try:
         return Addressing(text) if text else None
@@ -270,10 +288,11 @@ def _explained(fault: Fault, key: str, settings: S3Settings) -> TrainerError | M
         case Kind.NO_BUCKET:
             return _without_bucket(settings)
         case Kind.DENIED:
-            remedy = fault.remedy or (
-                "correct the Secret's keys accessKeyId and secretAccessKey, or grant them read, "
-                f"write, list and delete below {settings.prefix or 'the bucket'}/"
-            )
+            who = "correct the Secret's keys accessKeyId and secretAccessKey, or grant them"
+            if settings.identity is not None:
+                who = f"grant {settings.identity.role_arn or 'the service account of the pod'}"
+            below = settings.prefix or "the bucket"
+            remedy = fault.remedy or f"{who} read, write, list and delete below {below}/"
             return Refused(
                 "StoreAccessRefused", f"{where} refused {key} ({fault.detail}): {remedy}"
             )
