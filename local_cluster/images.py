@@ -27,9 +27,13 @@ class Images:
 
     Args:
         state: The cluster's folder, for the registry's process.
+        storage: Where images lie; by default in the cache, which all builds share.
+        epoch: No file of the base image is younger, in seconds since 1970; by default they are new.
     """
 
     state: Path
+    storage: Path | None = None
+    epoch: int | None = None
 
     @property
     def registry(self) -> Daemon:
@@ -87,7 +91,6 @@ class Images:
         dockerfile: Path,
         context: Path,
         arguments: Mapping[str, str] | None = None,
-        afresh: bool = False,
     ) -> str:
         """As `build`, all but the push: needs no registry.
 
@@ -96,7 +99,6 @@ class Images:
             dockerfile: How it is built.
             context: The folder that the Dockerfile copies from.
             arguments: The Dockerfile's.
-            afresh: Reuse no layer of an earlier build.
 
         Raises:
             ClusterError: The build failed; names its log.
@@ -107,8 +109,6 @@ class Images:
             "bud", "--layers", "--force-rm", "--isolation", "chroot", "--network", "host",
             "--pull-never", "--tag", reference, "--file", dockerfile,
         ]  # fmt: skip
-        if afresh:
-            command.append("--no-cache")
         for path in _MOUNTED:
             if Path(path).exists():
                 command += ["--volume", f"{path}:{path}:ro"]
@@ -121,16 +121,6 @@ class Images:
     def save(self, reference: str, folder: Path) -> None:
         """Write an image that `prepare` has built into a folder, in OCI's image layout."""
         self._buildah("push", "--disable-compression", reference, f"oci:{folder}")
-
-    def forget(self, reference: str) -> None:
-        """Let go of an image, and of the layers that no other has."""
-        self._buildah("rmi", "--force", reference)
-
-    def base_digest(self) -> str:
-        """The digest, sha256:..., of the image that others are built from."""
-        self._ensure_base()
-        form = "{{.FromImageDigest}}"
-        return self._buildah("inspect", "--type", "image", "--format", form, BASE).strip()
 
     def ensure_pause(self) -> None:
         """The image of every pod's sandbox, in the registry."""
@@ -152,7 +142,10 @@ class Images:
             return
         with step("base image from Debian's packages"), tempfile.TemporaryDirectory() as folder:
             archive = Path(folder) / "base.tar"
-            run("mmdebstrap", "--variant=minbase", f"--include={_BASE_PACKAGES}", "trixie", archive)
+            run(
+                "mmdebstrap", "--variant=minbase", f"--include={_BASE_PACKAGES}", "trixie", archive,
+                env={} if self.epoch is None else {"SOURCE_DATE_EPOCH": str(self.epoch)},
+            )  # fmt: skip
             container = self._buildah("from", "scratch").strip()
             self._buildah("add", container, archive, "/")
             self._buildah("config", "--cmd", "/bin/bash", container)
@@ -162,7 +155,7 @@ class Images:
         return run(*self._command(*arguments), timeout=3600)
 
     def _command(self, *arguments: str | Path) -> list[str | Path]:
-        storage = cache_folder() / "buildah"
+        storage = self.storage or cache_folder() / "buildah"
         return ["buildah", "--root", storage, "--runroot", self.state / "buildah", *arguments]
 
 

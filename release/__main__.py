@@ -58,9 +58,9 @@ def _build(arguments: argparse.Namespace, dist: Path) -> Path:
     source = read_source()
     require_releasable(source)
     dist.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as state:
+    with tempfile.TemporaryDirectory(dir=dist, prefix=".buildah-") as scratch:
         return make(
-            source, dist / source.version, Builder(Path(state)), arguments.images,
+            source, dist / source.version, Builder(Path(scratch), source.epoch), arguments.images,
             repository=arguments.repository or "file:///unnamed",
             by=arguments.builder or "file:///unnamed",
         )  # fmt: skip

@@ -76,8 +76,9 @@ def make(
             f"{PROJECT}/{name}": image.digest.removeprefix("sha256:")
             for name, image in images.items()
         }
+        bases = {each.platform: each.base for image in images.values() for each in image.platforms}
         told = provenance.statement(
-            source, subjects, builder.base, locks, repository=repository, builder=by
+            source, subjects, bases, locks, repository=repository, builder=by
         )
         (partial / PROVENANCE).write_text(_json(told))
         write_sums(partial)

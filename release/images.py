@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from local_cluster import ClusterError
-from local_cluster.images import BASE, Images
+from local_cluster.images import Images
 from local_cluster.programs import install_packages, require_debian
 from release.errors import ReleaseError
 from release.layout import Image, normalised
@@ -42,25 +42,16 @@ RECIPES = {
 """By the name of the repository. The chart's default trainer is CUDA's."""
 
 
-@dataclass(frozen=True)
 class Builder:
-    """Builds by buildah, in the cache of the local cluster.
+    """Builds by buildah, and reuses nothing of earlier builds: they have what Debian had then.
 
     Args:
-        state: A folder for buildah's own.
-        afresh: Reuse no layer: an old one has what Debian's archive had then.
+        folder: For buildah's own: some 5 GB, with CUDA 25.
+        epoch: No file is younger, in seconds since 1970.
     """
 
-    state: Path
-    afresh: bool = True
-
-    @property
-    def base(self) -> tuple[str, str]:
-        """Name and digest of what all are built from. Raises ReleaseError."""
-        try:
-            return BASE, Images(self.state).base_digest()
-        except ClusterError as error:
-            raise ReleaseError(str(error)) from None
+    def __init__(self, folder: Path, epoch: int) -> None:
+        self._images = Images(folder / "state", folder / "storage", epoch)
 
     def build(self, name: str, tree: Path, source: Source, target: Path) -> Image:
         """Build an image into a folder.
@@ -75,18 +66,14 @@ class Builder:
             ReleaseError: This machine cannot, or the build failed.
         """
         recipe = RECIPES[name]
-        images = Images(self.state)
         try:
             require_debian()
             install_packages()
-            tag = f"{PROJECT}/{name}:release-{source.version}"
-            file = tree / recipe.dockerfile
-            built = images.prepare(tag, file, tree, recipe.arguments, self.afresh)
+            tag = f"{PROJECT}/{name}:{source.version}"
+            built = self._images.prepare(tag, tree / recipe.dockerfile, tree, recipe.arguments)
             with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}-") as folder:
                 raw = Path(folder) / "raw"
-                images.save(built, raw)
-                if self.afresh:
-                    images.forget(built)
+                self._images.save(built, raw)
                 return normalised([raw], target, source.epoch, labels(recipe, source))
         except ClusterError as error:
             raise ReleaseError(str(error)) from None

@@ -29,6 +29,7 @@ class PlatformImage:
     Args:
         platform: linux/amd64 or the like.
         digest: Of its manifest.
+        base: Digest of its first layer.
         packed: Bytes that a node fetches.
         unpacked: Bytes that its files take on a node.
         contents: What is installed in it.
@@ -36,6 +37,7 @@ class PlatformImage:
 
     platform: str
     digest: str
+    base: str
     packed: int
     unpacked: int
     contents: Contents
@@ -142,6 +144,7 @@ def _normalised_one(
     image = PlatformImage(
         "/".join((config["os"], config["architecture"])),
         descriptor["digest"],
+        layers[0]["digest"],
         sum(layer["size"] for layer in layers),
         unpacked,
         contents,

@@ -7,6 +7,8 @@ from typing import Any
 
 from release.source import Source
 
+DEBIAN = "https://deb.debian.org/debian/dists/trixie"
+"""What the images' first layer is made from, by mmdebstrap."""
 BUILD_TYPE = "https://sihl.ai/build/make-release/v1"
 """`make release` in a checkout of the commit: docs/releasing.md."""
 
@@ -14,7 +16,7 @@ BUILD_TYPE = "https://sihl.ai/build/make-release/v1"
 def statement(
     source: Source,
     subjects: Mapping[str, str],
-    base: tuple[str, str],
+    bases: Mapping[str, str],
     locks: Mapping[str, str],
     *,
     repository: str,
@@ -25,14 +27,21 @@ def statement(
     Args:
         source: The commit.
         subjects: sha256 by name, of each file and each image.
-        base: Name and digest of the image that all are built from.
+        bases: Digest of the images' first layer, sha256:..., by platform.
         locks: sha256 of the files that pin what is installed, by path.
         repository: The URL that the commit comes from.
         builder: A URI of who built it.
     """
-    materials = [
-        {"uri": f"git+{repository}", "digest": {"gitCommit": source.commit}},
-        {"uri": f"docker://{base[0]}", "digest": {"sha256": base[1].removeprefix("sha256:")}},
+    materials: list[dict[str, Any]] = [
+        {"uri": f"git+{repository}", "digest": {"gitCommit": source.commit}}
+    ]
+    materials += [
+        {
+            "name": f"first layer of {platform}",
+            "uri": DEBIAN,
+            "digest": {"sha256": digest.removeprefix("sha256:")},
+        }
+        for platform, digest in sorted(bases.items())
     ]
     materials += [
         {"uri": f"git+{repository}#{path}", "digest": {"sha256": digest}}

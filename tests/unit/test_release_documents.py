@@ -42,7 +42,7 @@ def test_an_images_materials_are_valid_spdx_and_name_each_package_once(tmp_path:
             f"{SITE}/some_thing-1.0.dist-info/METADATA": METADATA,
         }
     )
-    image = PlatformImage("linux/amd64", DIGEST, 1, 2, contents)
+    image = PlatformImage("linux/amd64", DIGEST, DIGEST, 1, 2, contents)
     told = valid(sbom.of_image("operator", image, SOURCE), tmp_path)
     packages = told["packages"]
     assert isinstance(packages, list)
@@ -71,7 +71,7 @@ def test_the_wheels_materials_are_valid_spdx_and_the_wheel_is_built_the_same_twi
 
 def test_provenance_names_commit_base_locks_and_every_file() -> None:
     told = provenance.statement(
-        SOURCE, {"b": "2" * 64, "a": "1" * 64}, ("debian:x", DIGEST), {"uv.lock": "3" * 64},
+        SOURCE, {"b": "2" * 64, "a": "1" * 64}, {"linux/amd64": DIGEST}, {"uv.lock": "3" * 64},
         repository="https://example.org/sihl", builder="https://example.org/ci",
     )  # fmt: skip
     assert told["_type"] == "https://in-toto.io/Statement/v1"
