@@ -1,11 +1,14 @@
-"""Debian's real Prometheus scrapes both ends and answers with the right numbers."""
+"""Debian's real Prometheus scrapes all ends; what it answers is right, and fills the dashboards."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import shutil
 import subprocess
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -15,9 +18,21 @@ from typing import Any
 import pytest
 import yaml
 
+from grafana.__main__ import FOLDER
 from local_cluster.control_plane import free_port
 from tests.e2e.harness import NAMESPACE, SYSTEM, Harness
+from tests.support.proxy import Faults
 from tests.support.waiting import eventually
+
+CHOSEN = {
+    "$__rate_interval": "30s",
+    "[1h]": "[5m]",
+    '"$namespace"': '".*"',
+    '"$project"': '".*"',
+    '"$training_job"': '".*"',
+    '"$metric"': '".*"',
+}
+"""What Grafana writes in for its variables, where all is chosen; the test has no hour."""
 
 
 class Prometheus:
@@ -54,13 +69,24 @@ class Prometheus:
 
     def ask(self, query: str) -> list[float]:
         """The values of an instant query."""
-        text = urllib.parse.urlencode({"query": query})
+        return [float(item["value"][1]) for item in self._ask("query", query=query)]
+
+    def course(self, query: str, since: float) -> list[float]:
+        """All values of a query, each second since then, that are numbers."""
+        found = self._ask("query_range", query=query, start=since, end=time.time(), step=1)
+        values = [float(value) for item in found for _, value in item["values"]]
+        return [value for value in values if not math.isnan(value)]
+
+    def _ask(self, what: str, **asked: Any) -> list[Any]:
+        text = urllib.parse.urlencode(asked)
         try:
-            with urllib.request.urlopen(f"{self._url}/api/v1/query?{text}", timeout=10) as answer:
-                found = json.load(answer)
+            with urllib.request.urlopen(f"{self._url}/api/v1/{what}?{text}", timeout=10) as answer:
+                found: list[Any] = json.load(answer)["data"]["result"]
+                return found
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{asked}: {error.read().decode()}") from None
         except OSError:
             return []
-        return [float(item["value"][1]) for item in found["data"]["result"]]
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +162,61 @@ def test_prometheus_knows_queue_lengths_phases_loss_and_step(
     harness.wait("seen-1", "Stopped")
     lines = harness.recorded_metrics(harness.record("seen-1"), 1)
     assert loss in [line.values["digit/cross_entropy"] for line in lines if line.kind == "train"]
+
+
+def panels() -> Iterator[tuple[str, str]]:
+    """Each query of both dashboards, under its panel's title."""
+    for file in FOLDER.glob("*.json"):
+        for panel in json.loads(file.read_text())["panels"]:
+            for target in panel.get("targets", ()):
+                query = target["expr"]
+                for variable, value in CHOSEN.items():
+                    query = query.replace(variable, value)
+                yield panel["title"], query
+
+
+def test_every_query_of_both_dashboards_shows_what_jobs_and_people_do(
+    harness: Harness, prometheus: Prometheus, roads: dict[str, Faults]
+) -> None:
+    since = time.time()
+    slow = {"train": harness.location("datasets/few", endpoint=roads["slow-dataset"].endpoint)}
+    nobodys = {"train": harness.location("datasets/few", credentials={"secretName": "nobodys"})}
+    endless = {
+        "training": {"maxSteps": 100_000, "validations": 10_000},
+        "runner": {"checkpointInterval": "3s"},
+    }
+    harness.submit("shown-1", "shown")
+    harness.submit("shown-2", "shown", endless)
+    harness.submit("shown-3", "shown", endless)
+    harness.submit("shown-fetch", "shown-fetch", {"dataset": slow})
+    harness.submit("shown-hindered", "shown-hindered", {"dataset": nobodys})
+    harness.submit(
+        "shown-large", "shown-large", {"runner": {"gpus": 8}, "training": {"batchSize": 16}}
+    )
+
+    empty = list(panels())
+
+    def dark() -> set[str]:
+        """The panels of which a query has had no answer yet."""
+        pods = harness.core.list_namespaced_pod
+        prometheus.scrape(pods(NAMESPACE).items + pods(SYSTEM).items)
+        somebody_looks(harness)
+        empty[:] = [(title, query) for title, query in empty if not prometheus.course(query, since)]
+        return {title for title, _ in empty}
+
+    try:
+        harness.until(lambda: dark() <= {"Stops"}, "all but stops", "shown-2", seconds=240)
+        harness.suspend("shown-2")
+        harness.until(lambda: not dark(), "all", "shown-2", seconds=120)
+    except AssertionError as error:
+        raise AssertionError(f"nothing is shown by {empty}") from error
+
+
+def somebody_looks(harness: Harness) -> None:
+    """At the dashboard, with a token that the API server does not know."""
+    service = harness.core.read_namespaced_service("sihl-dashboard", SYSTEM)
+    asked = urllib.request.Request(
+        f"http://{service.spec.cluster_ip}/api/v1/me", headers={"Authorization": "Bearer nobodys"}
+    )
+    with contextlib.suppress(urllib.error.HTTPError):
+        urllib.request.urlopen(asked, timeout=10).close()
