@@ -1,10 +1,83 @@
 {{/* Labels of everything; call with (dict "root" $ "component" "operator"). */}}
 {{- define "sihl.labels" -}}
+{{- $ours := dict
+  "app.kubernetes.io/part-of" "sihl"
+  "app.kubernetes.io/version" .root.Chart.AppVersion
+  "app.kubernetes.io/managed-by" .root.Release.Service
+  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version)
+-}}
+{{- range $name, $_ := .root.Values.commonLabels | default dict -}}
+{{- if or (hasKey $ours $name) (has $name (list "app.kubernetes.io/name" "app.kubernetes.io/instance")) -}}
+{{- fail (printf "commonLabels: %s is the chart's own" $name) -}}
+{{- end -}}
+{{- end -}}
 {{ include "sihl.selector" . }}
-app.kubernetes.io/part-of: sihl
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
+{{ merge $ours (.root.Values.commonLabels | default dict) | toYaml }}
+{{- end }}
+
+{{/* A pod's labels and annotations; call with (dict "names" $names "part" .Values.operator "annotations" dict). */}}
+{{- define "sihl.podMetadata" -}}
+labels:
+  {{- $labels := include "sihl.labels" .names | fromYaml }}
+  {{- range $name, $_ := .part.podLabels }}
+  {{- if hasKey $labels $name }}
+  {{- fail (printf "%s.podLabels: %s is the chart's own" $.at $name) }}
+  {{- end }}
+  {{- end }}
+  {{- merge $labels (.part.podLabels | default dict) | toYaml | nindent 2 }}
+{{- with merge (deepCopy (.part.podAnnotations | default dict)) .annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Where a pod runs, and how early; call as sihl.podMetadata. */}}
+{{- define "sihl.podPlace" -}}
+{{- with .part.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .part.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .part.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .part.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .part.topologySpreadConstraints }}
+topologySpreadConstraints:
+  {{- range . }}
+  {{- $own := dict "labelSelector" (dict "matchLabels" (include "sihl.selector" $.names | fromYaml)) }}
+  - {{- merge (deepCopy .) $own | toYaml | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The pull secrets of all, as a list of {name: ...} in JSON. */}}
+{{- define "sihl.pullSecrets" -}}
+{{- concat ((.Values.global).imagePullSecrets | default list) (.Values.imagePullSecrets | default list) | uniq | toJson -}}
+{{- end }}
+
+{{/* A Service's IP families. */}}
+{{- define "sihl.ipFamilies" -}}
+{{- with (.Values.service).ipFamilyPolicy }}
+ipFamilyPolicy: {{ . }}
+{{- end }}
+{{- with (.Values.service).ipFamilies }}
+ipFamilies: {{ toJson . }}
+{{- end }}
+{{- end }}
+
+{{/* The ports at which names are resolved, of a NetworkPolicy's rule. */}}
+{{- define "sihl.dns" -}}
+{{- range .Values.networkPolicy.dnsPorts | default (list 53 5353) }}
+- {port: {{ . }}, protocol: UDP}
+- {port: {{ . }}, protocol: TCP}
+{{- end }}
 {{- end }}
 
 {{/*
@@ -25,6 +98,10 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 
 {{/* An image's reference; call with (dict "root" $ "image" .Values.operator.image). */}}
 {{- define "sihl.image" -}}
+{{- $registry := (.root.Values.global).imageRegistry | default "" -}}
+{{- $first := splitList "/" .image.repository | first -}}
+{{- $named := and (contains "/" .image.repository) (or (regexMatch "[.:]" $first) (eq $first "localhost")) -}}
+{{- if and $registry (not $named) }}{{ trimSuffix "/" $registry }}/{{ end -}}
 {{- if .image.digest -}}
 {{ .image.repository }}@{{ .image.digest }}
 {{- else -}}
@@ -35,9 +112,12 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 {{/* The restricted Pod Security Standard, for pods and their containers. */}}
 {{- define "sihl.podSecurity" -}}
 runAsNonRoot: true
-runAsUser: 10001
-runAsGroup: 10001
-fsGroup: 10001
+{{- /* Values of an earlier chart, reused, do not say it. */}}
+{{- with ternary (.Values.securityContext).runAsUser 10001 (hasKey .Values "securityContext") }}
+runAsUser: {{ int64 . }}
+runAsGroup: {{ int64 . }}
+fsGroup: {{ int64 . }}
+{{- end }}
 seccompProfile: {type: RuntimeDefault}
 {{- end }}
 {{- define "sihl.containerSecurity" -}}

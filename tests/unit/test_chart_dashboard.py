@@ -164,16 +164,19 @@ def settings(objects: list[Any]) -> Settings:
 @pytest.mark.parametrize(
     ("values", "ports"),
     [
-        (TWO, {53, 443, 6443, "s3"}),
-        ({**EXTERNAL, "store": {"endpoint": "http://minio.svc:9000"}}, {53, 443, 6443, 9000}),
-        (EXTERNAL, {53, 443, 6443}),
+        (TWO, {53, 5353, 443, 6443, 8443, 16443, "s3"}),
+        (
+            {**EXTERNAL, "store": {"endpoint": "http://minio.svc:9000"}},
+            {53, 5353, 443, 6443, 8443, 16443, 9000},
+        ),
+        (EXTERNAL, {53, 5353, 443, 6443, 8443, 16443}),
         (
             {
                 **EXTERNAL,
                 "dashboard": {"store": {"existingSecret": "team-stores"}},
                 "networkPolicy": {"s3Ports": [8443]},
             },
-            {53, 443, 6443, 8443},
+            {53, 5353, 443, 6443, 8443, 16443},
         ),
     ],
     ids=["embedded", "a store of yours", "its port is the API server's too", "stores of others"],
