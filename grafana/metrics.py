@@ -98,3 +98,13 @@ def named(expression: str) -> set[str]:
 def unknown(expression: str) -> set[str]:
     """Those of them that nobody tells."""
     return named(expression) - {name for metric in all_metrics() for name in metric.series}
+
+
+def table() -> str:
+    """All metrics as docs/observability.md has them."""
+    rows = ["| metric | of | labels | what |", "|---|---|---|---|"]
+    for metric in all_metrics():
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        name = f"{metric.name}{'_total' if metric.kind == 'counter' else ''}"
+        rows.append(f"| `{name}` ({metric.kind}) | {metric.teller} | {labels} | {metric.text} |")
+    return "".join(f"{row}\n" for row in rows)

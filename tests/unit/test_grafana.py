@@ -12,9 +12,9 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana.__main__ import FOLDER, written
-from grafana.metrics import all_metrics, named, unknown
+from grafana.metrics import all_metrics, named, table, unknown
 from grafana.panels import UnknownMetricError, curves
-from tests.unit.test_alerts import rules
+from tests.unit.test_alerts import ROOT, rules
 
 FILES = sorted(written())
 SHOWN = {name for text in written().values() for name in named(text)}
@@ -97,3 +97,14 @@ def test_labels_that_alerts_and_dashboards_name_are_the_metrics_own_or_their_tar
     by = [names for text in texts for names in re.findall(r"by \(([^)]*)\)", text)]
     assert by
     assert {name.strip() for names in by for name in names.split(",")} <= known
+
+
+def test_the_page_of_metrics_has_all_of_them_and_no_others() -> None:
+    page = (ROOT / "docs" / "observability.md").read_text()
+    told = [line for line in page.splitlines() if line.startswith("| `sihl_")]
+    assert told == [line for line in table().splitlines() if line.startswith("| `sihl_")]
+
+
+def test_the_page_links_every_alerts_page() -> None:
+    page = (ROOT / "docs" / "observability.md").read_text()
+    assert re.findall(r"\(runbooks/(\w+)\.md\)", page) == [rule["alert"] for rule in rules()]
