@@ -15,6 +15,7 @@ from typing import Any, Protocol, Self
 
 import aiohttp
 import orjson
+from aiohttp.typedefs import StrOrURL
 
 from sihl_api.text import shortened
 from sihl_api.trainingjob import API_VERSION, PLURAL
@@ -80,7 +81,7 @@ class Api(Protocol):
     """What deciding and acting need of the API server."""
 
     async def list_all(self, kind: str) -> tuple[list[dict[str, Any]], str]: ...  # noqa: D102
-    async def watch(self, kind: str, version: str, namespace: str, see: See) -> None: ...  # noqa: D102
+    async def watch(self, kind: str, version: str, see: See) -> None: ...  # noqa: D102
     async def get_job(self, namespace: str, name: str) -> dict[str, Any]: ...  # noqa: D102
     async def patch_job_status(  # noqa: D102
         self, namespace: str, name: str, version: str, status: dict[str, Any]
@@ -141,7 +142,7 @@ class KubeApi:
                     break
         return items, str(min(versions))
 
-    async def watch(self, kind: str, version: str, namespace: str, see: See) -> None:
+    async def watch(self, kind: str, version: str, see: See) -> None:
         """Tell what happens to a kind after a version, until the API server ends it.
 
         It does so every few minutes.
@@ -149,7 +150,6 @@ class KubeApi:
         Args:
             kind: Job, pod or node.
             version: After which.
-            namespace: Of which; empty: of all.
             see: Told each event's type and object; bookmarks are among them.
 
         Raises:
@@ -160,12 +160,8 @@ class KubeApi:
             "watch": "1", "allowWatchBookmarks": "true", "resourceVersion": version,
             "timeoutSeconds": str(random.randint(_WATCH_SECONDS, 2 * _WATCH_SECONDS)),
         }  # fmt: skip
-        self._access.refresh()
         try:
-            async with self._watches.get(
-                f"{self._access.host}{_path(kind, namespace)}", params=query,
-                headers=self._access.authorization, ssl=self._access.tls, read_bufsize=_READ_BYTES,
-            ) as answer:  # fmt: skip
+            async with await self.open(f"{self.host}{_path(kind)}", query) as answer:
                 if answer.status >= 400:
                     raise _error(answer.status, _parsed(await answer.read()))
                 rest = b""
@@ -177,6 +173,25 @@ class KubeApi:
                         see(event["type"], event["object"])
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise _unanswered(error) from error
+
+    async def open(
+        self, url: StrOrURL, query: dict[str, str] | None = None
+    ) -> aiohttp.ClientResponse:
+        """The answer to a GET, which may go on for ever; whatever it says, it is the caller's.
+
+        Raises:
+            aiohttp.ClientError: There is none; or OSError, or TimeoutError.
+        """
+        self._access.refresh()
+        return await self._watches.get(
+            url, params=query, headers=self._access.authorization, ssl=self._access.tls,
+            read_bufsize=_READ_BYTES,
+        )  # fmt: skip
+
+    @property
+    def host(self) -> str:
+        """The API server's address: scheme, name and port."""
+        return self._access.host
 
     async def get_job(self, namespace: str, name: str) -> dict[str, Any]:
         """A TrainingJob."""

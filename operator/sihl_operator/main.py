@@ -16,7 +16,9 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from sihl_api.logs import JSON, log_as_json
+from sihl_api.trainingjob import GROUP, PLURAL, VERSION
 from sihl_api.version import installed_version
+from sihl_operator.jobwatch import JobWatch, settle
 from sihl_operator.kube import KINDS, ApiError, KubeApi
 from sihl_operator.leader import Leader
 from sihl_operator.metrics import Metrics
@@ -58,6 +60,7 @@ class Operator:
             lambda: self.leader.leading,
         )  # fmt: skip
         self.reflector = Reflector(self.world, self.api, self.rounds.wake)
+        self.job_watch = JobWatch(self.api, self.reflector)
         self.metrics.leader.set_function(lambda: float(self.leader.leading))
         await self._serve()
         parts = {
@@ -66,9 +69,9 @@ class Operator:
             "leader": self.leader.run(self._take_lead),
             "progress": follow_progress(self.world, self.rounds, self.settings),
             **{
-                f"watch of {kind}s {namespace}".strip(): self.reflector.follow(kind, namespace)
+                f"watch of {kind}s": self.reflector.follow(kind)
                 for kind in KINDS
-                for namespace in (kind == "job" and self.settings.watch_namespaces) or ("",)
+                if kind != "job"  # which kopf watches
             },
         }
         self._tasks = [asyncio.create_task(run, name=name) for name, run in parts.items()]
@@ -149,14 +152,12 @@ class Operator:
 
 
 def registry(operator: Operator) -> kopf.OperatorRegistry:
-    """kopf's handlers: it carries log-in, start, probes and end of the process."""
+    """kopf's handlers: it watches the jobs, and carries the process's start, probes and end."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.startup(registry=handlers)
     async def start(settings: kopf.OperatorSettings, **_: Any) -> None:
-        settings.posting.enabled = False
-        settings.scanning.disabled = True
-        settings.peering.standalone = True
+        settle(settings)
         await operator.start()
 
     @kopf.on.cleanup(registry=handlers)
@@ -164,8 +165,12 @@ def registry(operator: Operator) -> kopf.OperatorRegistry:
         await operator.stop()
 
     @kopf.on.login(registry=handlers)
-    def login(**arguments: Any) -> Any:
-        return kopf.login_via_client(**arguments)
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        return operator.job_watch.login()
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
+    async def saw(event: kopf.RawEvent, **_: Any) -> None:
+        operator.reflector.see("job", event["type"], event["object"])
 
     @kopf.on.probe(id="loop", registry=handlers)
     def alive(**_: Any) -> str:

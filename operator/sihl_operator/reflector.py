@@ -2,6 +2,7 @@
 
 The name is client-go's. A connection that is cut is taken up where it ended; only where the API
 server has forgotten since (410), the kind is listed anew, and what is gone by then is lost.
+Jobs are listed here, and followed by kopf.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sihl_operator.kube import KINDS, Api, ApiError, GoneError
+from sihl_operator.views import Raw
 from sihl_operator.world import World
 
 log = logging.getLogger(__name__)
@@ -63,8 +65,37 @@ class Reflector:
                 await self._list(kind)
             self._listed_at = began
 
-    async def follow(self, kind: str, namespace: str = "") -> None:
-        """Tell the world of all changes of a kind, of a namespace or of all, for ever."""
+    async def reach(self, kind: str, version: int, before: int) -> None:
+        """List a kind unless its newest list is of a version or later.
+
+        Args:
+            kind: Which.
+            version: Of an answer of the API server just now.
+            before: What `version` said when that was asked for: an answer is of an earlier one
+                only where the store was put back since.
+
+        Raises:
+            ApiError: It cannot be listed.
+        """
+        async with self._listing:
+            if not before <= version <= self.version(kind):
+                await self._list(kind)
+
+    def version(self, kind: str) -> int:
+        """Of the newest list of a kind; 0 if there is none."""
+        return int(self._versions.get(kind, 0))
+
+    def put_back(self, kind: str) -> int:
+        """How often the API server's store was seen to be put back: watches begin anew then."""
+        return self._put_back[kind]
+
+    def see(self, kind: str, event: str | None, raw: Raw) -> None:
+        """An event of a watch: its type, which is None for an object that is listed."""
+        self._world.saw(kind, raw, event == "DELETED")
+        self._wake()
+
+    async def follow(self, kind: str) -> None:
+        """Tell the world of all changes of a kind, for ever."""
         version = void = ""
         put_back = 0
 
@@ -72,8 +103,7 @@ class Reflector:
             nonlocal version
             version = raw["metadata"]["resourceVersion"]
             if event != "BOOKMARK":
-                self._world.saw(kind, raw, event == "DELETED")
-                self._wake()
+                self.see(kind, event, raw)
 
         loop = asyncio.get_running_loop()
         while True:
@@ -82,7 +112,7 @@ class Reflector:
                 if not version or put_back != self._put_back[kind]:
                     version = await self._since(kind, void)
                     put_back = self._put_back[kind]
-                await self._api.watch(kind, version, namespace, see)
+                await self._api.watch(kind, version, see)
             except GoneError:
                 version, void = "", self._versions[kind]
             except ApiError as error:
@@ -100,6 +130,6 @@ class Reflector:
     async def _list(self, kind: str) -> None:
         items, version = await self._api.list_all(kind)
         self._world.saw_all(kind, items, version)
-        self._put_back[kind] += int(version) < int(self._versions.get(kind, 0))
+        self._put_back[kind] += int(version) < self.version(kind)
         self._versions[kind] = version
         self._wake()

@@ -576,7 +576,7 @@ def test_whatever_right_the_operators_role_lacks_is_told_in_the_api_servers_own_
     here, pod = team.namespace, {"metadata": {"name": "mine", "namespace": team.namespace}}
     told: dict[str, Callable[[KubeApi], Awaitable[Any]]] = {
         "list nodes": lambda asked: asked.list_all("node"),
-        "watch pods": lambda asked: asked.watch("pod", "1", "", lambda *_: None),
+        "watch pods": lambda asked: asked.watch("pod", "1", lambda *_: None),
         f'patch trainingjobs/status in the namespace "{here}"': (
             lambda asked: asked.patch_job_status(here, "job", "1", {})
         ),

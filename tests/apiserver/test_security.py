@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kubernetes import client, config, utils
@@ -28,7 +29,7 @@ from sihl_operator.views import JobView
 from sihl_operator.world import World
 from tests.support.chart import render
 from tests.support.kubelet import HandKubelet
-from tests.support.operators import Process, leading
+from tests.support.operators import Process, Team, leading
 from tests.support.waiting import eventually
 
 SYSTEM, TEAM, OTHERS = "security-system", "security-team", "security-others"
@@ -193,6 +194,34 @@ def test_an_operator_of_some_namespaces_may_write_in_no_other(
         assert granted(narrow, TEAM) - anyone == WHERE_SERVED
         assert granted(narrow, "kube-public") - anyone == WHERE_SERVED
         assert granted(narrow, OTHERS) - anyone == OF_THE_CLUSTER
+
+
+def test_an_operator_of_some_namespaces_needs_no_right_beyond_them(
+    api: client.ApiClient, kubeconfig: Path, namespaces: None, tmp_path: Path
+) -> None:
+    values = {"operator": {"settings": {"watchNamespaces": TEAM}}}
+    own = tmp_path / "kubeconfig"
+    with account_of_the_chart(api, "sihl-apart", values) as apart:
+        given = yaml.safe_load(kubeconfig.read_text())
+        token = apart.default_headers["Authorization"].removeprefix("Bearer ")
+        given["users"][0]["user"] = {"token": token}
+        own.write_text(yaml.safe_dump(given))
+        lease = {"SIHL_OPERATOR_LEASE_NAMESPACE": SYSTEM, "SIHL_OPERATOR_LEASE_NAME": "sihl-apart"}
+        here, there = Team(api, TEAM), Team(api, OTHERS)
+        with leading(
+            "apart", own, tmp_path / "log", SIHL_OPERATOR_WATCH_NAMESPACES=TEAM, **lease
+        ) as process:
+            for team in (there, here):
+                team.submit("job")
+            here.phase("job", "Queued")
+            here.delete("job")
+            here.submit("next")
+            here.phase("next", "Queued")
+            assert not there.status("job")
+            assert process.ready()
+        for team in (there, here):
+            team.clear()
+    assert "forbidden" not in (tmp_path / "log").read_text()
 
 
 @pytest.mark.parametrize("namespace", ["", SYSTEM, TEAM, "kube-system"])

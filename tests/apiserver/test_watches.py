@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
 
 from sihl_api.runtime import Result
-from sihl_operator.kube import GoneError, KubeApi
-from sihl_operator.reflector import Reflector
-from sihl_operator.world import World
+from sihl_operator import jobwatch
+from sihl_operator.kube import GoneError
 from tests.support.kubelet import HandKubelet
 from tests.support.operators import MODEL, Process, Team
 from tests.support.proxy import Faults, proxied
 from tests.support.waiting import eventually
+from tests.support.watching import comes, kopf_watching
 
 
 @pytest.fixture(scope="module")
@@ -57,61 +56,66 @@ def at_home(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config.kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
 
 
-@asynccontextmanager
-async def following(kind: str, *namespaces: str, void: str = "") -> AsyncIterator[World]:
-    """What a reflector of a kind sees, of all namespaces or of some.
-
-    Args:
-        void: The version of an earlier list, to begin with.
-    """
-    world = World()
-    async with KubeApi(lambda *_: None, namespaces) as api:
-        reflector = Reflector(world, api, lambda: None)
-        if void:
-            reflector._versions[kind] = void
-        tasks = [asyncio.create_task(reflector.follow(kind, each)) for each in namespaces or ("",)]
-        try:
-            yield world
-            assert not any(task.done() for task in tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def comes(condition: Callable[[], Any]) -> None:
-    await asyncio.to_thread(eventually, condition, 60)
-
-
 async def test_jobs_of_the_named_namespaces_are_seen_and_of_no_other(
     at_home: None, teams: list[Team]
 ) -> None:
     first, second, other = teams
     first.submit("before")
-    async with following("job", first.namespace, second.namespace) as world:
-        await comes(lambda: (first.namespace, "before") in world.jobs)
+    async with kopf_watching(first.namespace, second.namespace) as watcher:
+        jobs = watcher.world.jobs
+        await comes(lambda: (first.namespace, "before") in jobs)
         other.submit("elsewhere")
         for team in (first, second):
             team.submit("after")
-            await comes(lambda team=team: (team.namespace, "after") in world.jobs)  # type: ignore[misc]
+            await comes(lambda team=team: (team.namespace, "after") in jobs)  # type: ignore[misc]
         first.delete("before")
-        await comes(lambda: (first.namespace, "before") not in world.jobs)
-        assert {key[0] for key in world.jobs} == {first.namespace, second.namespace}
+        await comes(lambda: (first.namespace, "before") not in jobs)
+        assert {key[0] for key in jobs} == {first.namespace, second.namespace}
 
 
-async def test_where_the_api_server_has_forgotten_all_is_listed_anew(
-    at_home: None, teams: list[Team]
+async def test_a_namespace_that_is_gone_takes_its_jobs_along_and_is_watched_when_it_is_made_anew(
+    at_home: None, users: client.ApiClient, teams: list[Team]
 ) -> None:
+    gone, stays, _ = teams
+    core = client.CoreV1Api(users)
+    async with kopf_watching(gone.namespace, stays.namespace) as watcher:
+        jobs = watcher.world.jobs
+        for team in (gone, stays):
+            team.submit("job")
+            await comes(lambda team=team: (team.namespace, "job") in jobs)  # type: ignore[misc]
+        core.delete_namespace(gone.namespace)
+        await comes(lambda: (gone.namespace, "job") not in jobs)
+
+        def made() -> bool:
+            try:
+                core.create_namespace({"metadata": {"name": gone.namespace}})
+            except ApiException:  # the old one is there still
+                return False
+            return True
+
+        await asyncio.to_thread(eventually, made, 60, 0.1)
+        gone.submit("again")
+        await comes(lambda: (gone.namespace, "again") in jobs)
+        assert (stays.namespace, "job") in jobs
+
+
+async def test_where_the_api_server_has_forgotten_all_is_listed_at_once(
+    at_home: None, teams: list[Team], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobwatch, "_WATCH_SECONDS", 1)
     team = teams[0]
     raw = team.submit("stays")
-    async with KubeApi(lambda *_: None) as api:
+    async with kopf_watching() as watcher:
+        jobs = watcher.world.jobs
+        await comes(lambda: (team.namespace, "stays") in jobs)
+        ghost = {**raw, "metadata": {**raw["metadata"], "name": "ghost"}}
+        ghost["metadata"]["resourceVersion"] = str(int(raw["metadata"]["resourceVersion"]) + 1)
+        watcher.world.saw("job", ghost)
         with pytest.raises(GoneError):
-            await api.watch("job", "1", "", lambda *_: None)
-    async with following("job", void="1") as world:
-        ghost = {**raw, "metadata": {**raw["metadata"], "name": "ghost", "resourceVersion": "2"}}
-        world.saw("job", ghost)
-        await comes(lambda: (team.namespace, "stays") in world.jobs)
-        await comes(lambda: (team.namespace, "ghost") not in world.jobs)
+            await watcher.api.watch("job", "1", lambda *_: None)
+        monkeypatch.setattr(watcher.reflector, "put_back", lambda _: 1)  # kopf asks from 1 as well
+        await comes(lambda: (team.namespace, "ghost") not in jobs)
+        assert (team.namespace, "stays") in jobs
 
 
 def test_what_happens_while_the_api_server_is_out_of_reach_is_seen_afterwards(

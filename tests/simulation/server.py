@@ -196,7 +196,7 @@ class SimulatedApi:
         await self._quick_road()
         return found
 
-    async def watch(self, kind: str, version: str, namespace: str, see: See) -> None:
+    async def watch(self, kind: str, version: str, see: See) -> None:
         """Tell events after a version, and bookmarks, until the connection is cut."""
         server, faults, told = self._server, self._server.faults, int(version)
         if self._cut[kind]:

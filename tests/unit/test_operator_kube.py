@@ -50,7 +50,7 @@ async def test_watches_of_many_namespaces_leave_calls_their_connections(
     monkeypatch.setattr(access, "_configuration", lambda: server)
     async with KubeApi(lambda *_: None) as api:
         following = [
-            asyncio.create_task(api.watch("job", "1", f"team-{number}", lambda *_: None))
+            asyncio.create_task(api.open(f"{host}/{number}", {"watch": "1"}))
             for number in range(watches)
         ]
         async with asyncio.timeout(60):

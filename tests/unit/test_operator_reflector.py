@@ -26,7 +26,7 @@ class Store:
     async def list_all(self, kind: str) -> tuple[list[dict[str, Any]], str]:
         return [], str(self.version)
 
-    async def watch(self, kind: str, version: str, namespace: str, see: See) -> None:
+    async def watch(self, kind: str, version: str, see: See) -> None:
         self.watched.append(int(version))
         if int(version) > self.version:
             raise UnavailableError(504, "Timeout", "Too large resource version")

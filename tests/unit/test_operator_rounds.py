@@ -33,7 +33,7 @@ class SlowApi:
     async def list_all(self, kind: str) -> tuple[list[Raw], str]:
         return list(self.objects.values()) if kind == "job" else [], str(self.version)
 
-    async def watch(self, kind: str, version: str, namespace: str, see: See) -> None:
+    async def watch(self, kind: str, version: str, see: See) -> None:
         raise AssertionError("nobody watches here")
 
     async def get_job(self, namespace: str, name: str) -> Raw:
