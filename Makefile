@@ -81,11 +81,20 @@ audit: ## what is known to be vulnerable among what is pinned (asks PyPI's datab
 	@$(UV) tool run --from 'pip-audit>=2.9,<3' pip-audit --disable-pip --require-hashes \
 		-r operator/requirements.txt -r dashboard/requirements.txt -r trainer_image/requirements-cuda.txt
 
-.PHONY: release release-check
+.PHONY: release release-check bundle push sign
 RELEASE = $(DEV) python -m release
 WHAT = $(if $(IMAGES),--images "$(IMAGES)") $(if $(SOURCE_URL),--repository "$(SOURCE_URL)") $(if $(BUILDER),--builder "$(BUILDER)")
 release: ## images, chart, wheel, SBOMs, checksums and provenance into dist/VERSION (IMAGES=operator,... for some)
 	@$(RELEASE) build $(WHAT)
+
+bundle: ## chart, images, programs and a script that installs them without a network, of what `release` built
+	@$(RELEASE) bundle
+
+push: ## push images and chart of the release to REGISTRY=host/path
+	@$(RELEASE) push --registry "$(REGISTRY)"
+
+sign: ## sign what was pushed to REGISTRY, with cosign and COSIGN_KEY=...
+	@$(RELEASE) sign --registry "$(REGISTRY)"
 
 release-check: ## build the release twice, and tell what differs
 	@$(RELEASE) check $(WHAT)

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from local_cluster.report import say, step
+from release import bundle, publish
 from release.build import differences, make
 from release.errors import ReleaseError
 from release.images import RECIPES, Builder
@@ -24,6 +25,10 @@ def parser() -> argparse.ArgumentParser:
     verbs.add_parser("version", help="print what the checkout would be released as")
     building = verbs.add_parser("build", help="build a release into dist/VERSION")
     twice = verbs.add_parser("check", help="build it twice, and tell what differs")
+    verbs.add_parser("bundle", help="what a cluster without a network needs, of dist/VERSION")
+    for name in ("push", "sign"):
+        publishing = verbs.add_parser(name, help=f"{name} what dist/VERSION has")
+        publishing.add_argument("--registry", default="", help="HOST or HOST/PATH")
     for verb in (building, twice):
         verb.add_argument("--images", type=_names, default=tuple(RECIPES), metavar="A,B")
         verb.add_argument("--repository", default="", help="the URL that the commit comes from")
@@ -52,6 +57,20 @@ def answer(arguments: argparse.Namespace) -> None:
             print(_build(arguments, DIST))
         case "check":
             _check(arguments)
+        case "bundle":
+            release = _built()
+            print(bundle.make(release, DIST / f"sihl-{release.name}-bundle"))
+        case "push":
+            publish.push(_built(), arguments.registry)
+        case "sign":
+            publish.sign(_built(), arguments.registry)
+
+
+def _built() -> Path:
+    """The release of the commit that is checked out."""
+    source = read_source()
+    require_releasable(source)
+    return DIST / source.version
 
 
 def _build(arguments: argparse.Namespace, dist: Path) -> Path:

@@ -200,6 +200,10 @@ class Harness:
             )  # fmt: skip
         return self._store[namespace]
 
+    def forget_stores(self) -> None:
+        """Read the stores' Secrets again: the chart was installed anew."""
+        self._store.clear()
+
     def secret(self, namespace: str, name: str, access_key: str, secret_key: str) -> None:
         """A Secret with a dataset's credentials."""
         data = {"accessKeyId": access_key, "secretAccessKey": secret_key}
