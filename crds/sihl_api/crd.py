@@ -43,6 +43,8 @@ def custom_resource_definition() -> dict[str, Any]:
     }
 
 
+_UNSEEN = {"observedGeneration": -1}
+"""A new job's status: whoever waits for one takes it for unseen, and not for one that is well."""
 _REASON = '.status.conditions[?(@.type=="Admitted")].reason'
 
 
@@ -90,7 +92,7 @@ def _root() -> dict[str, Any]:
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": structural_schema(api.TrainingJobSpec),
-            "status": structural_schema(api.TrainingJobStatus),
+            "status": structural_schema(api.TrainingJobStatus) | {"default": _UNSEEN},
         },
         VALIDATIONS: _validations(api.JOB_RULES),
     }

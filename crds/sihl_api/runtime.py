@@ -11,8 +11,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from sihl_api.reading import KnownSpec, read_spec
 from sihl_api.text import shortened
-from sihl_api.trainingjob import CheckpointStatus, ModelStatus, Progress, TrainingJobSpec
+from sihl_api.trainingjob import CheckpointStatus, ModelStatus, Progress
 
 HTTP_PORT = 9464
 """Every container of the pod serves /metrics (Prometheus) and /progress (JSON) here in its turn."""
@@ -109,12 +110,15 @@ class Message(BaseModel):
 
 
 class JobReference(Message):
-    """The job as its pod knows it; `created_at` is when it was submitted."""
+    """The job as its pod knows it; `created_at` is when it was submitted.
+
+    Operator and trainer may be of different releases: what either does not know is left out.
+    """
 
     namespace: str
     name: str
     uid: str
-    spec: TrainingJobSpec
+    spec: KnownSpec
     created_at: str | None = None
 
 
@@ -213,7 +217,7 @@ def reference_json(
         namespace=namespace,
         name=name,
         uid=uid,
-        spec=TrainingJobSpec.model_validate(spec),
+        spec=read_spec(spec)[0],
         created_at=created_at,
     )
     text = ""

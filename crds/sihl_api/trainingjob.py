@@ -654,10 +654,15 @@ class Phase(StrEnum):
 
 
 class ConditionType(StrEnum):
-    """What a TrainingJob's conditions speak of.
+    """What a TrainingJob's conditions speak of, in the order in which they stand.
 
     RecordWritable is there once the running attempt could not write its record for a while, or
     ended so: False says what cannot be saved, and why.
+
+    Finished is True once the job has ended, however, with the phase as its reason; it is False
+    again once a job that was Stopped or has Failed goes on. Stalled is True as long as the job is
+    refused or has Failed, and else not there: nothing but its user brings it on. None of them
+    says "not ready" of a job that waits or trains, which takes days.
     """
 
     ACCEPTED = "Accepted"
@@ -667,6 +672,8 @@ class ConditionType(StrEnum):
     RECORD_WRITABLE = "RecordWritable"
     COMPLETE = "Complete"
     FAILED = "Failed"
+    FINISHED = "Finished"
+    STALLED = "Stalled"
 
 
 class StatusSchema(Schema):
@@ -683,7 +690,9 @@ class Condition(StatusSchema):
     reason: str = Field(max_length=1024)
     message: str = Field(default="", max_length=32768)
     last_transition_time: str = Field(json_schema_extra={"format": "date-time"})
-    observed_generation: int | None = None
+    observed_generation: int | None = Field(
+        default=None, description="Of the spec that it was said of: always the newest."
+    )
 
 
 class Progress(StatusSchema):
@@ -731,7 +740,10 @@ class TrainingJobStatus(StatusSchema):
     """What happened, and what is happening. Only the operator writes it."""
 
     phase: Phase | None = None
-    observed_generation: int | None = None
+    observed_generation: int | None = Field(
+        default=None,
+        description="Of the spec that the operator has seen; -1 before it has seen the job.",
+    )
     queue: str | None = Field(default=None, description="Under which the job was admitted.")
     attempt: int | None = Field(default=None, ge=0)
     failures: int | None = Field(
@@ -756,7 +768,7 @@ class TrainingJobStatus(StatusSchema):
     model: ModelStatus | None = None
     conditions: list[Condition] | None = Field(
         default=None,
-        max_length=20,
+        description="Others may add some of their own, which are kept.",
         json_schema_extra=told_apart("type"),
     )
 

@@ -33,7 +33,7 @@ class Decision:
 
     Attributes:
         status: The status to write, by compare-and-swap; None leaves it.
-        refresh: The status is news of position or progress only, which may wait.
+        refresh: The status is news of position, progress or generation only, which may wait.
         create: The pod of the current attempt is to be created.
         delete: The pod to be deleted.
         inquire: What others say of this pod is to be read.

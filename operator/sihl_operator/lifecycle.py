@@ -12,12 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sihl_api.trainingjob import ConditionType, Phase
-from sihl_operator import status
+from sihl_operator import judges, status
 from sihl_operator.decision import NOTHING, Decision, Deletion, Notice
 from sihl_operator.endings import NEIGHBOUR_FAILED, NOT_STARTED, Ending, Verdict, ending
 from sihl_operator.hearsay import Told
 from sihl_operator.hindrances import GATED, UNSCHEDULABLE, hindrance, lacking, silent, unseen
-from sihl_operator.queues import queue_fault
+from sihl_operator.queues import refusal
 from sihl_operator.refusals import QUOTA_EXCEEDED
 from sihl_operator.retries import failed, judged
 from sihl_operator.settings import Settings
@@ -62,11 +62,19 @@ Policy = Callable[[JobView, PodView | None, Moment], Decision | None]
 
 def decide(job: JobView, pod: PodView | None, moment: Moment) -> Decision:
     """What to do for a job now."""
-    for policy in POLICIES:
-        decision = policy(job, pod, moment)
-        if decision is not None:
-            return decision
-    return NOTHING
+    answers = (policy(job, pod, moment) for policy in POLICIES)
+    decision = next((each for each in answers if each is not None), NOTHING)
+    if decision.status is not None or job.phase is None or job.orphaning:
+        return decision
+    return _of_today(job, decision, moment.now)
+
+
+def _of_today(job: JobView, decision: Decision, now: float) -> Decision:
+    """Where nothing new is to be told: all the same of the spec as it is now, by one write."""
+    new = judges.complete(job, job.status, now)
+    if new is job.status:
+        return decision
+    return replace(decision, status=new, refresh=not decision.acts)
 
 
 # --- no attempt runs -------------------------------------------------------------------------
@@ -103,13 +111,9 @@ def unwanted_while_waiting(job: JobView, pod: PodView | None, moment: Moment) ->
 
 def not_accepted(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
     """A queue or a spec that cannot be is never admitted; its user can mend it."""
-    if job.active:
+    if job.active or (fault := refusal(job)) is None:
         return None
-    if fault := queue_fault(job.wanted_queue):
-        return _written(job, status.refused(job, "InvalidQueue", fault, moment.now))
-    if job.spec_fault:
-        return _written(job, status.refused(job, "InvalidSpec", job.spec_fault, moment.now))
-    return None
+    return _written(job, status.refused(job, *fault, moment.now))
 
 
 def waiting(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:

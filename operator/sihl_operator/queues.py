@@ -52,9 +52,15 @@ def in_line(job: JobView) -> bool:
         not job.active
         and not job.unwanted
         and job.phase in (None, Phase.QUEUED, Phase.STOPPED)
-        and queue_fault(job.wanted_queue) is None
-        and job.spec_fault is None
+        and refusal(job) is None
     )
+
+
+def refusal(job: JobView) -> Reason | None:
+    """Why a job is not accepted, or None: its queue or its spec cannot be."""
+    if fault := queue_fault(job.wanted_queue):
+        return "InvalidQueue", fault
+    return ("InvalidSpec", job.spec_fault) if job.spec_fault else None
 
 
 def queue_fault(queue: str) -> str | None:

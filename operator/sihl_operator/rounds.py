@@ -310,7 +310,7 @@ class Rounds:
             self._alarms.set(now + decision.after, job.key)
         if decision.refresh and (due := self._places.refresh(job.key, now)) > now:
             self._alarms.set(due, job.key)
-            if decision.after is None:
+            if decision.after is None and in_line(job):  # of others, the pod may tell more
                 self._places.put_off(job, place, due)
         elif decision.acts:
             self._acts.carry_out(job, decision)

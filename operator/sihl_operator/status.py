@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from sihl_api.reading import is_ours
 from sihl_api.runtime import RECORD_NOT_WRITABLE, ProgressReport, RecordReport, Result
 from sihl_api.text import shortened
 from sihl_api.trainingjob import (
@@ -22,6 +23,7 @@ from sihl_api.trainingjob import (
     TrainingJobStatus,
 )
 from sihl_operator.endings import Ending, Verdict
+from sihl_operator.queues import refusal
 from sihl_operator.views import JobView, PodView, pod_name, rfc3339
 
 MESSAGE_LIMIT = 2000
@@ -37,7 +39,7 @@ _TRIED_AGAIN = (
 )
 _WARNINGS = " Warnings: "
 
-_ORDER = list(ConditionType)
+_ORDER = {kind.value: place for place, kind in enumerate(ConditionType)}
 Status = TrainingJobStatus
 _REASON_LIMIT = 100
 
@@ -82,9 +84,12 @@ def with_condition(
         }
     )
     others = [c for c in status.conditions or [] if c.type != kind]
-    return status.model_copy(
-        update={"conditions": sorted([*others, new], key=lambda c: _ORDER.index(c.type))}
-    )
+    return status.model_copy(update={"conditions": sorted([*others, new], key=_place)})
+
+
+def _place(told: Condition) -> int:
+    """Among the others: those of another release, or of somebody else, come last."""
+    return _ORDER.get(told.type, len(_ORDER))
 
 
 def without_condition(status: Status, *kinds: ConditionType) -> Status:
@@ -105,6 +110,21 @@ def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any
         elif key not in old or before != value:
             patch[key] = value
     return patch
+
+
+def patch(job: JobView, new: Status) -> dict[str, Any]:
+    """What makes the job's status the new one, by JSON merge patch; empty where nothing does.
+
+    What this release does not know of the status, or cannot read, stays as it stands.
+    """
+    changes = merge_patch(as_json(job.status), as_json(new))
+    if "conditions" not in changes:
+        return changes
+    ours = [each for each in changes["conditions"] or () if is_ours(each["type"])]
+    others = [
+        each for each in job.stored_status.get("conditions") or () if not is_ours(each["type"])
+    ]
+    return {**changes, "conditions": [*ours, *others] or None}
 
 
 def as_json(status: Status) -> dict[str, Any]:
@@ -142,25 +162,25 @@ def queued(job: JobView, position: int | None, reason: str, message: str, now: f
         running_at=None,
         ended_at=None,
     )
-    status = _accepted(job, status, now)
+    status = accepted(job, status, now)
     return with_condition(job, status, ConditionType.ADMITTED, False, reason, message, now)
 
 
-def _accepted(job: JobView, status: Status, now: float) -> Status:
-    """Valid, and what is odd about it: a warning that stays with the job."""
-    odd = job.oddities
-    reason = "ValidButOdd" if odd else "Valid"
-    message = " ".join(["The job can be queued.", *(f"Warning: {each}" for each in odd)])
-    return with_condition(job, status, ConditionType.ACCEPTED, True, reason, message, now)
+def accepted(job: JobView, status: Status, now: float) -> Status:
+    """Whether it can be queued, and what is odd about it: a warning that stays with the job."""
+    fault, odd = refusal(job), job.oddities
+    reason, message = fault or (
+        "ValidButOdd" if odd else "Valid",
+        " ".join(["The job can be queued.", *(f"Warning: {each}" for each in odd)]),
+    )
+    return with_condition(job, status, ConditionType.ACCEPTED, not fault, reason, message, now)
 
 
 def refused(job: JobView, reason: str, message: str, now: float) -> Status:
     """Not accepted: waits for the user to correct it."""
     status = _next(job, now, phase=Phase.QUEUED, queue_position=None, queue=None)
-    status = with_condition(job, status, ConditionType.ACCEPTED, False, reason, message, now)
-    return with_condition(
-        job, status, ConditionType.ADMITTED, False, reason, "The job is not accepted.", now
-    )
+    status = accepted(job, status, now)
+    return with_condition(job, status, ConditionType.ADMITTED, False, reason, message, now)
 
 
 def obstacle(job: JobView, reason: str, now: float, attempts: int = 0) -> Obstacle:
@@ -228,7 +248,7 @@ def starting(job: JobView, now: float) -> Status:
         running_at=None,
         ended_at=None,
     )
-    status = _accepted(job, without_condition(status, ConditionType.RECORD_WRITABLE), now)
+    status = accepted(job, without_condition(status, ConditionType.RECORD_WRITABLE), now)
     for kind, value, reason, message in (
         (ConditionType.ADMITTED, True, "Admitted", f"Attempt {attempt} has the queue {queue!r}."),
         (ConditionType.DATASET_READY, False, *NOT_FETCHED),
@@ -428,7 +448,7 @@ def ended(
             f"The pod has ended, and its copy of the dataset with it.{mark}{warnings}", now,
         )  # fmt: skip
     if condition(status, ConditionType.ACCEPTED) is None:
-        status = _accepted(job, status, now)
+        status = accepted(job, status, now)
     status = with_condition(job, status, ConditionType.ADMITTED, False, reason, message, now)
     if kind is not None:
         status = with_condition(job, status, kind, True, reason, message, now)

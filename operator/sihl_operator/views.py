@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sihl_api.oddities import oddities
+from sihl_api.reading import phase_of, read_spec, read_status
 from sihl_api.runtime import (
     FETCH_TRAIN_CONTAINER,
     FETCH_VALIDATION_CONTAINER,
@@ -24,7 +25,6 @@ from sihl_api.trainingjob import (
     QUEUE_ANNOTATION,
     ConditionType,
     Phase,
-    TrainingJobSpec,
     TrainingJobStatus,
 )
 from sihl_api.units import quantity, seconds
@@ -37,6 +37,10 @@ ATTEMPT_LABEL = f"{GROUP}/attempt"
 
 _SANDBOX_CONDITION = "PodReadyToStartContainers"
 
+_UNKNOWN = (
+    "{} is a field that this release of the operator does not know: the job runs without it, "
+    "until the operator is upgraded."
+)
 _ORPHAN = "orphan"
 """Kubernetes' own finalizer: its garbage collector takes the owner's name off the dependents."""
 
@@ -144,7 +148,8 @@ class JobView:
     def judged(self) -> tuple[str | None, tuple[str, ...]]:
         """The spec's fault, and its oddities where it has none."""
         try:
-            return None, tuple(oddities(TrainingJobSpec.model_validate(self.spec)))
+            spec, unknown = read_spec(self.spec)
+            return None, (*oddities(spec), *(_UNKNOWN.format(field) for field in unknown))
         except ValidationError as error:
             faults = [
                 f"{'.'.join(map(str, ('spec', *each['loc'])))}: {each['msg']}"
@@ -162,7 +167,7 @@ class JobView:
     @cached_property
     def status(self) -> TrainingJobStatus:
         """Empty for a job that nobody has seen yet."""
-        return TrainingJobStatus.model_validate(self.stored_status)
+        return read_status(self.stored_status)
 
     @property
     def stored_status(self) -> Raw:
@@ -174,8 +179,7 @@ class JobView:
     @cached_property
     def phase(self) -> Phase | None:
         """None for a job that nobody has seen yet."""
-        phase = self.stored_status.get("phase")
-        return Phase(phase) if phase else None
+        return phase_of(self.stored_status)
 
     @cached_property
     def active(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from sihl_api.trainingjob import Phase, TrainingJobStatus
+from sihl_operator import judges
 from sihl_operator import status as say
 from sihl_operator.decision import Deletion, Notice
 from sihl_operator.endings import Ending
@@ -54,7 +55,7 @@ class Writes:
         Raises:
             ApiError: It is not written, as far as is known; ConflictError: the job has changed.
         """
-        patch = say.merge_patch(job.stored_status, say.as_json(new))
+        patch = say.patch(job, judges.complete(job, new, self._clocks.wall()))
         if not patch:
             return job
         raw = await self._api.patch_job_status(job.namespace, job.name, job.resource_version, patch)

@@ -202,10 +202,12 @@ async def test_a_status_is_written_only_over_the_version_that_was_seen(server: S
 
 
 async def test_a_patch_merges_and_a_null_removes(server: Server) -> None:
-    version = server.create_job("merge")["metadata"]["resourceVersion"]
+    made = server.create_job("merge")
+    assert made["status"] == {"observedGeneration": -1}, "nobody has seen it yet"
+    version = made["metadata"]["resourceVersion"]
     for patch in (
         {"phase": "Queued", "queuePosition": 3, "progress": {"step": 1, "percent": 2}},
-        {"queuePosition": None, "progress": {"step": 2}},
+        {"queuePosition": None, "observedGeneration": None, "progress": {"step": 2}},
     ):
         after = await server.api.patch_job_status(NAMESPACE, "merge", version, patch)
         version = after["metadata"]["resourceVersion"]

@@ -10,16 +10,23 @@ from sihl_operator.views import parse
 from tests.simulation.cluster import Truth
 from tests.simulation.plan import Plan
 from tests.simulation.server import Raw, SimulatedServer
+from tests.support.kstatus import Verdict, verdict, waited_for
 
 TEAM = "team"
 GRACE = 30.0
 FINAL = ("Succeeded", "Failed")
 ACTIVE = ("Starting", "Running", "Stopping")
+OTHERS = {
+    "type": "example.com/Audited", "status": "Unknown", "reason": "NotYet", "message": "",
+    "lastTransitionTime": "2027-01-15T08:00:00Z", "observedGeneration": 1,
+}  # fmt: skip
+"""A condition that is not the operator's: it has to stay as it is."""
 _STOP_SECONDS = GRACE + 30.0
 _STEADY_SECONDS = 25.0
 _TOO_LATE, _START_SECONDS = ("StartTimeout", "PodNotCreated", "PodNotStarted"), 600.0
 _LONGEST_BACKOFF = 22.0  # the settings' limit, as it is told
 _TELLING_SECONDS = 15.0  # within which a place in line is told: every ten seconds, and slack
+_SEEING_SECONDS = 20.0  # within which a status is of the spec as it is
 
 
 class BrokenPromiseError(AssertionError):
@@ -55,6 +62,7 @@ class Promises:
         self._stops: dict[str, float] = {}  # by the job's uid: since when it is to stop
         self._held: dict[str, float] = {}  # by the job's uid: until when it backs off
         self._began: dict[str, float] = {}  # by the job's uid: since when it has its attempt
+        self._unseen: dict[str, float] = {}  # by the job's uid: since when its spec is news
         server.observers.append(self._see)
         server.on_deletion = self.check_deletion
 
@@ -95,10 +103,15 @@ class Promises:
         if before is None and after is not None:
             self._made[after["metadata"]["uid"]] = self._server.version
         if after is None:
-            self._stops.pop((before or {})["metadata"]["uid"], None)
+            for noted in (self._stops, self._unseen):
+                noted.pop((before or {})["metadata"]["uid"], None)
             return
         uid, phase = after["metadata"]["uid"], (after.get("status") or {}).get("phase")
         self._hold(uid, before, after)
+        if unseen(after):
+            self._unseen.setdefault(uid, now)
+        else:
+            self._unseen.pop(uid, None)
         if unwanted(after) and phase in ACTIVE:
             self._stops.setdefault(uid, now)
         else:
@@ -180,6 +193,7 @@ class Promises:
         name, uid = after["metadata"]["name"], after["metadata"]["uid"]
         phase, past, attempt = new.get("phase"), old.get("phase"), new.get("attempt", 0)
         self._check_numbers(name, uid, old, new)
+        self._check_judged(name, old, after)
         resumed = past == "Failed" and phase == "Stopped" and "checkpoint" in old
         if past in FINAL and phase != past and not (resumed and after["spec"]["suspend"]):
             self.fail(f"{name}: {past} was not final")
@@ -201,6 +215,27 @@ class Promises:
             fatal = uid in self._truth.failed
             if not fatal and new.get("failures", 0) <= after["spec"]["runner"]["retries"]:
                 self.fail(f"{name}: Failed, with retries left and nothing that is final")
+
+    def _check_judged(self, name: str, old: Raw, after: Raw) -> None:
+        """Whoever waits for the job reads what is so, of the spec as it is."""
+        new, phase = after["status"], after["status"]["phase"]
+        others = [[c for c in each.get("conditions") or () if c["type"] == OTHERS["type"]]
+                  for each in (old, new)]  # fmt: skip
+        if others[0] != others[1] or (others[1] and new["conditions"][-1:] != others[1]):
+            self.fail(f"{name}: somebody else's condition does not stay as it was, and last")
+        ours = [each for each in new["conditions"] if each not in others[1]]
+        if any(each["observedGeneration"] != after["metadata"]["generation"] for each in ours):
+            self.fail(f"{name}: a condition is of an older spec")
+        ended = phase in (*FINAL, "Stopped")
+        if waited_for(after, "Finished") != ended or (ended and _reason(new, "Finished") != phase):
+            self.fail(f"{name}: {phase}, and Finished says otherwise")
+        refused = misqueued(after) and phase in ("Queued", "Stopped")
+        right = Verdict.FAILED if refused or phase == "Failed" else Verdict.CURRENT
+        if "deletionTimestamp" in after["metadata"]:
+            right = Verdict.TERMINATING
+        answer, text = verdict(after)
+        if answer is not right or (answer is Verdict.FAILED and not text):
+            self.fail(f"{name}: {phase}, and whoever judges it takes it for {answer}: {text}")
 
     def _check_release(self, name: str, uid: str, past: str, new: Raw) -> None:
         phase, attempt = new["phase"], new["attempt"]
@@ -285,6 +320,9 @@ class Promises:
         for uid, since in self._stops.items():
             if now - max(since, self.steady_since) > _STOP_SECONDS:
                 self.fail(f"{uid} was to stop {now - since:.0f} s ago")
+        for uid, since in self._unseen.items():
+            if now - max(since, self.steady_since) > _SEEING_SECONDS:
+                self.fail(f"{uid} has changed {now - since:.0f} s ago, and its status is as of old")
         if now - max(self._stirred, self.steady_since) < _TELLING_SECONDS:
             return
         lines: dict[str, list[Raw]] = {}
@@ -306,6 +344,12 @@ def wanted(job: Raw) -> str:
 def misqueued(job: Raw) -> bool:
     """Whether that is no name of a queue."""
     return not wanted(job).islower()
+
+
+def unseen(job: Raw) -> bool:
+    """Whether its status is not of the spec as it is."""
+    observed = (job.get("status") or {}).get("observedGeneration")
+    return bool(observed != job["metadata"]["generation"])
 
 
 def unwanted(job: Raw) -> bool:

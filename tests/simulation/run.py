@@ -10,7 +10,16 @@ from sihl_operator.settings import Settings
 from tests.simulation.clock import VirtualLoop
 from tests.simulation.cluster import GPU, SimulatedCluster
 from tests.simulation.plan import NODES, QUEUES, SECONDS, Plan, Step
-from tests.simulation.promises import FINAL, GRACE, TEAM, Promises, misqueued, unwanted
+from tests.simulation.promises import (
+    FINAL,
+    GRACE,
+    OTHERS,
+    TEAM,
+    Promises,
+    misqueued,
+    unseen,
+    unwanted,
+)
 from tests.simulation.replica import Replica
 from tests.simulation.server import Faults, Raw, SimulatedServer
 from tests.support.objects import SPEC
@@ -147,13 +156,13 @@ class Simulation:
         spec = {
             **SPEC, "project": queue, "priority": priority, "suspend": False, "runner": runner,
         }  # fmt: skip
-        self.server.create(
-            "job",
-            {
-                "apiVersion": "sihl.ai/v1alpha1", "kind": "TrainingJob",
-                "metadata": {"namespace": TEAM, "name": name, "annotations": {}}, "spec": spec,
-            },
-        )  # fmt: skip
+        job = {
+            "apiVersion": "sihl.ai/v1alpha1", "kind": "TrainingJob",
+            "metadata": {"namespace": TEAM, "name": name, "annotations": {}}, "spec": spec,
+        }  # fmt: skip
+        if pick.random() < 0.3:
+            job["status"] = {"observedGeneration": -1, "conditions": [OTHERS]}
+        self.server.create("job", job)
 
     def _edit(self, step: Step, **change: Any) -> None:
         job = self._job(step)
@@ -292,6 +301,8 @@ class Simulation:
             wanted = (*FINAL, "Stopped") if unwanted(job) else FINAL
             if phase not in wanted:
                 wrong.append(f"{job['metadata']['name']} is {phase}")
+            elif unseen(job):
+                wrong.append(f"{job['metadata']['name']} has a generation that nobody has seen")
         return wrong
 
     def told(self, lines: int = 80) -> str:

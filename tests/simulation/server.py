@@ -102,7 +102,8 @@ class SimulatedServer:
             "generation": 1, **given, "uid": f"{kind}-{self._uid}",
             "creationTimestamp": rfc3339(self.clock()),
         }  # fmt: skip
-        return self._put(kind, None, {**raw, "metadata": metadata})
+        default = {"status": {"observedGeneration": -1}} if kind == "job" else {}
+        return self._put(kind, None, {**default, **raw, "metadata": metadata})
 
     def replace(self, kind: str, before: Raw, **parts: Any) -> Raw:
         """A write: the object with parts of its top level, or of its metadata, exchanged."""
@@ -114,8 +115,12 @@ class SimulatedServer:
         """Its pod follows, as the garbage collector has it, once no finalizer keeps it."""
         job = self.get("job", namespace, name)
         if job["metadata"].get("finalizers"):
-            mark = {"deletionTimestamp": rfc3339(self.clock())}
-            self.replace("job", job, metadata={**mark, **job["metadata"]})
+            mark = {
+                "deletionTimestamp": rfc3339(self.clock()),
+                "generation": job["metadata"]["generation"] + 1,
+            }
+            if "deletionTimestamp" not in job["metadata"]:
+                self.replace("job", job, metadata=mark)
             return
         self._remove("job", job)
         for pod in list(self.objects["pod"].values()):

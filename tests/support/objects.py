@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sihl_api.runtime import Result
+from sihl_operator.judges import complete
+from sihl_operator.status import as_json
 from sihl_operator.views import JobView, PodView, pod_view
 
 Raw = dict[str, Any]
@@ -33,7 +35,7 @@ def job(
     version: int = 1,
     **spec: Any,
 ) -> JobView:
-    """A TrainingJob."""
+    """A TrainingJob, whose status lacks nothing that follows from its phase."""
     told = dict(status or {})
     if phase:
         told["phase"] = phase
@@ -45,21 +47,23 @@ def job(
             "startedAt": "2027-01-15T07:59:00Z",
             **told,
         }
-    return JobView(
-        {
-            "metadata": {
-                "namespace": "team",
-                "name": name,
-                "uid": f"uid-{name}",
-                "resourceVersion": str(version),
-                "generation": 1,
-                "creationTimestamp": created,
-                "annotations": annotations or {},
-            },
-            "spec": {**SPEC, **spec},
-            "status": told,
-        }
-    )
+    raw = {
+        "metadata": {
+            "namespace": "team",
+            "name": name,
+            "uid": f"uid-{name}",
+            "resourceVersion": str(version),
+            "generation": 1,
+            "creationTimestamp": created,
+            "annotations": annotations or {},
+        },
+        "spec": {**SPEC, **spec},
+        "status": told,
+    }
+    made = JobView(raw)
+    if not told.get("phase"):
+        return made
+    return JobView({**raw, "status": {**told, **as_json(complete(made, made.status, NOW))}})
 
 
 def raw_pod(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import sys
@@ -13,7 +14,8 @@ from contextlib import closing
 from pathlib import Path
 
 from sihl_api.oddities import oddities
-from sihl_api.record import JobRecord, RecordPaths
+from sihl_api.reading import read_spec
+from sihl_api.record import RecordPaths
 from sihl_api.runtime import Env, ExitCode, JobReference, Result
 from sihl_api.trainingjob import TrainingJobSpec
 from sihl_trainer.errors import BadConfig, TrainerError
@@ -112,7 +114,7 @@ def _store(output: Path | None, environ: Mapping[str, str]) -> tuple[Store, Reda
 def _check_unchanged(store: Store, paths: RecordPaths, spec: TrainingJobSpec) -> None:
     """A job that has started cannot change: its checkpoints are of the job as it was."""
     try:
-        earlier = JobRecord.model_validate_json(store.get(paths.job_json)).spec
+        earlier, _ = read_spec(json.loads(store.get(paths.job_json))["spec"])
     except MissingObjectError:
         return
     for name in ("dataset", "model", "training", "runner"):

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from pydantic import ValidationError
-
+from sihl_api.reading import read_status
 from sihl_api.trainingjob import (
     QUEUE_ANNOTATION,
     ConditionType,
@@ -77,10 +76,7 @@ class Job:
     @cached_property
     def status(self) -> TrainingJobStatus:
         """Empty where nobody wrote one yet."""
-        try:
-            return TrainingJobStatus.model_validate(self.raw.get("status") or {})
-        except ValidationError:
-            return TrainingJobStatus()
+        return read_status(self.raw.get("status") or {})
 
     @property
     def phase(self) -> Phase:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from sihl_api.fingerprint import DatasetFingerprint
+from sihl_api.reading import without_unknown
 from sihl_api.record import AttemptSummary, JobRecord, JobSummary, MetricSummary, Point
 from sihl_api.runtime import Result
 from sihl_api.trainingjob import TrainingJobSpec
@@ -57,11 +58,10 @@ def read_job(data: bytes, where: str) -> JobDocument:
         raw = None
     if not isinstance(raw, dict):
         return JobDocument(troubles=(Trouble(where, "is not JSON: what ran is unknown"),))
-    unknown = _without_unknown(raw)
+    raw["spec"], unknown = without_unknown(raw.get("spec"))
     try:
-        troubles = (
-            Trouble(where, f"has fields that this release does not know: {', '.join(unknown)}"),
-        )
+        names = ", ".join(printable(f"spec.{field}") for field in unknown)
+        troubles = (Trouble(where, f"has fields that this release does not know: {names}"),)
         return _described(JobRecord.model_validate(raw), troubles if unknown else ())
     except ValidationError as error:
         told = (Trouble(where, f"cannot be read in full: {_first(error)}"),)
@@ -117,22 +117,6 @@ def _salvaged(raw: Document, troubles: tuple[Trouble, ...]) -> JobDocument:
         dataset=dataset,
         troubles=troubles,
     )
-
-
-def _without_unknown(raw: Document) -> list[str]:
-    """Take out the spec's unknown fields, and return their names."""
-    try:
-        TrainingJobSpec.model_validate(raw.get("spec"))
-    except ValidationError as error:
-        extra = [each["loc"] for each in error.errors() if each["type"] == "extra_forbidden"]
-    else:
-        return []
-    for path in extra:
-        holder: Any = raw["spec"]
-        for part in path[:-1]:
-            holder = holder[part]
-        holder.pop(path[-1], None)
-    return [printable(".".join(["spec", *map(str, path)])) for path in extra]
 
 
 def read_summary(data: bytes, where: str) -> tuple[JobSummary | None, tuple[Trouble, ...]]:
