@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -83,6 +84,16 @@ def an_amount(least: str, example: str) -> Check:
 def maybe(check: Check) -> Check:
     """Nothing, or what `check` lets through."""
     return lambda value: check(value) if value else None
+
+
+def unless_none(check: Check) -> Check:
+    """None, or what `check` lets through."""
+    return lambda value: None if value is None else check(value)
+
+
+def an_address(value: Any) -> None:
+    """Of IPv4 or IPv6. Raises ValueError."""
+    ipaddress.ip_address(value)
 
 
 def each(check: Check) -> Check:

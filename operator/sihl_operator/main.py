@@ -182,6 +182,10 @@ def registry(operator: Operator) -> kopf.OperatorRegistry:
     return handlers
 
 
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address  # IPv6
+
+
 def main() -> int:
     """Run until asked to end; 2 with a line on standard error where the settings are at fault."""
     _parser().parse_args()
@@ -203,7 +207,7 @@ def main() -> int:
         standalone=True,
         clusterwide=not settings.watch_namespaces,
         namespaces=settings.watch_namespaces,
-        liveness_endpoint=f"http://0.0.0.0:{settings.liveness_port}/healthz",
+        liveness_endpoint=f"http://{_in_url(settings.liveness_address)}:{settings.liveness_port}/healthz",
     )
     return 0
 

@@ -73,9 +73,7 @@ def render_pod(job: JobView, attempt: int, queue: str, settings: Settings) -> di
         "terminationGracePeriodSeconds": job.runner_seconds("stopGracePeriod", "5m"),
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": settings.runner_user,
-            "runAsGroup": settings.runner_user,
-            "fsGroup": settings.runner_user,
+            **_user(settings),
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "initContainers": _fetch_containers(job, attempt, settings),
@@ -90,6 +88,8 @@ def render_pod(job: JobView, attempt: int, queue: str, settings: Settings) -> di
         "os": {"name": "linux"},
         **placement(job, settings),
     }
+    if settings.default_runtime_class:
+        spec["runtimeClassName"] = settings.default_runtime_class
     for field in _TAKEN_OVER:
         if runner.get(field):
             spec[field] = runner[field]
@@ -103,6 +103,13 @@ def render_pod(job: JobView, attempt: int, queue: str, settings: Settings) -> di
         "metadata": _metadata(job, attempt, queue),
         "spec": spec,
     }
+
+
+def _user(settings: Settings) -> dict[str, int]:
+    """User and groups, unless the cluster assigns them."""
+    if settings.runner_user is None:
+        return {}
+    return dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup"), settings.runner_user)
 
 
 def demand(job: JobView, settings: Settings) -> Demand:
@@ -290,6 +297,8 @@ def _container(
     ]
     if settings.log_format == JSON:
         env.append({"name": Env.LOG_FORMAT, "value": JSON})
+    if settings.runner_user is None:  # whom the image does not know, and libraries ask for a name
+        env.append({"name": "USER", "value": "sihl"})
     if settings.allow_cpu:
         env.append({"name": Env.ALLOW_CPU, "value": "1"})
     ours = {each["name"] for each in env}

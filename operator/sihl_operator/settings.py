@@ -39,7 +39,8 @@ class Settings:
     scratch_size: str = ""  # limit of the scratch volume; empty: none
     default_service_account: str = ""  # of jobs that name none; empty: the namespace's default
     store_token_audience: str = ""  # of a token that lends keys of the store; empty: no token
-    runner_user: int = 10001
+    default_runtime_class: str = ""  # of a job that names none; empty: the cluster's own
+    runner_user: int | None = 10001  # None, written as nothing: whom the cluster assigns
 
     watch_namespaces: tuple[str, ...] = ()  # empty: all
     log_level: str = "INFO"
@@ -51,6 +52,7 @@ class Settings:
     lease_renewal: float = 4.0
     metrics_port: int = 9465
     liveness_port: int = 8080
+    liveness_address: str = "0.0.0.0"  # noqa: S104 (in the chart the pod's IP, of its family)
 
     startup_problem_timeout: float = 120.0  # an image or a Secret that does not come
     unschedulable_timeout: float = 300.0  # a pod that the scheduler does not place
@@ -82,7 +84,8 @@ _CHECKS: Mapping[str, Callable[[Any], None]] = {
     "shared_memory": given.an_amount("1Mi", "2Gi"),
     "scratch_size": given.maybe(given.an_amount("1Mi", "2Gi")),
     "default_service_account": given.maybe(given.an_object_name),
-    "runner_user": given.between(1, 2**31 - 1),
+    "default_runtime_class": given.maybe(given.an_object_name),
+    "runner_user": given.unless_none(given.between(1, 2**31 - 1)),
     "watch_namespaces": given.each(given.a_namespace),
     "log_level": given.one_of("DEBUG", "INFO", "WARNING", "ERROR"),
     "log_format": given.one_of(*FORMATS),
@@ -91,10 +94,12 @@ _CHECKS: Mapping[str, Callable[[Any], None]] = {
     "identity": given.an_object_name,
     "metrics_port": given.between(1, 65535),
     "liveness_port": given.between(1, 65535),
+    "liveness_address": given.an_address,
     "reserve_after": given.a_duration(at_least=0),
 }
 """What a field's value may be; a duration that is not here is a second or more."""
 _JSON = ("default_node_selector", "default_tolerations")
+_MAY_BE_NONE = ("runner_user",)
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -134,6 +139,8 @@ def _value(text: str, of: Field[Any]) -> Any:
 def _parsed(text: str, of: Field[Any]) -> Any:
     if of.name in _JSON:
         return given.from_json(text)
+    if of.name in _MAY_BE_NONE and not text:
+        return None
     if isinstance(of.default, bool):
         if text.lower() not in ("true", "false", "1", "0"):
             raise ValueError("must be true or false")

@@ -44,6 +44,7 @@ EXAMPLES: dict[str, Any] = {
     "sharedMemory": "1Gi",
     "scratchSize": "5Gi",
     "runnerUser": 3,
+    "defaultRuntimeClass": "gvisor",
     "watchNamespaces": "cells, vision",
     "logLevel": "DEBUG",
     "logFormat": "json",
@@ -146,6 +147,11 @@ def test_large_numbers_reach_the_operator_as_they_are_written() -> None:
     assert (settings.runner_user, settings.autoscaler_max_gpus) == (1000640000, 1000000)
 
 
+def test_the_jobs_pods_name_no_user_where_the_cluster_assigns_one() -> None:
+    objects = render({"operator": {"settings": {"runnerUser": ""}}})
+    assert read_settings(operator_environment(objects)).runner_user is None
+
+
 def test_the_settings_that_the_values_show_are_the_operators_own() -> None:
     shown = yaml.safe_load((CHART / "values.yaml").read_text())["operator"]["settings"]
     variables = {f"SIHL_OPERATOR_{_snake(name).upper()}" for name in shown}
@@ -163,7 +169,10 @@ def operator_environment(objects: list[Any]) -> dict[str, str]:
     """The operator's environment as the chart gives it."""
     deployment = one(objects, "Deployment", "sihl-operator")
     env = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
-    return {each["name"]: each.get("value", "from-a-field") for each in env}
+    fields = {"SIHL_OPERATOR_LIVENESS_ADDRESS": "fd00::7"}
+    return {
+        each["name"]: each.get("value", fields.get(each["name"], "from-a-field")) for each in env
+    }
 
 
 @pytest.mark.parametrize("name", ["vision", "cells"])
@@ -325,6 +334,8 @@ def test_values_that_mean_nothing_are_refused_by_name(values: dict[str, Any], na
         ("sharedMemory", "1GiB"),
         ("scratchSize", "much"),
         ("runnerUser", 0),
+        ("runnerUser", "me"),
+        ("defaultRuntimeClass", "g visor"),
         ("watchNamespaces", "Team A"),
         ("logLevel", "LOUD"),
         ("leaseDuration", "15"),

@@ -88,6 +88,22 @@ def test_the_pod_passes_the_restricted_pod_security_standard() -> None:
     assert kinds == {"emptyDir", "secret"}
 
 
+def test_no_user_is_named_where_the_cluster_assigns_one_and_libraries_still_find_a_name() -> None:
+    pod = rendered(Settings(runner_user=None))
+    security = pod["spec"]["securityContext"]
+    assert set(security) == {"runAsNonRoot", "seccompProfile"}
+    for container in containers(pod):
+        assert {"name": "USER", "value": "sihl"} in container["env"]
+
+
+def test_a_runtime_class_is_the_jobs_or_the_platforms() -> None:
+    platform = Settings(default_runtime_class="gvisor")
+    assert rendered(platform)["spec"]["runtimeClassName"] == "gvisor"
+    own = rendered(platform, runner={"runtimeClassName": "kata"})
+    assert own["spec"]["runtimeClassName"] == "kata"
+    assert "runtimeClassName" not in rendered()["spec"]
+
+
 def as_account(**said: Any) -> Raw:
     """A dataset that is read as the pod's service account."""
     train = {**SPEC["dataset"]["train"], "credentials": {"serviceAccount": True, **said}}

@@ -59,6 +59,8 @@ def test_settings_are_read_from_the_environment() -> None:
         ("SHARED_MEMORY", "0"),
         ("SCRATCH_SIZE", "much"),
         ("RUNNER_USER", "0"),
+        ("DEFAULT_RUNTIME_CLASS", "g visor"),
+        ("LIVENESS_ADDRESS", "localhost"),
         ("WATCH_NAMESPACES", "Team A"),
         ("LOG_LEVEL", "LOUD"),
         ("LEASE_NAME", "The Lease"),

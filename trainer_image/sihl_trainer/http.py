@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -43,7 +44,7 @@ class ProgressServer(Recurring):
                         return "application/json", text.encode()
                 return None
 
-        self._server = ThreadingHTTPServer(("", port), Handler)
+        self._server = _Server(("", port), Handler)
         self._server.timeout = _HEARING_SECONDS
         super().__init__(self._server.handle_request, pause=0, name="http")
 
@@ -56,6 +57,17 @@ class ProgressServer(Recurring):
         """Stop answering and free the port."""
         super().close()
         self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    """At all addresses of the pod, of IPv4 and IPv6."""
+
+    address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+
+    def server_bind(self) -> None:
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -70,10 +70,10 @@ async def serving(
     )  # fmt: skip
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
+        site = web.TCPSite(runner, host or None, port)
         await site.start()
         bound = runner.addresses[0][1]
-        url = f"http://{host}:{bound}"
+        url = f"http://{host or 'localhost'}:{bound}"
         path = state.people.path if isinstance(state.people, LocalPeople) else "/"
         yield Served(url, f"{url}{path}")
     finally:

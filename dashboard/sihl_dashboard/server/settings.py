@@ -17,7 +17,7 @@ class Settings:
     """Each is `SIHL_DASHBOARD_` and its name.
 
     Attributes:
-        host: HOST, the address to listen at.
+        host: HOST, the address to listen at; empty: all, of IPv4 and IPv6.
         port: PORT.
         metrics_port: METRICS_PORT, where probes and Prometheus ask, and no page is.
         stores: STORES, the file that names each namespace's store.
@@ -31,7 +31,7 @@ class Settings:
         log_format: LOG_FORMAT, "text", or "json": an object a line.
     """
 
-    host: str = "0.0.0.0"  # noqa: S104 (a pod's own address)
+    host: str = ""
     port: int = 8080
     metrics_port: int = 9466
     stores: Path = Path("/etc/sihl/stores/stores.json")
