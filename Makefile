@@ -106,9 +106,10 @@ crd: ## write the CRD from crds/sihl_api, into crds/ and into the chart
 gitops: ## write what is made from other files in gitops/
 	@$(DEV) python -m gitops
 
-stamp: ## write pyproject.toml's version into lock and chart
+stamp: ## write pyproject.toml's version into lock, chart and what is made from it
 	@$(UV) lock --quiet
 	@$(DEV) python -m release stamp
+	@$(DEV) python -m gitops
 
 dashboards: ## write helm/dashboards from grafana and the code's own list of metrics
 	@$(DEV) python -m grafana

@@ -57,6 +57,7 @@ def tell(cluster: Cluster, ended: list[jobs.JobView], seconds: float) -> None:
     say(f"  {kubectl} get sihljob -o wide")
     say(f"  {kubectl} describe sihljob {ended[0].name}")
     say(f"  {kubectl} logs {ended[0].project}-runner")
+    show_argo_cd(cluster)
     say("`make clean` takes down what was started.")
 
 
@@ -68,6 +69,16 @@ def show_dashboard(cluster: Cluster, job: jobs.JobView) -> None:
     say(f"  {kubectl} -n {chart.SYSTEM_NAMESPACE} port-forward service/sihl-dashboard 8080:80")
     say("and lets in whoever has the token that this prints:")
     say(f"  {kubectl} -n {chart.NAMESPACE} create token {chart.USER} --duration=8h\n")
+
+
+def show_argo_cd(cluster: Cluster) -> None:
+    """How a cluster's Argo CD is told of the operator and its jobs."""
+    kubectl, folder = " ".join(cluster.kubectl_command), "gitops/argo-cd"
+    patch = f"patch configmap argocd-cm --patch-file {folder}/argocd-cm.yaml"
+    say("Run by an Argo CD, once the addresses in its files are yours (docs/gitops.md):")
+    say(f"  {kubectl} -n argocd {patch}")
+    files = ("projects", "application", "applicationset")
+    say(f"  {kubectl} apply {' '.join(f'-f {folder}/{name}.yaml' for name in files)}")
 
 
 def down() -> None:

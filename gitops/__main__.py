@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from gitops import argo_cd
+from gitops import argo_cd, kustomize
 
-MADE = {argo_cd.FOLDER / "argocd-cm.yaml": argo_cd.patch_text}
+MADE = {
+    argo_cd.FOLDER / "argocd-cm.yaml": argo_cd.patch_text,
+    kustomize.FOLDER / "base" / "sihl.yaml": kustomize.base,
+}
 """File -> what makes its text."""
 
 

@@ -106,7 +106,7 @@ def place(
         yield Place(argo, platform, jobs, team)
         team.clear()
     for kind in ("clusterroles", "clusterrolebindings"):
-        argo.kubectl("delete", kind, "-l", "app.kubernetes.io/name=sihl")
+        argo.kubectl("delete", kind, "-l", "app.kubernetes.io/instance=sihl")
     argo.kubectl("delete", "namespaces", TEAM, SYSTEM, "--wait=false")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -257,6 +258,9 @@ def test_on_kind_the_demo_builds_loads_installs_uploads_submits_and_tells_the_en
     assert f"The dashboard: http://localhost:8080/digits/{project}\n" in said
     assert f"  {kubectl} create token {chart.USER}" in said
     assert " -n sihl-system port-forward service/sihl-dashboard 8080:80\n" in said
+    for file in re.findall(r"gitops/\S+", said):
+        assert (ROOT / file).is_file()
+    assert "patch configmap argocd-cm --patch-file gitops/argo-cd/argocd-cm.yaml\n" in said
     assert programs.calls.count("kind: RoleBinding") == 1
     assert demo.recall() == [KIND]
 
