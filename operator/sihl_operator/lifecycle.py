@@ -18,7 +18,7 @@ from sihl_operator.endings import NEIGHBOUR_FAILED, NOT_STARTED, Ending, Verdict
 from sihl_operator.hearsay import Told
 from sihl_operator.hindrances import GATED, UNSCHEDULABLE, hindrance, lacking, silent, unseen
 from sihl_operator.queues import refusal
-from sihl_operator.refusals import QUOTA_EXCEEDED
+from sihl_operator.refusals import QUOTA_EXCEEDED, QUOTA_TOO_SMALL
 from sihl_operator.retries import failed, judged
 from sihl_operator.settings import Settings
 from sihl_operator.sightings import UNSEEN, Ages
@@ -351,9 +351,14 @@ def _given_back(job: JobView, pod: PodView, end: Ending, moment: Moment) -> Deci
 
 
 def refused_by_api(job: JobView, end: Ending, moment: Moment) -> Decision:
-    """The API server does not take the pod: it holds no room, and may be asked again soon."""
+    """The API server does not take the pod: it holds no room, and may be asked again soon.
+
+    Not where a quota would have to be raised first.
+    """
     settings = moment.settings
     longest = 0.0 if end.reason == QUOTA_EXCEEDED else settings.retry_backoff_limit
+    if end.reason == QUOTA_TOO_SMALL:
+        longest = settings.unavailable_backoff_limit
     return judged(job, end, moment.now, settings, moment.ages.obstacle, longest)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from sihl_api.units import quantity
@@ -15,6 +16,7 @@ from sihl_operator.endings import Ending, Verdict
 from sihl_operator.views import JobView
 
 QUOTA_EXCEEDED = "QuotaExceeded"
+QUOTA_TOO_SMALL = "QuotaTooSmall"
 _CLUSTER = "whoever runs the cluster"
 
 _WAITED_FOR: tuple[tuple[str, str, str], ...] = (
@@ -46,6 +48,7 @@ _WAITED_FOR: tuple[tuple[str, str, str], ...] = (
 )  # fmt: skip
 """What the API server says, by which reason a job is told of it, and who can remove it."""
 
+_QUOTA = re.compile(r"exceeded quota: [^,]+, requested: (\S+), used: \S+, limited: (\S+)")
 _LACKS = re.compile(
     r'cannot (?P<verb>\w+) resource "(?P<what>[\w/]+)"(?:.*?(?P<where> in the namespace "[^"]*"))?'
 )
@@ -82,6 +85,13 @@ def refusal(job: JobView, status: int, said: str) -> Ending:
         return Ending(Verdict.FATAL, "PodRefused", f"No trainer takes the job: {job.spec_fault}")
     if (end := lacking(status, said)) is not None:
         return end
+    if beyond := _beyond_the_quota(said):
+        text = (
+            f"The pod asks for more {', '.join(beyond)} than the namespace's whole ResourceQuota "
+            "allows: it never fits, whatever ends. Have the quota raised, or ask for less in "
+            "spec.runner of a new job."
+        )
+        return Ending(Verdict.INTERRUPTED, QUOTA_TOO_SMALL, f"{text} {_quoted(said)}")
     for pattern, reason, text in _WAITED_FOR:
         if re.search(pattern, said):
             return Ending(Verdict.INTERRUPTED, reason, f"{text} {_quoted(said)}")
@@ -99,6 +109,24 @@ def definite(status: int, said: str) -> bool:
     if 400 <= status < 500 and status not in (401, 404, 408, 409, 429):
         return True
     return bool(_DENIED.search(said)) or any(re.search(each, said) for each, *_ in _WAITED_FOR)
+
+
+def _beyond_the_quota(said: str) -> list[str]:
+    """Of what a pod alone asks for more than a quota has in all; empty where others have it."""
+    found = _QUOTA.search(said)
+    if found is None:
+        return []
+    try:
+        requested, limited = (_amounts(text) for text in found.groups())
+    except ValueError:  # others may say something that looks alike
+        return []
+    return sorted(name for name, amount in requested.items() if amount > limited.get(name, amount))
+
+
+def _amounts(listed: str) -> dict[str, Decimal]:
+    """Quantities by resource, of `cpu=2,requests.nvidia.com/gpu=1`."""
+    pairs = (each.split("=", 1) for each in listed.rstrip(".").split(",") if "=" in each)
+    return {name: quantity(amount) for name, amount in pairs}
 
 
 def lacking(status: int, said: str) -> Ending | None:

@@ -300,7 +300,7 @@ def test_a_pod_that_a_quota_refuses_is_told_and_tried_again(
         lambda: team.core.read_namespaced_resource_quota("none", team.namespace).status.hard, 60
     )
     team.submit("job", runner={**SPEC["runner"], "retries": 10})
-    assert "quota" in team.told("job", "Admitted", "QuotaExceeded")["message"]
+    assert "quota" in team.told("job", "Admitted", "QuotaTooSmall")["message"]
     team.core.delete_namespaced_resource_quota("none", team.namespace)
     eventually(lambda: team.pod_now() is not None, 120, 0.1)
 

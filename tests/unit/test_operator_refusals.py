@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sihl_operator.endings import Verdict
+from sihl_operator.lifecycle import Moment, refused_by_api
 from sihl_operator.refusals import definite, refusal
+from sihl_operator.settings import Settings
 from sihl_operator.views import JobView
-from tests.support.objects import SPEC, job
+from tests.support.objects import NOW, SPEC, job
 
 FORBIDDEN = 'pods "cells-runner" is forbidden: '
 INVALID = 'Pod "cells-runner" is invalid: '
@@ -30,6 +32,12 @@ def asking(**runner: Any) -> JobView:
     [
         (403, FORBIDDEN + "exceeded quota: gpus, requested: requests.nvidia.com/gpu=1, used: "
          "requests.nvidia.com/gpu=8, limited: requests.nvidia.com/gpu=8", "QuotaExceeded"),
+        (403, FORBIDDEN + "exceeded quota: gpus, requested: requests.nvidia.com/gpu=8, used: "
+         "requests.nvidia.com/gpu=0, limited: requests.nvidia.com/gpu=4", "QuotaTooSmall"),
+        (403, FORBIDDEN + "exceeded quota: q, requested: cpu=100m,memory=2Gi, used: cpu=0,memory=0,"
+         " limited: cpu=1,memory=1Gi", "QuotaTooSmall"),
+        (403, FORBIDDEN + "exceeded quota: q, requested: cpu=1,memory=1024Mi, used: cpu=1,memory=0,"
+         " limited: cpu=1,memory=1Gi", "QuotaExceeded"),
         (403, FORBIDDEN + "failed quota: compute: must specify limits.cpu for: trainer; "
          "limits.memory for: trainer", "QuotaUnmet"),
         (403, FORBIDDEN + "status unknown for quota: compute, resources: limits.cpu", "QuotaUnmet"),
@@ -80,6 +88,28 @@ def test_what_others_can_mend_is_waited_for_and_the_message_says_who(
     assert said.rstrip(".") in end.message
     assert end.message.index("The API server says") > 40, "first what it means and who can mend it"
     assert definite(status, said)
+
+
+@pytest.mark.parametrize(
+    ("limit", "attempts", "pause"), [(8, 50, 30), (4, 1, 60), (4, 3, 240), (4, 50, 1800)]
+)
+def test_a_full_quota_is_tried_as_often_as_ever_and_one_that_is_too_small_less_and_less_often(
+    limit: int, attempts: int, pause: int
+) -> None:
+    said = (
+        FORBIDDEN + "exceeded quota: gpus, requested: requests.nvidia.com/gpu=8, used: "
+        f"requests.nvidia.com/gpu=1, limited: requests.nvidia.com/gpu={limit}"
+    )
+    end = refusal(job(), 403, said)
+    met = {"reason": end.reason, "since": "2027-01-15T07:00:00Z", "attempts": attempts}
+    waits = job(phase="Starting", status={"obstacle": met})
+    assert refused_by_api(waits, end, Moment(NOW, Settings())).after == pause
+    assert ("requests.nvidia.com/gpu than" in end.message) == (limit < 8)
+
+
+def test_what_only_looks_like_a_quota_is_full_for_all_that_is_known() -> None:
+    said = FORBIDDEN + "exceeded quota: q, requested: a=much, used: b, limited: a=little"
+    assert refusal(job(), 403, said).reason == "QuotaExceeded"
 
 
 GREEDY = {"requests": {"memory": "4096Mi"}, "limits": {"memory": "1Gi"}}
