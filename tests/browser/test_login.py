@@ -10,7 +10,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.browser.axe import faults
 from tests.browser.conftest import Opened
 
-REFUSED = {"code": "unknown", "message": "nobody is logged in", "remedy": "log in"}
+REFUSED = {"code": "log-in", "message": "nobody is logged in", "remedy": "log in"}
 
 
 @pytest.fixture
@@ -38,3 +38,23 @@ def test_who_is_not_known_logs_in_and_comes_back_to_where_they_wanted(page: Page
     assert not faults(page)
     page.set_viewport_size({"width": 390, "height": 844})
     assert not faults(page)
+
+
+@pytest.mark.parametrize("status", [302, 401])  # a proxy sends to its login, or only says no
+def test_a_proxy_s_session_that_has_ended_leads_to_its_login(
+    opened: Opened, expected: set[str], status: int
+) -> None:
+    expected.add("401")
+    page = opened("/team-a/cells")
+    expect(page.get_by_role("heading", name="cells")).to_be_visible()
+
+    def ended(route: Route) -> None:
+        if route.request.resource_type == "document":
+            route.fulfill(body="The provider's login")
+        else:
+            route.fulfill(status=status, headers={"Location": "https://id.example.com/authorize"})
+
+    page.route("**/*", ended)
+    page.keyboard.press("g")
+    page.keyboard.press("o")
+    expect(page.get_by_text("The provider's login")).to_be_visible()

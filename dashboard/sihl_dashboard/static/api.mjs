@@ -1,6 +1,8 @@
 /** Asking the server. Every answer goes through here: errors are alike, and a lost session is noticed. */
 
 const ROOT = "/api/v1";
+const REOPENED = "sihl-reopened";
+const REOPENED_EVERY = 30_000; // milliseconds
 
 /** What went wrong, in words for a person. */
 export class ApiError extends Error {
@@ -103,15 +105,33 @@ export function forgetMe() {
 async function asked(url, init) {
   let answer;
   try {
-    answer = await fetch(url, { credentials: "same-origin", redirect: "error", ...init });
+    // The server redirects no answer: who does is a proxy in front, to where one logs in.
+    answer = await fetch(url, { credentials: "same-origin", redirect: "manual", ...init });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, "unreachable", "The server does not answer.", "It is tried again.");
   }
   if (answer.ok) return answer;
-  const error = await refused(answer);
-  if (answer.status === 401 && !url.endsWith("/login")) onSignedOut(error);
+  const error = answer.type === "opaqueredirect" ? proxied() : await refused(answer);
+  if (error.code === "proxy") reopen();
+  else if (answer.status === 401 && !url.endsWith("/login")) onSignedOut(error);
   throw error;
+}
+
+function proxied() {
+  return new ApiError(401, "proxy", "The proxy in front of the dashboard wants you to log in.",
+    "Open this page anew.");
+}
+
+/** The page is asked for anew, which a proxy answers with its login; not again and again. */
+function reopen() {
+  try {
+    if (Date.now() - Number(sessionStorage.getItem(REOPENED)) < REOPENED_EVERY) return;
+    sessionStorage.setItem(REOPENED, String(Date.now()));
+  } catch {
+    return; // a browser that keeps nothing could do it for ever
+  }
+  location.reload();
 }
 
 async function refused(answer) {
@@ -120,6 +140,7 @@ async function refused(answer) {
     return new ApiError(answer.status, String(error.code), String(error.message),
       String(error.remedy ?? ""));
   } catch {
+    if (answer.status === 401) return proxied();
     return new ApiError(answer.status, "unknown", `The server answered ${answer.status}.`);
   }
 }

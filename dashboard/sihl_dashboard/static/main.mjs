@@ -50,7 +50,7 @@ async function route(event = null) {
     shown.page = module[at.page](main, { ...at, me: who, stream, title });
     if (!first) arrived();
   } catch (error) {
-    if (mine !== turn || error.status === 401) return;
+    if (mine !== turn || error.code === "log-in") return;
     top(at, null);
     replace(main, problem(error, { title: "This page cannot be shown", again: retry }));
     title("Error");
