@@ -179,8 +179,9 @@ def accepted(job: JobView, status: Status, now: float) -> Status:
 def refused(job: JobView, reason: str, message: str, now: float) -> Status:
     """Not accepted: waits for the user to correct it."""
     status = _next(job, now, phase=Phase.QUEUED, queue_position=None, queue=None)
-    status = accepted(job, status, now)
-    return with_condition(job, status, ConditionType.ADMITTED, False, reason, message, now)
+    for kind in (ConditionType.ACCEPTED, ConditionType.ADMITTED):
+        status = with_condition(job, status, kind, False, reason, message, now)
+    return status
 
 
 def obstacle(job: JobView, reason: str, now: float, attempts: int = 0) -> Obstacle:

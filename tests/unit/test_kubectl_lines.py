@@ -243,6 +243,17 @@ def test_a_stopped_job_that_was_resumed_has_not_ended() -> None:
     assert ending(told(phase="Stopped", suspend=False)) is None
 
 
+def test_a_refused_job_has_failed_for_whoever_waits_until_its_user_has_changed_it() -> None:
+    wrong = why("InvalidQueue", "Change the annotation.", "Accepted")
+    job = told(phase="Queued", status={"conditions": wrong})
+    found = ending(job)
+    assert found is not None
+    assert found.exit_code == 3
+    assert "Change the annotation." in found.text
+    raw = {**job.raw, "metadata": {**job.raw["metadata"], "generation": 2}}
+    assert ending(Job(raw)) is None, "the operator has not seen it yet"
+
+
 # --- what may be typed -----------------------------------------------------------------------
 
 

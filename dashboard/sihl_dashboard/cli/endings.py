@@ -21,7 +21,10 @@ class Ending:
 
 
 def ending(job: Job) -> Ending | None:
-    """How it ended; None while it goes on, or is about to: a stopped one that was resumed."""
+    """How it ended; None while it goes on, or is about to: a stopped one that was resumed.
+
+    A job that is refused has failed for whoever waits: nothing but its user brings it on.
+    """
     reason, message = job.why
     match job.phase:
         case Phase.SUCCEEDED:
@@ -33,6 +36,9 @@ def ending(job: Job) -> Ending | None:
             )
         case Phase.FAILED:
             told = f"{job.name} failed ({reason}): {message}"
+            return Ending(FAILED, shown(told, 2000))
+        case Phase.QUEUED if job.refused:
+            told = f"{job.name} is refused ({reason}): {job.refused}"
             return Ending(FAILED, shown(told, 2000))
         case Phase.STOPPED if job.suspended:
             saved = job.status.checkpoint

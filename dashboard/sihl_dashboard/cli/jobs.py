@@ -113,6 +113,15 @@ class Job:
                 return condition.reason, condition.message
         return "", ""
 
+    @property
+    def refused(self) -> str:
+        """Why it is not accepted as it is, which its user has to mend; empty where it is."""
+        generation = self._metadata.get("generation")
+        for condition in self.status.conditions or ():
+            if condition.type == ConditionType.ACCEPTED and condition.status == "False":
+                return condition.message if condition.observed_generation == generation else ""
+        return ""
+
 
 # --- tables ----------------------------------------------------------------------------------
 

@@ -51,7 +51,7 @@ def _job(session: Session, name: str) -> Job | None:
 
 
 def _follow(session: Session, job: Job) -> int:
-    if ending(job):
+    if job.phase.ended and ending(job):
         _print_recorded(session, session.ref(job.name), None, session.options.tail, False)
         return 0
     follow(session, job)

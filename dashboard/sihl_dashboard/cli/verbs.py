@@ -189,7 +189,7 @@ def _stop(session: Session) -> int:
     asked = []
     for name in session.options.jobs:
         job = session.cluster.job(session.namespace, name)
-        if ending(job):
+        if job.phase.ended and ending(job):
             session.terminal.note(f"{name} has ended already: {job.phase}")
             continue
         asked.append(session.cluster.suspend(session.namespace, name, True))
