@@ -83,11 +83,12 @@ def overfitted(
     rate: float = 2e-3,
     neck: tuple[int, int] = LEVELS,
     levels: tuple[int, int] | None = None,
+    channels: int = CHANNELS,
     rounds: int = 1,
 ) -> dict[str, float]:
     """What the metric says of a head that has learnt from these images and is shown them again.
 
-    A ResNet-18 with a pyramid of `CHANNELS` channels learns all images in each step, by Adam, at a
+    A ResNet-18 with a pyramid learns all images in each step, by Adam, at a
     rate that falls to zero: so the running statistics, by which it is validated, are those of its
     last weights. Passes are those that the head wants.
 
@@ -99,10 +100,11 @@ def overfitted(
         rate: The first step's.
         neck: First and last level of the neck.
         levels: First and last level of the head; by default its own choice.
+        channels: Of the neck: few, but of what fills maps more.
         rounds: How often they are shown at the end, with other draws for their passes each time.
     """
     torch.manual_seed(0)
-    model = network(info, images, neck, levels)
+    model = network(info, images, neck, levels, channels)
     head = model.head("head")
     optimizer = torch.optim.Adam(model.parameters(), rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -131,10 +133,11 @@ def network(
     images: Tensor,
     neck: tuple[int, int] = LEVELS,
     levels: tuple[int, int] | None = None,
+    width: int = CHANNELS,
 ) -> VisionModel:
     """A small model with one head, called `head`, for such images."""
     kind = head_of(info.task)
-    channels = dict.fromkeys(range(neck[0], neck[1] + 1), CHANNELS)
+    channels = dict.fromkeys(range(neck[0], neck[1] + 1), width)
     config = HeadConfig(
         name="head",
         task=info.task.value,
@@ -144,7 +147,7 @@ def network(
     return VisionModel(
         ModelConfig(
             backbone="resnet18",
-            neck={"name": "FPN", "levels": list(neck), "channels": CHANNELS},
+            neck={"name": "FPN", "levels": list(neck), "channels": width},
             heads=[config],
             input_width=images.shape[3],
             input_height=images.shape[2],

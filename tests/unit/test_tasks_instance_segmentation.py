@@ -338,9 +338,11 @@ def test_what_is_written_is_read_as_what_was_found_at_the_originals_size(
 
 @pytest.mark.slow
 def test_the_head_learns_eight_images_by_heart(tmp_path: Path) -> None:
-    shown = digits("instance", tmp_path, Task.INSTANCE_SEGMENTATION)
-    found = overfitted(shown.info, shown.images, shown.targets, steps=120, rate=4e-3)
+    # Masks by the pixel: of every second one the truth itself comes to no more than 0.86.
+    shown = digits("instance", tmp_path, Task.INSTANCE_SEGMENTATION, size=48)
+    found = overfitted(shown.info, shown.images, shown.targets, steps=120, neck=(1, 3), channels=32)
     assert found["map50"] > 0.95
+    assert found["map"] > 0.9
 
 
 def test_a_plain_view_is_all_that_it_takes() -> None:

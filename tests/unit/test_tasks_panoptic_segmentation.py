@@ -345,7 +345,8 @@ def test_what_is_written_is_read_as_what_was_found_at_the_originals_size(
 
 @pytest.mark.slow
 def test_the_head_learns_eight_images_by_heart(tmp_path: Path) -> None:
-    known = digits("panoptic", tmp_path, Task.PANOPTIC_SEGMENTATION)
-    found = overfitted(known.info, known.images, known.targets, steps=120, rate=4e-3)
+    # Segments by the pixel: of strokes three pixels wide every second pixel tells too little.
+    known = digits("panoptic", tmp_path, Task.PANOPTIC_SEGMENTATION, size=48)
+    found = overfitted(known.info, known.images, known.targets, steps=120, neck=(1, 3), channels=32)
     assert found["rq"] > 0.95
-    assert found["pq"] > 0.7
+    assert found["pq"] > 0.9

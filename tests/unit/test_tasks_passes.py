@@ -241,7 +241,36 @@ def test_a_pass_that_two_heads_want_runs_once() -> None:
 
 
 def test_without_a_head_that_wants_it_the_plain_pass_costs_no_gradient() -> None:
-    model = network(Task.AUTOENCODING)
+    model = network(Task.ANOMALY_DETECTION)
     views = model.views(noise(2, (64, 64)), model.head("head0").passes, keys(0, 1))
     assert not views[Pass.PLAIN].features[3].requires_grad
-    assert views[Pass.MASKED].features[3].requires_grad
+    assert views[Pass.BLENDED].features[3].requires_grad
+
+
+def test_what_hides_most_of_an_image_is_validated_by_statistics_of_its_own() -> None:
+    model, images = network(Task.AUTOENCODING), noise(4, (64, 64))
+    wanted = model.head("head0").passes
+    with torch.no_grad():
+        for _ in range(100):
+            learnt = model.views(images, wanted, keys(0, 1, 2, 3))
+        model.eval()
+        found = model.views(images, wanted, keys(0, 1, 2, 3))
+    for each in wanted:
+        torch.testing.assert_close(
+            found[each].features[3], learnt[each].features[3], atol=0.05, rtol=0.1
+        )
+
+
+def test_a_model_of_old_validates_hidden_images_as_it_did_by_plain_statistics() -> None:
+    model, images = network(Task.AUTOENCODING), noise(4, (64, 64))
+    learnt(model, images)
+    state = model.state_dict()
+    own = {name: state.pop(name) for name in list(state) if name.startswith("statistics.")}
+    assert len(own) == 2
+    model.load_state_dict(state)
+    model.eval()
+    with torch.inference_mode():
+        views = model.views(images, {Pass.MASKED}, keys(0, 1, 2, 3))
+        plainly = model(views[Pass.MASKED].images)
+    for level, values in views[Pass.MASKED].features.items():
+        assert torch.equal(values, plainly[level])

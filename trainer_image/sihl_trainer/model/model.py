@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
-from contextlib import contextmanager
+from collections.abc import Mapping, Set
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from sihl_api.trainingjob import BACKBONE_TOP_LEVEL, TrainingJobSpec
 from sihl_trainer.errors import BadConfig
 from sihl_trainer.model.backbone import Backbone
 from sihl_trainer.model.neck import FeaturePyramid
+from sihl_trainer.model.statistics import OwnStatistics, completed, norms_of, unmoved
 from sihl_trainer.tasks.head import Head
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.passes import Keys, Pass, View, shown
@@ -50,6 +52,11 @@ class VisionModel(nn.Module):
         self.heads = nn.ModuleDict(
             {head.name: head_of(Task(head.task))(head, channels) for head in config.heads}
         )
+        norms = list(norms_of(self).values())
+        learnt = frozenset().union(*(self.head(head.name).passes for head in config.heads))
+        self.statistics = nn.ModuleDict(
+            {each.name: OwnStatistics(norms) for each in sorted(learnt) if each.unlike_plain}
+        )
         scale = 255.0
         self.register_buffer("mean", _column(MEAN) * scale, persistent=False)
         self.register_buffer("std", _column(STD) * scale, persistent=False)
@@ -64,7 +71,7 @@ class VisionModel(nn.Module):
         """Each pass that is wanted, one run of backbone and neck each.
 
         The plain one runs in any case while training, if only without gradient: it alone moves the
-        running statistics, which the other passes must not.
+        running statistics. Images that are unlike plain ones have statistics of their own.
 
         Args:
             images: uint8 [B, 3, H, W].
@@ -78,28 +85,33 @@ class VisionModel(nn.Module):
                 with torch.set_grad_enabled(torch.is_grad_enabled() and each in wanted):
                     views[each] = View(pixels, self(pixels), changed)
             else:
-                with unmoved_statistics(self):
+                with self._normalized(each):
                     views[each] = View(pixels, self(pixels), changed)
         return views
+
+    def _normalized(self, which: Pass) -> AbstractContextManager[None]:
+        """By which statistics a pass's images are normalized that is not the plain one."""
+        norms = list(norms_of(self).values())
+        own = dict(self.statistics.items()).get(which.name)
+        return own.used(norms) if isinstance(own, OwnStatistics) else unmoved(norms)
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """As torch has it; models of old lack statistics of passes, which then are the plain ones'.
+
+        Returns:
+            What was missing, and what was not expected.
+        """
+        passes = {f"statistics.{name}": each for name, each in self.statistics.items()}
+        whole = completed(state_dict, passes, list(norms_of(self)))
+        return super().load_state_dict(whole, strict, assign)
 
     def head(self, name: str) -> Head:
         """A head by its name."""
         head = self.heads[name]
         assert isinstance(head, Head)
         return head
-
-
-@contextmanager
-def unmoved_statistics(model: nn.Module) -> Iterator[None]:
-    """Normalize batches by their own statistics, and leave the running ones as they are."""
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    for norm in norms if model.training else ():
-        norm.track_running_stats = False
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.track_running_stats = True
 
 
 def _column(values: tuple[float, ...]) -> Tensor:

@@ -2,7 +2,7 @@
 
 As Tian et al., "SparK" (ICLR 2023), and He et al., "MAE" (CVPR 2022), but with a dense encoder that
 sees what is hidden as blank, and with pixels as they are for targets, not normalized by patch: so
-that what is drawn is an image.
+that what is drawn is an image. Whole images are drawn again as well.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from sihl_trainer.tasks.passes import Features, Pass, View, Views
 from sihl_trainer.tasks.target import Target
 
 WIDTH = 128
-VISIBLE_WEIGHT = 0.5
-"""What is not hidden is easy, and teaches little; without it nothing plain could be drawn."""
+VISIBLE_WEIGHT = 4.0
+"""What is seen is drawn exactly, by the absolute error (Zhao et al., "Loss Functions for Image
+Restoration with Neural Networks", 2017): squares of small errors would drown in those of what is
+hidden and can only be guessed."""
 MIDDLE, UNIT = 127.5, 64.0
 """Of values from 0 to 255: what is learnt is (value - MIDDLE) / UNIT, of the order of one."""
 
@@ -34,7 +36,7 @@ class Autoencoding(Head):
     """An image drawn again."""
 
     task = Task.AUTOENCODING
-    passes = frozenset((Pass.MASKED,))
+    passes = frozenset((Pass.PLAIN, Pass.MASKED))
     examined = frozenset((Pass.PLAIN, Pass.MASKED))
 
     def __init__(self, config: HeadConfig, channels: Mapping[int, int]) -> None:
@@ -59,10 +61,9 @@ class Autoencoding(Head):
         return F.pixel_shuffle(blocks.float(), self.stride)[..., : size[0], : size[1]]
 
     def loss(self, views: Views, targets: Sequence[Target | None]) -> dict[str, Loss]:
-        """Squared error by pixel: where the masked pass hid something, and elsewhere.
+        """Squared error where the masked pass hid something, and absolute error by pixel elsewhere.
 
-        Elsewhere is also all of the plain pass, from which the decoder learns and nothing below it:
-        the plain view is there in training whether or not a head wants its gradients.
+        Elsewhere is also all of the plain pass, which is what images are drawn from afterwards.
         """
         plain, masked = views[Pass.PLAIN], views[Pass.MASKED]
         assert masked.changed is not None
@@ -70,15 +71,14 @@ class Autoencoding(Head):
         rows = torch.tensor(counted).to(plain.images.device, non_blocking=True).view(-1, 1, 1)
         size = plain.images.shape[-2:]
         truth = (plain.images - MIDDLE) / UNIT
-        whole = {level: plain.features[level].detach() for level in self.levels}
-        from_masked = (self._drawn(masked.features, size) - truth).square().mean(1)  # [B, H, W]
-        from_plain = (self._drawn(whole, size) - truth).square().mean(1)
+        from_masked = self._drawn(masked.features, size) - truth  # [B, 3, H, W]
+        from_plain = self._drawn(plain.features, size) - truth
         hidden = (masked.changed & rows).float()
         visible = (~masked.changed & rows).float()
-        easy = (from_masked * visible).sum() + (from_plain * rows).sum()
+        easy = (from_masked.abs().mean(1) * visible).sum() + (from_plain.abs().mean(1) * rows).sum()
         amount = visible.sum() + rows.sum() * size.numel()
         return {
-            "hidden": Loss((from_masked * hidden).sum(), hidden.sum()),
+            "hidden": Loss((from_masked.square().mean(1) * hidden).sum(), hidden.sum()),
             "visible": Loss(VISIBLE_WEIGHT * easy, amount),
         }
 

@@ -40,9 +40,6 @@ class ReconstructionQuality(Collected):
     `psnr` and `ssim` (Wang et al., 2004) are of images drawn from the whole image, at the input's
     size and with its padding; `hidden_psnr` is of hidden pixels only, drawn from what the mask
     left. Ratios are of the mean error over all pixels of all images.
-
-    Validation normalizes by running statistics, which are of plain images: masked ones are drawn
-    some decibels worse than while training. So `hidden_psnr` is for comparing runs of one model.
     """
 
     better: ClassVar[Directions] = {"psnr": "higher", "ssim": "higher", "hidden_psnr": "higher"}

@@ -2,7 +2,7 @@
 
 A pass costs one run of both and is shared by all heads that want it. Supervised heads want the
 plain one only; what is changed on purpose (a second view, a corruption) is for self-supervised
-heads and moves no running statistic.
+heads and moves no running statistic of plain images.
 """
 
 from __future__ import annotations

@@ -28,6 +28,14 @@ class Pass(StrEnum):
     BLENDED = "blended"
     """With patches blended in that come from elsewhere, often from other images of the batch."""
 
+    @property
+    def unlike_plain(self) -> bool:
+        """Whether no image that is predicted could look so: it has running statistics of its own.
+
+        What could is measured as it would be predicted, by those of plain images.
+        """
+        return self is Pass.MASKED
+
 
 @dataclass(frozen=True, eq=False)
 class View:
