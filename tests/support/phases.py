@@ -35,7 +35,8 @@ def every() -> dict[str, Raw]:
     """By what the job is: the whole object, as the API server has it."""
     fresh = job()
     queued = _after(fresh, status.queued(fresh, 2, "WaitingForQueue", "Job a is ahead.", NOW))
-    refused = _after(fresh, status.refused(fresh, "InvalidQueue", "Queue 'A' is no name.", NOW))
+    odd = job(annotations={"sihl.ai/queue": "A"})
+    refused = _after(odd, status.refused(odd, "InvalidQueue", "Queue 'A' is no name.", NOW))
     starting = _after(queued, status.starting(queued, NOW))
     running = _after(starting, status.running(starting, pod(), NOW))
     learned = _after(running, _told(running, ProgressReport(
