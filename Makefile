@@ -72,10 +72,10 @@ lock: ## pin the newest versions that pyproject.toml allows, with their hashes, 
 
 TO ?= .
 requirements: ## write what the images install, from uv.lock
-	@$(EXPORT) --extra operator --extra store > $(TO)/operator/requirements.txt
+	@$(EXPORT) --extra operator --extra store --extra tracing > $(TO)/operator/requirements.txt
 	@$(EXPORT) --extra dashboard > $(TO)/dashboard/requirements.txt
-	@$(EXPORT) --extra trainer > $(TO)/trainer_image/requirements-cuda.txt
-	@$(EXPORT) --extra trainer $(FROM_DEBIAN) > $(TO)/trainer_image/requirements-cpu.txt
+	@$(EXPORT) --extra trainer --extra tracing > $(TO)/trainer_image/requirements-cuda.txt
+	@$(EXPORT) --extra trainer --extra tracing $(FROM_DEBIAN) > $(TO)/trainer_image/requirements-cpu.txt
 
 audit: ## what is known to be vulnerable among what is pinned (asks PyPI's database)
 	@$(UV) tool run --from 'pip-audit>=2.9,<3' pip-audit --disable-pip --require-hashes \

@@ -67,6 +67,7 @@ class Env:
     LOG_FORMAT = "SIHL_LOG_FORMAT"  # "json": a JSON object a line; else text
     STORE_IDENTITY = "SIHL_STORE_TOKEN_FILE"  # of the pod's service account, for the store
     DATASET_IDENTITY = "SIHL_DATASET_TOKEN_FILE"  # the same for the dataset
+    TRACES_ENDPOINT = "SIHL_TRACES_ENDPOINT"  # of a collector of OTLP over HTTP; else no traces
     ALLOW_CPU = "SIHL_ALLOW_CPU"  # "1": gpus > 0 may train on a CPU where torch sees no GPU
 
     @staticmethod

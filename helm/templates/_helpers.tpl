@@ -154,7 +154,12 @@ capabilities: {drop: [ALL]}
 
 {{/* The port on which a store of yours is reached, or its proxy. */}}
 {{- define "sihl.port" -}}
-{{- $url := urlParse (trimSuffix "/" (.Values.store.proxy | default .Values.store.endpoint)) -}}
+{{- include "sihl.portOf" (.Values.store.proxy | default .Values.store.endpoint) -}}
+{{- end }}
+
+{{/* The port of a URL. */}}
+{{- define "sihl.portOf" -}}
+{{- $url := urlParse (trimSuffix "/" .) -}}
 {{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
 {{- $port | default (ternary 80 443 (eq $url.scheme "http")) -}}
 {{- end }}

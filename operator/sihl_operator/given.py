@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -135,6 +136,12 @@ an_extended_resource = _matching(
 )
 _a_label = _matching(LABEL_NAME, 317, "label's name")
 _a_label_value = _matching(LABEL_VALUE, 63, "label's value")
+
+
+def a_url(value: str) -> None:
+    """An http or https URL of a host, and no more than a path."""
+    if not re.fullmatch(r"https?://[A-Za-z0-9.\-]+(:[0-9]{1,5})?(/[\w./\-]*)?", value):
+        raise ValueError("must be a URL: write it like http://collector.monitoring:4318")
 
 
 def labels(value: Any) -> None:

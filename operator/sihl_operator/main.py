@@ -16,6 +16,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from sihl_api.logs import JSON, log_as_json
+from sihl_api.traces import traces_to
 from sihl_api.trainingjob import GROUP, PLURAL, VERSION
 from sihl_api.version import installed_version
 from sihl_operator.jobwatch import JobWatch, settle
@@ -36,6 +37,8 @@ _SILENT_SECONDS = 90.0
 """So long may the loop, or the API server, say nothing: the probes tell within two minutes."""
 _INTERVALS_UNREAD = 3
 """So many intervals between lists may pass without one."""
+_PARTING_SECONDS = 2.0
+"""For spans that wait at the process's end."""
 _GARBAGE_THRESHOLD = 50_000
 """Objects between two collections: thousands of jobs are millions of objects, and no garbage."""
 
@@ -47,6 +50,7 @@ class Operator:
         self.settings = settings
         self.world = World()
         self.metrics = Metrics(self.world, gpu_resource=settings.gpu_resource)
+        self.traces = traces_to(settings.traces_endpoint, "sihl-operator")
         self._tasks: list[asyncio.Task[Any]] = []
         self._trouble = ""
         """Why the last list failed, if it did."""
@@ -57,7 +61,7 @@ class Operator:
         self.leader = Leader(self.api, self.settings, time.monotonic)
         self.rounds = Rounds(
             self.world, self.api, self.settings, self.metrics, Clocks(),
-            lambda: self.leader.leading,
+            lambda: self.leader.leading, self.traces,
         )  # fmt: skip
         self.reflector = Reflector(self.world, self.api, self.rounds.wake)
         self.job_watch = JobWatch(self.api, self.reflector)
@@ -89,6 +93,7 @@ class Operator:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._runner.cleanup()
         await self.api.__aexit__()
+        await asyncio.to_thread(self.traces.close, _PARTING_SECONDS)
 
     def fault(self) -> str | None:
         """Why this process should be started anew, or None."""

@@ -299,6 +299,8 @@ def _container(
         env.append({"name": Env.LOG_FORMAT, "value": JSON})
     if settings.runner_user is None:  # whom the image does not know, and libraries ask for a name
         env.append({"name": "USER", "value": "sihl"})
+    if settings.traces_endpoint:
+        env.append({"name": Env.TRACES_ENDPOINT, "value": _literal(settings.traces_endpoint)})
     if settings.allow_cpu:
         env.append({"name": Env.ALLOW_CPU, "value": "1"})
     ours = {each["name"] for each in env}

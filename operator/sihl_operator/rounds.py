@@ -10,6 +10,7 @@ from functools import partial
 
 from sihl_api.logs import about
 from sihl_api.runtime import ProgressReport
+from sihl_api.traces import Traces, Untraced
 from sihl_api.trainingjob import ConditionType, Phase
 from sihl_operator import status as say
 from sihl_operator.acts import Acts
@@ -78,6 +79,7 @@ class Rounds:
         metrics: Told what happened.
         clocks: What time it is.
         entitled: Whether this replica holds the lead at this moment.
+        traces: Told what came to an end.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Rounds:
         metrics: Metrics,
         clocks: Clocks,
         entitled: Callable[[], bool],
+        traces: Traces | None = None,
     ) -> None:
         self.world = world
         self._clock = clocks.monotonic
@@ -99,7 +102,7 @@ class Rounds:
         self._entitled = entitled
         self._began = False
         self._wake = asyncio.Event()
-        self._writes = Writes(world, api, metrics, clocks)
+        self._writes = Writes(world, api, metrics, clocks, traces or Untraced())
         self._attempts = Attempts(world, api, self._writes, settings, clocks.wall)
         self._acts = Acts(world, self._writes, self._attempts, settings, clocks.wall, self.wake)
         self._alarms = Alarms()

@@ -45,6 +45,7 @@ class Settings:
     watch_namespaces: tuple[str, ...] = ()  # empty: all
     log_level: str = "INFO"
     log_format: str = TEXT  # json: an object a line, of the operator and of the jobs' pods
+    traces_endpoint: str = ""  # of a collector of OTLP over HTTP; empty: nothing is traced
     lease_namespace: str = "default"
     lease_name: str = "sihl-operator"
     identity: str = "sihl-operator"
@@ -89,6 +90,7 @@ _CHECKS: Mapping[str, Callable[[Any], None]] = {
     "watch_namespaces": given.each(given.a_namespace),
     "log_level": given.one_of("DEBUG", "INFO", "WARNING", "ERROR"),
     "log_format": given.one_of(*FORMATS),
+    "traces_endpoint": given.maybe(given.a_url),
     "lease_namespace": given.a_namespace,
     "lease_name": given.an_object_name,
     "identity": given.an_object_name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from sihl_api.traces import Traces
 from sihl_api.trainingjob import Phase, TrainingJobStatus
 from sihl_operator import judges
 from sihl_operator import status as say
@@ -14,6 +15,7 @@ from sihl_operator.hearsay import told
 from sihl_operator.kube import Api, ApiError, ConflictError, NotFoundError
 from sihl_operator.metrics import Metrics
 from sihl_operator.sightings import Clocks
+from sihl_operator.spans import spans_of
 from sihl_operator.views import JobView, Key, PodView, pod_view
 from sihl_operator.world import World
 
@@ -28,13 +30,17 @@ class Writes:
         api: The API server.
         metrics: Told what happened.
         clocks: What time it is.
+        traces: Told what came to an end.
     """
 
-    def __init__(self, world: World, api: Api, metrics: Metrics, clocks: Clocks) -> None:
+    def __init__(
+        self, world: World, api: Api, metrics: Metrics, clocks: Clocks, traces: Traces
+    ) -> None:
         self._world = world
         self._api = api
         self._metrics = metrics
         self._clocks = clocks
+        self._traces = traces
         self._stopping: dict[Key, float] = {}
         """Since when a job is Stopping, where this process made it so."""
         self._announced: set[Key] = set()
@@ -58,6 +64,7 @@ class Writes:
         patch = say.patch(job, judges.complete(job, new, self._clocks.wall()))
         if not patch:
             return job
+        waited = self._world.seen.waited(job)
         raw = await self._api.patch_job_status(job.namespace, job.name, job.resource_version, patch)
         self._world.saw_job(raw)
         after = JobView(raw)
@@ -66,6 +73,8 @@ class Writes:
         since = self._stopping.get(job.key)
         stop = None if since is None else self._clocks.monotonic() - since
         self._metrics.moved(job, after, self._clocks.wall(), stop)
+        for span in spans_of(job, after, self._clocks.wall(), waited):
+            self._traces.tell(span)
         if not after.active:
             self._stopping.pop(job.key, None)
             self._forget_gone(job)

@@ -48,6 +48,7 @@ EXAMPLES: dict[str, Any] = {
     "watchNamespaces": "cells, vision",
     "logLevel": "DEBUG",
     "logFormat": "json",
+    "tracesEndpoint": "http://collector.monitoring:4318",
     "leaseRenewal": "15s",
 }
 """Of the operator's settings; those that are not here are durations."""
@@ -444,3 +445,11 @@ def test_every_value_is_explained() -> None:
 
 def test_nothing_of_the_chart_lies_outside_its_folder() -> None:
     assert not [path for path in CHART.rglob("*") if path.is_symlink()]
+
+
+def test_operator_and_pods_reach_the_collector_of_traces_where_there_is_one() -> None:
+    for endpoint, port in (("http://c.m:4318", 4318), ("https://c.example.com/otel", 443)):
+        objects = render({**TWO, "operator": {"settings": {"tracesEndpoint": endpoint}}})
+        for name, namespace in (("sihl-operator", "sihl-system"), ("sihl-trainer", "vision")):
+            policy = one(objects, "NetworkPolicy", name, namespace)
+            assert {"ports": [{"port": port, "protocol": "TCP"}]} in policy["spec"]["egress"]

@@ -24,6 +24,7 @@ from sihl_trainer.loglines import is_json
 from sihl_trainer.record.s3 import S3Settings, S3Store
 from sihl_trainer.secretfiles import store_keys
 from sihl_trainer.signals import StopSignals
+from sihl_trainer.spans import traces_of
 from sihl_trainer.supervisor.output import Redactor
 from sihl_trainer.supervisor.run import Settings, Supervisor
 from sihl_trainer.termination import write_result
@@ -59,6 +60,7 @@ def train_main(
             command=tuple(command),
             console=_print,
             json_logs=is_json(environ),
+            traces=traces_of(environ),
         )
         supervisor = Supervisor(settings, store)
         signals.hand_to(lambda _: supervisor.request_stop())

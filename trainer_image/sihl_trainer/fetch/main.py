@@ -42,6 +42,7 @@ from sihl_trainer.record.s3 import S3Settings, S3Store
 from sihl_trainer.record.writer import now
 from sihl_trainer.secretfiles import dataset_keys, store_keys
 from sihl_trainer.signals import StopSignals
+from sihl_trainer.spans import fetch_traced
 from sihl_trainer.termination import write_result
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,8 @@ def fetch_main(
     try:
         job = job_of(os.environ)
         tell_whose(progress.registry, job, os.environ.get(Env.ATTEMPT, ""))
-        with ProgressServer(progress.report, progress.registry, port):
+        server = ProgressServer(progress.report, progress.registry, port)
+        with server, fetch_traced(os.environ, job, split):
             if split == TRAIN and Env.store("endpoint") in os.environ:
                 _reach_record(job, patience)
             warnings = fetch_split(job.spec, split, root, os.environ, progress, patience)

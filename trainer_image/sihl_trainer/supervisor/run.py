@@ -16,12 +16,14 @@ from pathlib import Path
 from sihl_api.logs import JSON, TEXT
 from sihl_api.record import RecordPaths
 from sihl_api.runtime import Env, ExitCode, JobReference, ProgressReport, Result
+from sihl_api.traces import Traces, Untraced
 from sihl_trainer.errors import TrainerError
 from sihl_trainer.loglines import JsonLines, Sink, job_fields
 from sihl_trainer.record.checkpoints import checkpoint_status, remove_superseded
 from sihl_trainer.record.folders import TornFolderError, upload_folder
 from sihl_trainer.record.models import model_status, upload_model
 from sihl_trainer.record.store import Store
+from sihl_trainer.spans import PodSpans
 from sihl_trainer.supervisor import events
 from sihl_trainer.supervisor.logs import recorded
 from sihl_trainer.supervisor.machine import (
@@ -69,6 +71,7 @@ class Settings:
         fetched: The folder where the fetch left word of the dataset, if it is another one.
         upkeep_seconds: How often segments are merged.
         json_logs: Whether the console is given JSON; the record has text.
+        traces: Told of each validation.
     """
 
     job: JobReference
@@ -85,6 +88,7 @@ class Settings:
     fetched: Path | None = None
     upkeep_seconds: float = UPKEEP_SECONDS
     json_logs: bool = False
+    traces: Traces = field(default_factory=Untraced)
 
 
 class Supervisor:
@@ -116,6 +120,7 @@ class Supervisor:
             settings.upkeep_seconds,
         )
         self._line = self._lines()
+        self._spans = PodSpans(settings.traces, job, settings.attempt)
         # A SimpleQueue, because signal handlers put into it while its reader waits.
         self._events: queue.SimpleQueue[events.Event] = queue.SimpleQueue()
         self._state = State(Deadlines.of(self._grace))
@@ -156,6 +161,7 @@ class Supervisor:
             self._close_record(result, began)
             stop_server.settle(f"{result.reason}: {result.message}")
             stop_server.close()
+            self._spans.close()
         return code, result
 
     # --- the loop ----------------------------------------------------------------------------
@@ -292,6 +298,7 @@ class Supervisor:
                 self.status.line(line)
                 if line.kind == "validation":
                     self._events.put(events.Validated(metrics_text(line)))
+                    self._spans.validated(line.step, line.values)
             case channel.CheckpointWritten(directory=directory, step=step, final=final):
                 upload = events.Upload(Path(directory), step, answers_stop=final)
                 self._events.put(events.Written(upload))
@@ -304,6 +311,7 @@ class Supervisor:
                 self._events.put(events.WorkerFailed(code, reason, text))
 
     def _progressed(self, message: channel.ProgressMessage) -> None:
+        self._spans.stage(message.stage)
         if not self._state.stopping:
             self.status.stage(message.stage)
         self.status.progress(message.step, message.images_per_second, message.remaining_seconds)
