@@ -113,3 +113,7 @@ stamp: ## write pyproject.toml's version into lock, chart and what is made from 
 
 dashboards: ## write helm/dashboards from grafana and the code's own list of metrics
 	@$(DEV) python -m grafana
+
+.PHONY: chart-readme
+chart-readme: ## write the chart's README from its values
+	@$(DEV) python -m release.values > .readme.md && mv .readme.md helm/README.md
