@@ -7,20 +7,43 @@ Of a spec that holds to the schema and its rules. The operator writes them into 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from sihl_api.trainingjob import Dataset, Model, Runner, S3Location, Training, TrainingJobSpec
 from sihl_api.units import quantity
 
+_HELD_BY = {
+    "argocd.argoproj.io/tracking-id": "Argo CD",
+    "argocd.argoproj.io/instance": "Argo CD",
+    "kustomize.toolkit.fluxcd.io/name": "Flux",
+    "helm.toolkit.fluxcd.io/name": "Flux",
+    "meta.helm.sh/release-name": "Helm",
+    "app.kubernetes.io/instance": "Argo CD or Helm",
+}
+"""By a label or annotation, whose it is: they make again what they hold and what is not there."""
 
-def oddities(spec: TrainingJobSpec) -> list[str]:
+
+def oddities(spec: TrainingJobSpec, metadata: Mapping[str, Any] | None = None) -> list[str]:
     """A sentence each, which names the field and says what it comes to."""
     return [
+        *_of_life(spec, metadata or {}),
         *_of_dataset(spec.dataset),
         *_of_model(spec.model),
         *_of_training(spec.training),
         *_of_runner(spec.runner),
     ]
+
+
+def _of_life(spec: TrainingJobSpec, metadata: Mapping[str, Any]) -> Iterator[str]:
+    marks = {**(metadata.get("annotations") or {}), **(metadata.get("labels") or {})}
+    holder = next((who for mark, who in _HELD_BY.items() if mark in marks), None)
+    if spec.ttl_after_finished is not None and holder is not None:
+        yield (
+            f"ttlAfterFinished is {spec.ttl_after_finished}, and {holder} holds the job: "
+            "deleted, it is made again, and trains again. Leave it out, and take the job out where "
+            "it is held."
+        )
 
 
 def _of_dataset(dataset: Dataset) -> Iterator[str]:

@@ -595,6 +595,8 @@ class TrainingJobSpec(Schema):
              "what is shrunk looks further away than its annotated depth: set "
              "training.augmentation.scale to 0, or leave it out",
              ".training.augmentation.scale"),
+        _lasts("ttlAfterFinished", "1m", "whoever waits for the job's end needs some time to see "
+               "it: write ttlAfterFinished like 24h, at least 1m, or leave it out to keep the job"),
     )  # fmt: skip
 
     project: Name = Field(
@@ -607,6 +609,13 @@ class TrainingJobSpec(Schema):
     suspend: bool = Field(
         default=False,
         description="true: stop with a checkpoint, or never start. false again: queue and resume.",
+    )
+    ttl_after_finished: Duration | None = Field(
+        default=None,
+        description="How long after it has Succeeded or Failed the job is deleted, by the "
+        "operator; its record stays. Left out: never. A Stopped job is kept, to be resumed. "
+        "Counted from when the operator first saw the end: one that starts anew counts anew. Not "
+        "for jobs that Git or Helm hold, which would make them again, and train them again.",
     )
     dataset: Dataset
     model: Model

@@ -179,6 +179,9 @@ class Acts:
                 self._attempts.over(before)
         if decision.delete is not None:
             await self._writes.delete(decision.delete)
+        if decision.expire:
+            await self._writes.expire(job)
+            return
         if decision.inquire is not None:
             await self._writes.inquire(decision.inquire)
         if decision.create:

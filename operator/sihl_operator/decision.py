@@ -36,6 +36,7 @@ class Decision:
         refresh: The status is news of position, progress or generation only, which may wait.
         create: The pod of the current attempt is to be created.
         delete: The pod to be deleted.
+        expire: The job is to be deleted, as its spec says.
         inquire: What others say of this pod is to be read.
         confirm_absent: Act only if the API server confirms that no such pod exists.
         after: Look again in so many seconds.
@@ -45,6 +46,7 @@ class Decision:
     refresh: bool = False
     create: bool = False
     delete: Deletion | None = None
+    expire: bool = False
     inquire: PodView | None = None
     confirm_absent: str | None = None
     notice: Notice | None = None
@@ -53,8 +55,10 @@ class Decision:
     @property
     def acts(self) -> bool:
         """Whether there is something to do now."""
-        return self.create or any(
-            each is not None for each in (self.status, self.delete, self.inquire)
+        return (
+            self.create
+            or self.expire
+            or any(each is not None for each in (self.status, self.delete, self.inquire))
         )
 
 

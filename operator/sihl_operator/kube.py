@@ -86,6 +86,9 @@ class Api(Protocol):
     async def patch_job_status(  # noqa: D102
         self, namespace: str, name: str, version: str, status: dict[str, Any]
     ) -> dict[str, Any]: ...
+    async def delete_job(  # noqa: D102
+        self, namespace: str, name: str, uid: str, version: str
+    ) -> None: ...
     async def get_pod(self, namespace: str, name: str) -> dict[str, Any]: ...  # noqa: D102
     async def create_pod(self, pod: dict[str, Any]) -> dict[str, Any]: ...  # noqa: D102
     async def delete_pod(  # noqa: D102
@@ -206,6 +209,14 @@ class KubeApi:
             "patch", "trainingjobs", "PATCH", f"{_path('job', namespace, name)}/status", body,
             "application/merge-patch+json",
         )  # fmt: skip
+
+    async def delete_job(self, namespace: str, name: str, uid: str, version: str) -> None:
+        """Delete a job if it still is the one with `uid`, at the version; its pod goes with it."""
+        body = {
+            "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
+            "preconditions": {"uid": uid, "resourceVersion": version},
+        }  # fmt: skip
+        await self._write("delete", "trainingjobs", "DELETE", _path("job", namespace, name), body)
 
     async def get_pod(self, namespace: str, name: str) -> dict[str, Any]:
         """A pod."""

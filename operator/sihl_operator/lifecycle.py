@@ -92,10 +92,18 @@ def resumable(job: JobView, pod: PodView | None, moment: Moment) -> Decision | N
     return Decision(status=status.resumable(job, moment.now))
 
 
+def expired(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
+    """A job that has Succeeded or Failed is deleted, once it was kept for as long as it says."""
+    if job.phase not in (Phase.SUCCEEDED, Phase.FAILED) or job.life is None or job.deleting:
+        return None
+    return Decision(expire=True) if moment.ages.finished >= job.life else None
+
+
 def finished(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
     """Succeeded and Failed are final; Stopped is until its user resumes it, if it is there yet."""
     if job.phase in (Phase.SUCCEEDED, Phase.FAILED):
-        return NOTHING
+        kept = None if job.life is None or job.deleting else job.life - moment.ages.finished
+        return Decision(after=kept)
     return NOTHING if job.phase is Phase.STOPPED and job.unwanted else None
 
 
@@ -375,6 +383,7 @@ def _written(job: JobView, new: status.Status) -> Decision:
 POLICIES: tuple[Policy, ...] = (
     orphaning,
     resumable,
+    expired,
     finished,
     unwanted_while_waiting,
     not_accepted,

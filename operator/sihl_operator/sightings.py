@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 
+from sihl_api.trainingjob import Phase
 from sihl_operator.queues import in_line
 from sihl_operator.views import JobView, PodView
 
@@ -42,6 +43,7 @@ class Ages:
         deleting: The pod is being deleted.
         trained: The pod's trainer has ended.
         heard: What others say of the pod has been asked for; infinite where it never was.
+        finished: The job has Succeeded, or Failed.
     """
 
     attempt: float = 0.0
@@ -51,6 +53,7 @@ class Ages:
     deleting: float = 0.0
     trained: float = 0.0
     heard: float = math.inf
+    finished: float = 0.0
 
 
 UNSEEN = Ages()
@@ -94,15 +97,19 @@ class Sightings:
         attempt = 0.0 if job is None else self.age(job.uid, ("attempt", job.attempt))
         obstacle = 0.0 if job is None else self.age(job.uid, _obstacle(job))
         if pod is None:
-            return Ages(attempt, obstacle)
+            return Ages(attempt, obstacle, finished=self._finished(job))
         return Ages(
             attempt,
             obstacle,
+            finished=self._finished(job),
             tried=min(attempt, self.age(pod.uid, _where(pod))),
             progress=min(attempt, self.age(pod.uid, ("ended", pod.containers_ended))),
             deleting=self.age(pod.uid, "deleting"),
             trained=self.age(pod.uid, "trained"),
         )
+
+    def _finished(self, job: JobView | None) -> float:
+        return 0.0 if job is None else self.age(job.uid, ("finished", job.phase, job.attempt))
 
     def waited(self, job: JobView) -> float:
         """For how many seconds a job has been seen to wait in its queue."""
@@ -121,6 +128,8 @@ def _of_job(job: JobView) -> Iterator[Hashable]:
         yield "attempt", job.attempt
     elif in_line(job):
         yield "waits"
+    elif job.phase in (Phase.SUCCEEDED, Phase.FAILED):
+        yield "finished", job.phase, job.attempt
     if job.retry_after is not None:
         yield job.retry_after
     if job.stored_status.get("obstacle"):

@@ -149,7 +149,8 @@ class JobView:
         """The spec's fault, and its oddities where it has none."""
         try:
             spec, unknown = read_spec(self.spec)
-            return None, (*oddities(spec), *(_UNKNOWN.format(field) for field in unknown))
+            found = oddities(spec, self.raw["metadata"])
+            return None, (*found, *(_UNKNOWN.format(field) for field in unknown))
         except ValidationError as error:
             faults = [
                 f"{'.'.join(map(str, ('spec', *each['loc'])))}: {each['msg']}"
@@ -159,10 +160,22 @@ class JobView:
         return told, ()
 
     def knowing(self, before: JobView | None) -> JobView:
-        """The same view, which takes over what an earlier one of the same spec has found out."""
-        if before is not None and "judged" in vars(before) and before.spec == self.spec:
+        """The same view, which takes over what an earlier one that says the same has found out."""
+        if before is not None and "judged" in vars(before) and before.said == self.said:
             vars(self)["judged"] = before.judged
         return self
+
+    @property
+    def said(self) -> tuple[Any, ...]:
+        """What its users and their tools say of it."""
+        metadata = self.raw["metadata"]
+        return self.spec, metadata.get("labels"), metadata.get("annotations")
+
+    @property
+    def life(self) -> float | None:
+        """Seconds for which it is kept once it has Succeeded or Failed; None: for ever."""
+        text = self.spec.get("ttlAfterFinished")
+        return float(seconds(text)) if text else None
 
     @cached_property
     def status(self) -> TrainingJobStatus:

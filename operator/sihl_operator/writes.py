@@ -156,6 +156,15 @@ class Writes:
             if pod.phase in ("Succeeded", "Failed"):
                 self._world.forget_pod(pod)
 
+    async def expire(self, job: JobView) -> None:
+        """A job that was kept for as long as it says, if it still is as it was seen.
+
+        Raises:
+            ApiError: It is not deleted, as far as is known; ConflictError: the job has changed.
+        """
+        await self._api.delete_job(job.namespace, job.name, job.uid, job.resource_version)
+        self._world.lose_job(job.key)
+
     async def inquire(self, pod: PodView) -> None:
         """What others say of a pod, by Events; without it nothing is lost."""
         try:

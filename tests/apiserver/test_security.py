@@ -48,6 +48,7 @@ WHERE_SERVED = OF_THE_CLUSTER | {
     (GROUP, PLURAL, "list", ""),  # KubeApi.list_all
     (GROUP, PLURAL, "watch", ""),  # KubeApi.watch
     (GROUP, PLURAL, "get", ""),  # KubeApi.get_job
+    (GROUP, PLURAL, "delete", ""),  # KubeApi.delete_job
     (GROUP, f"{PLURAL}/status", "patch", ""),  # KubeApi.patch_job_status
     ("", "pods", "get", ""),  # KubeApi.get_pod
     ("", "pods", "create", ""),  # KubeApi.create_pod

@@ -201,6 +201,17 @@ async def test_a_status_is_written_only_over_the_version_that_was_seen(server: S
     assert (await server.api.get_job(NAMESPACE, "swap"))["status"]["phase"] == "Queued"
 
 
+async def test_a_job_is_deleted_only_as_it_was_seen(server: Server) -> None:
+    first = server.create_job("kept")["metadata"]
+    uid, seen = first["uid"], first["resourceVersion"]
+    after = server.edit_job("kept", {"suspend": True}, {})["metadata"]["resourceVersion"]
+    delete = server.api.delete_job
+    await _raises(ConflictError, lambda: delete(NAMESPACE, "kept", uid, seen))
+    await _raises(ConflictError, lambda: delete(NAMESPACE, "kept", "another", after))
+    await delete(NAMESPACE, "kept", uid, after)
+    await _raises(NotFoundError, lambda: server.api.get_job(NAMESPACE, "kept"))
+
+
 async def test_a_patch_merges_and_a_null_removes(server: Server) -> None:
     made = server.create_job("merge")
     assert made["status"] == {"observedGeneration": -1}, "nobody has seen it yet"

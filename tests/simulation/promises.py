@@ -14,6 +14,8 @@ from tests.support.kstatus import Verdict, verdict, waited_for
 
 TEAM = "team"
 GRACE = 30.0
+LIFE_SECONDS = 8.0
+"""Of the jobs that are not kept for ever."""
 FINAL = ("Succeeded", "Failed")
 ACTIVE = ("Starting", "Running", "Stopping")
 OTHERS = {
@@ -64,7 +66,9 @@ class Promises:
         self._began: dict[str, float] = {}  # by the job's uid: since when it has its attempt
         self._unseen: dict[str, float] = {}  # by the job's uid: since when its spec is news
         server.observers.append(self._see)
+        self._final: dict[str, float] = {}  # by the job's uid: since when it is final
         server.on_deletion = self.check_deletion
+        server.on_expiry = self.check_expiry
 
     def calm(self) -> None:
         """No fault and no rude act will be any more."""
@@ -107,6 +111,10 @@ class Promises:
                 noted.pop((before or {})["metadata"]["uid"], None)
             return
         uid, phase = after["metadata"]["uid"], (after.get("status") or {}).get("phase")
+        if phase in FINAL:
+            self._final.setdefault(uid, now)
+        else:
+            self._final.pop(uid, None)
         self._hold(uid, before, after)
         if unseen(after):
             self._unseen.setdefault(uid, now)
@@ -183,6 +191,16 @@ class Promises:
         serves = str(status.get("attempt")) == labels["sihl.ai/attempt"]
         if serves and status.get("phase") in ("Starting", "Running"):
             self.fail(f"{labels['sihl.ai/job']}: its pod is deleted, and nobody wants that")
+
+    def check_expiry(self, job: Raw) -> None:
+        """The operator deletes a job: it may, once the job was final for as long as it says."""
+        name, uid = job["metadata"]["name"], job["metadata"]["uid"]
+        life = job["spec"].get("ttlAfterFinished")
+        if life is None or uid not in self._final:
+            self.fail(f"{name}: deleted, and nobody asked for it")
+        kept = self._server.clock() - self._final[uid]
+        if kept < LIFE_SECONDS - 1e-3:
+            self.fail(f"{name}: deleted {kept:.1f} s after its end, and not {life}")
 
     # --- jobs --------------------------------------------------------------------------------
 

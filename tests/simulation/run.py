@@ -13,6 +13,7 @@ from tests.simulation.plan import NODES, QUEUES, SECONDS, Plan, Step
 from tests.simulation.promises import (
     FINAL,
     GRACE,
+    LIFE_SECONDS,
     OTHERS,
     TEAM,
     Promises,
@@ -162,6 +163,8 @@ class Simulation:
         }  # fmt: skip
         if pick.random() < 0.3:
             job["status"] = {"observedGeneration": -1, "conditions": [OTHERS]}
+        if pick.random() < 1 / 3:
+            spec["ttlAfterFinished"] = f"{LIFE_SECONDS:.0f}s"
         self.server.create("job", job)
 
     def _edit(self, step: Step, **change: Any) -> None:

@@ -69,6 +69,7 @@ class SimulatedServer:
         self.watchers: dict[str, list[asyncio.Future[None]]] = {kind: [] for kind in KINDS}
         self.observers: list[Callable[[str, Raw | None, Raw | None], None]] = []
         self.on_deletion: Callable[[Raw, int | None], None] = lambda *_: None
+        self.on_expiry: Callable[[Raw], None] = lambda _: None
         self.writes = 0
         self.version = 0
         self.faults, self.clock, self.random = faults, clock, random
@@ -250,6 +251,20 @@ class SimulatedApi:
             return self._server.replace("job", job, status=merged(job.get("status") or {}, status))
 
         return await self._write(("status of", name, status), act)
+
+    async def delete_job(self, namespace: str, name: str, uid: str, version: str) -> None:
+        """A job, if it has that uid and is at that version."""
+
+        def act() -> Raw:
+            job = self._server.get("job", namespace, name)
+            metadata = job["metadata"]
+            if (metadata["uid"], metadata["resourceVersion"]) != (uid, version):
+                raise ConflictError(409, "Conflict", "the object has been modified")
+            self._server.on_expiry(job)
+            self._server.delete_job(namespace, name)
+            return {}
+
+        await self._write(("delete job", name, uid), act)
 
     async def create_pod(self, pod: Raw) -> Raw:
         """A pod of that name, if there is none."""

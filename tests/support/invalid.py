@@ -297,6 +297,14 @@ INVALID: dict[str, tuple[Change, str]] = {
     "a duration with a fraction": (training(maxDuration="1.5h"), "spec.training.maxDuration"),
     "no time to learn": (training(maxDuration="0s"), "spec.training.maxDuration"),
     "no time to learn, in hours": (training(maxDuration="0h0m"), "spec.training.maxDuration"),
+    "no time to see the end": (
+        lambda j: j["spec"].update(ttlAfterFinished="30s"),
+        "spec.ttlAfterFinished",
+    ),
+    "a time to live in days": (
+        lambda j: j["spec"].update(ttlAfterFinished="7d"),
+        "spec.ttlAfterFinished",
+    ),
     "no time to start": (runner(startTimeout="0s"), "spec.runner.startTimeout"),
     "no time between checkpoints": (
         runner(checkpointInterval="0m"),
@@ -658,6 +666,7 @@ VALID: dict[str, Change] = {
             "audience": "minio",
         }
     ),
+    "a time to live": lambda j: j["spec"].update(ttlAfterFinished="168h"),
     "steps up to the last": scheduler(name="MultiStep", milestones=[50, 100]),
     "warm-up up to the last step": scheduler(name="OneCycle", warmupSteps=100),
     "a model of another job's": model(initialization={"from": "Job", "job": "night.1-a"}),

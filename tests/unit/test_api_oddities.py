@@ -30,7 +30,7 @@ def told(change: Change) -> list[str]:
     spec, faults = job_faults(changed(change))
     assert (faults, spec is None) == ([], False)
     assert spec is not None
-    return oddities(spec)
+    return oddities(spec, changed(change)["metadata"])
 
 
 def validated_on(location: dict[str, str]) -> Change:
@@ -49,6 +49,13 @@ ODD: dict[str, tuple[Change, str]] = {
     "a secret that everybody sees": (
         runner(env=[{"name": "WANDB_API_KEY", "value": "x"}, {"name": "TOKENS", "value": ""}]),
         "runner.env has WANDB_API_KEY: whoever reads",
+    ),
+    "a life that Git makes again": (
+        both(
+            lambda j: j["spec"].update(ttlAfterFinished="24h"),
+            lambda j: j["metadata"].update(annotations={"argocd.argoproj.io/tracking-id": "a:b"}),
+        ),
+        "ttlAfterFinished is 24h, and Argo CD holds the job",
     ),
     "a head that does not learn": (head(lossWeight=0), "lossWeight of model.heads boxes is 0"),
     "a milestone at the end": (

@@ -378,7 +378,7 @@ def test_the_operator_reads_no_secret_and_writes_no_spec() -> None:
     assert not [grant for grant in granted if grant[0] in ("secrets", "configmaps", "*")]
     assert not [grant for grant in granted if "*" in grant]
     assert {verb for resource, verb in granted if resource == "trainingjobs"} <= {
-        "get", "list", "watch",
+        "get", "list", "watch", "delete",
     }  # fmt: skip
 
 

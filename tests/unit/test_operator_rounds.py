@@ -50,6 +50,9 @@ class SlowApi:
         self.objects[name] = raw
         return raw
 
+    async def delete_job(self, namespace: str, name: str, uid: str, version: str) -> None:
+        raise AssertionError("nobody deletes a job here")
+
     async def get_pod(self, namespace: str, name: str) -> Raw:
         raise AssertionError("nobody asks for a pod here")
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sihl_operator import status as say
-from sihl_operator.lifecycle import patience_left
+from sihl_operator.decision import NOTHING
+from sihl_operator.lifecycle import Moment, decide, patience_left
 from sihl_operator.settings import Settings
 from sihl_operator.sightings import Sightings
 from sihl_operator.views import rfc3339
@@ -54,6 +55,52 @@ def test_a_pod_keeps_its_grace_whatever_time_its_deletion_is_said_to_be(
     (pod,) = world.pods.values()
     left = patience_left(pod, world.ages(None, pod), Settings(lost_node_timeout=300))
     assert left == pytest.approx(360 - passed)
+
+
+@given(hours=st.floats(-48, 48), passed=st.floats(0, 400), again=st.booleans())
+def test_a_job_is_deleted_as_long_after_its_end_as_it_says_whatever_clock_tells_the_end(
+    hours: float, passed: float, again: bool
+) -> None:
+    clock = Hand()
+    world = World(clock)
+    told = {"attempt": 1, "endedAt": rfc3339(NOW + hours * 3600)}
+    world.saw_job(job(phase="Running", ttlAfterFinished="2m").raw)
+    clock.now = 1000
+    world.saw_job(job(phase="Succeeded", status=told, version=2, ttlAfterFinished="2m").raw)
+    clock.now += passed
+    if again:  # nothing that is seen of it anew begins its time anew
+        world.saw_job(job(phase="Succeeded", status=told, version=3, ttlAfterFinished="2m").raw)
+    (ended_job,) = world.jobs.values()
+    decision = decide(ended_job, None, Moment(NOW, Settings(), ages=world.ages(ended_job, None)))
+    assert decision.expire is (clock.now - 1000 >= 120)
+    if not decision.expire:
+        assert decision.after == pytest.approx(120 - passed)
+
+
+@pytest.mark.parametrize("phase", [None, "Queued", "Starting", "Running", "Stopping", "Stopped"])
+def test_a_job_that_is_not_finished_is_never_deleted(phase: str | None) -> None:
+    clock = Hand()
+    world = World(clock)
+    status = {"attempt": 1, "phase": phase} if phase else {}
+    world.saw_job(job(phase=phase, status=status, ttlAfterFinished="1m", suspend=True).raw)
+    clock.now = 1e6
+    (view,) = world.jobs.values()
+    assert not decide(view, None, Moment(NOW, Settings(), ages=world.ages(view, None))).expire
+
+
+def test_a_finished_job_without_a_life_or_that_is_deleted_already_is_left_alone() -> None:
+    clock = Hand()
+    world = World(clock)
+    mark = {"deletionTimestamp": rfc3339(NOW), "finalizers": ["example.com/backup"]}
+    for raw in (job(phase="Failed").raw, job(phase="Failed", ttlAfterFinished="1m").raw):
+        for change in ({}, mark) if "ttlAfterFinished" not in raw["spec"] else (mark,):
+            world.saw_job({**raw, "metadata": {**raw["metadata"], **change}})
+            clock.now += 1e6
+            (view,) = world.jobs.values()
+            ages = world.ages(view, None)
+            assert decide(view, None, Moment(NOW, Settings(), ages=ages)) == NOTHING
+            world.lose_job(view.key)
+            world = World(clock)
 
 
 @given(hours=st.floats(-48, 48), seconds=st.floats(1, 1800))

@@ -60,7 +60,7 @@ def _looked_at(session: Session, job: Mapping[str, Any]) -> Iterator[Finding]:
     except ValidationError:
         yield unknown("dataset", "not looked at, before the job is mended")
         return
-    for each in oddities(spec):
+    for each in oddities(spec, job["metadata"]):
         yield odd("settings", each)
     looker = _Looker(session, is_asked)
     if is_asked:

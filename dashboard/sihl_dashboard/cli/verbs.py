@@ -169,7 +169,7 @@ def _send(session: Session, job: Mapping[str, Any]) -> int:
     created = session.cluster.create(session.namespace, job)
     session.terminal.note(f"{_RESOURCE}/{created.name} created")
     with suppress(ValidationError):  # a newer release's CRD takes what this one does not know
-        for each in oddities(TrainingJobSpec.model_validate(job["spec"])):
+        for each in oddities(TrainingJobSpec.model_validate(job["spec"]), job["metadata"]):
             session.terminal.note(f"warning: {each}")
     return _stay(session, created)
 
