@@ -13,7 +13,7 @@ from celpy.adapter import json_to_cel
 
 from gitops import argo_cd
 from sihl_api.trainingjob import API_VERSION, KIND
-from tests.support import phases
+from tests.support import kstatus, phases
 
 FOLDER = argo_cd.FOLDER.parent / "flux"
 JOBS = phases.every()
@@ -49,6 +49,13 @@ def test_jobs_are_ready_once_they_are_accepted_and_none_holds_up_the_next_commit
 ) -> None:
     otherwise = "InProgress" if name == "fresh" else "Current"
     assert judged("jobs.yaml", JOBS[name]) == ACCEPTED.get(name, otherwise)
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_kstatus_says_the_same_of_jobs_without_an_expression(name: str) -> None:
+    default = {"status": {"observedGeneration": -1}}  # the API server's
+    job = {**default, **JOBS[name]}
+    assert kstatus.verdict(job)[0] == judged("jobs.yaml", job)
 
 
 @pytest.mark.parametrize("name", JOBS)
