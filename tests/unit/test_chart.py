@@ -453,3 +453,17 @@ def test_operator_and_pods_reach_the_collector_of_traces_where_there_is_one() ->
         for name, namespace in (("sihl-operator", "sihl-system"), ("sihl-trainer", "vision")):
             policy = one(objects, "NetworkPolicy", name, namespace)
             assert {"ports": [{"port": port, "protocol": "TCP"}]} in policy["spec"]["egress"]
+
+
+def test_alerts_lead_to_their_pages_where_it_is_said_that_these_are_served() -> None:
+    at = {"enabled": True, "runbooks": "https://docs.example.com/runbooks/"}
+    rule = one(render({"monitoring": {"prometheusRule": at}}), "PrometheusRule", "sihl")
+    found = [each for group in rule["spec"]["groups"] for each in group["rules"]]
+    assert found
+    for each in found:
+        page = f"https://docs.example.com/runbooks/{each['alert']}.md"
+        assert each["annotations"]["runbook_url"] == page
+    plain = one(
+        render({"monitoring": {"prometheusRule": {"enabled": True}}}), "PrometheusRule", "sihl"
+    )
+    assert plain["spec"] == yaml.safe_load((CHART / "alerts.yaml").read_text())
