@@ -20,11 +20,11 @@
 labels:
   {{- $labels := include "sihl.labels" .names | fromYaml }}
   {{- range $name, $_ := .part.podLabels }}
-  {{- if hasKey $labels $name }}
+  {{- if and (hasKey $labels $name) (not (hasKey ($.names.root.Values.commonLabels | default dict) $name)) }}
   {{- fail (printf "%s.podLabels: %s is the chart's own" $.at $name) }}
   {{- end }}
   {{- end }}
-  {{- merge $labels (.part.podLabels | default dict) | toYaml | nindent 2 }}
+  {{- mergeOverwrite $labels (.part.podLabels | default dict) | toYaml | nindent 2 }}
 {{- with merge (deepCopy (.part.podAnnotations | default dict)) .annotations }}
 annotations:
   {{- toYaml . | nindent 2 }}

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,8 +17,10 @@ from kubernetes.config import kube_config
 from local_cluster.programs import program
 from sihl_operator.identities import Keys, known
 from sihl_operator.storekeeper import ROTATE, Post, SecretsApi, tend
-from tests.support.chart import packaged, texts
+from tests.support.chart import packaged, render, texts
 from tests.support.waiting import eventually
+from tests.unit.test_chart import EXTERNAL
+from tests.unit.test_chart_platform import MONITORS, PLACES
 
 SYSTEM = "chart-system"
 STORE = "sihl-store"
@@ -216,6 +219,38 @@ def test_keys_that_an_earlier_chart_made_up_stay_through_upgrade_and_rollback(
         tools.kubectl("delete", "namespace", "chart-e", "--ignore-not-found", "--wait=false")
         tools.helm("install", "sihl", str(packaged()), "--set",
                    "crds.install=false,namespaces.chart-a.create=true")  # fmt: skip
+
+
+SEEN = {"namespaces": {"chart-a": {"create": True}}}
+VALUES: dict[str, dict[str, Any]] = {
+    "places": {**PLACES, **SEEN, "commonLabels": {"team": "platform"}},
+    "monitors": {**SEEN, "monitoring": MONITORS},
+    "a cluster that assigns users": {
+        **SEEN,
+        "securityContext": {"runAsUser": None},
+        "operator": {"settings": {"runnerUser": ""}},
+    },
+    "both families": {**SEEN, "service": {"ipFamilyPolicy": "PreferDualStack"}},
+    "a store of yours": {**EXTERNAL, "namespaces": {"chart-a": EXTERNAL["namespaces"]["vision"]}},
+    "least": {
+        "dashboard": {"enabled": False},
+        "operator": {"replicas": 1},
+        "networkPolicy": {"enabled": False},
+        "store": {"embedded": {"persistence": {"enabled": False}}},
+    },
+}
+
+
+@pytest.mark.parametrize("values", VALUES.values(), ids=VALUES.keys())
+def test_the_api_server_takes_what_is_rendered_and_knows_every_field_of_it(
+    tools: Tools, values: dict[str, Any]
+) -> None:
+    objects = render(values, namespace=SYSTEM)
+    known = [each for each in objects if not each["apiVersion"].startswith("monitoring.")]
+    tools.kubectl(
+        "apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict",
+        "-f", "-", text=yaml.safe_dump_all(known),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def workloads(objects: list[Any]) -> dict[str, Any]:
 
 
 def test_each_of_the_three_workloads_takes_over_all_that_places_and_marks_pods() -> None:
-    found = workloads(render(PLACES))
+    found = workloads(render({**PLACES, "commonLabels": {"team": "all"}}))
     assert set(found) == {"sihl-operator", "sihl-dashboard", "sihl-store"}
     for name, template in found.items():
         spec, metadata = template["spec"], template["metadata"]
