@@ -93,6 +93,8 @@ class JobWatch:
     async def _list(self, request: aiohttp.ClientRequest) -> aiohttp.ClientResponse:
         before = self._reflector.version("job")
         answer = await self._open(request, fieldSelector=_NOBODY)
+        if answer.status >= 400:  # no list: kopf asks again
+            return answer
         version = int((await answer.json())["metadata"]["resourceVersion"])
         try:
             await self._reflector.reach("job", version, before)
