@@ -467,3 +467,8 @@ def test_alerts_lead_to_their_pages_where_it_is_said_that_these_are_served() -> 
         render({"monitoring": {"prometheusRule": {"enabled": True}}}), "PrometheusRule", "sihl"
     )
     assert plain["spec"] == yaml.safe_load((CHART / "alerts.yaml").read_text())
+
+
+def test_a_rollback_past_the_stores_account_leaves_it_since_its_pods_go_on_naming_it() -> None:
+    account = one(render(), "ServiceAccount", "sihl-store")
+    assert account["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
