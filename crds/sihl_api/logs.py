@@ -25,11 +25,12 @@ _ABOUT: ContextVar[Job | None] = ContextVar("sihl_job", default=None)
 @contextmanager
 def about(job: Job) -> Iterator[None]:
     """Lines that are logged while the context lasts, in this task or thread, tell of a job."""
-    token = _ABOUT.set(job)
+    before = _ABOUT.get()
+    _ABOUT.set(job)
     try:
         yield
     finally:
-        _ABOUT.reset(token)
+        _ABOUT.set(before)  # not by the token: a task that is thrown away is closed outside of it
 
 
 class JsonFormatter(logging.Formatter):

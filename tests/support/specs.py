@@ -15,6 +15,7 @@ from sihl_api.crd import custom_resource_definition
 from sihl_api.pods import EnvironmentName, EnvironmentValue
 from sihl_api.schema import VALIDATIONS, Form
 from sihl_api.texts import (
+    Audience,
     Bucket,
     Certificates,
     Duration,
@@ -30,6 +31,7 @@ from sihl_api.texts import (
     Proxy,
     Quantity,
     Region,
+    RoleArn,
 )
 
 Node = dict[str, Any]
@@ -54,6 +56,8 @@ _EXAMPLES: dict[str, tuple[str, ...]] = {
         (Bucket, ("abc", "my.bucket-2", "b" * 63)),
         (Prefix, ("", "a", "Zürich/a b/$(HOME)", "'{{ x }}\"\\", "x" * 900)),
         (Region, ("auto", "eu-west-1")),
+        (RoleArn, ("arn:aws:iam::123456789012:role/cells-reader",)),
+        (Audience, ("sts.amazonaws.com", "a")),
         (ModelUri, ("s3://b/k", "s3://b/$(HOME)/ü")),
         (Duration, ("90s", "10m", "1h30m", "36h5m1s", "999999h", "999999h9999999m")),
         (Quantity, ("1.5Gi", "2Gi", "500M", "9E")),
