@@ -126,6 +126,8 @@ class JobReference(Message):
 TERMINATION_MESSAGE_LIMIT = 4096
 RECORD_NOT_WRITABLE = "RecordNotWritable"
 """The reason of a stop whose last checkpoint the store did not take."""
+NODE_OUT_OF_MEMORY = "NodeOutOfMemory"
+"""The reason of an end for memory that no limit of the container's brought about."""
 
 
 class Result(Message):

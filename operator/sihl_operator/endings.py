@@ -9,6 +9,7 @@ from enum import Enum, auto
 from sihl_api.runtime import (
     FETCH_TRAIN_CONTAINER,
     FETCH_VALIDATION_CONTAINER,
+    NODE_OUT_OF_MEMORY,
     TRAINER_CONTAINER,
     ExitCode,
     Result,
@@ -59,6 +60,8 @@ _NO_TRAINER = re.compile(r"executable file not found|exec:? \S+: no such file|ex
 _STARVED = re.compile(
     r"memory limit too low|OOM-killed|minimum memory limit|set memory limit|memory\.limit_in_bytes"
 )
+_MEMORY_PRESSURE = re.compile(r"low on resource: memory")
+_KILLED = 137
 _VOLUME = re.compile(r'EmptyDir volume "([^"]+)"')
 _OWN_DISK = re.compile(r"ephemeral local storage usage|local ephemeral storage limit")
 
@@ -68,6 +71,7 @@ def ending(pod: PodView) -> Ending:
     return (
         _disk_limit(pod)
         or _own_words(pod)
+        or _node_out_of_memory(pod)
         or _out_of_memory(pod)
         or _interrupted(pod)
         or _not_begun(pod)
@@ -84,6 +88,13 @@ def starved(said: str) -> Ending | None:
         f"spec.runner.resources.limits.memory in a new job. ({said.strip()})"
     )
     return Ending(Verdict.FATAL, "OutOfMemory", text)
+
+
+def pressed(pod: PodView) -> Ending | None:
+    """An eviction for the node's memory, whatever the trainer saved at it."""
+    if pod.reason != "Evicted" or not _MEMORY_PRESSURE.search(pod.message):
+        return None
+    return _of_the_nodes_memory(pod, f"evicted the pod ({pod.message.strip()})")
 
 
 def _disk_limit(pod: PodView) -> Ending | None:
@@ -137,6 +148,35 @@ def _own_words(pod: PodView) -> Ending | None:
         its_own = reason.startswith("Dataset")
         return Ending(Verdict.INTERRUPTED, reason, told, result, of_the_jobs=its_own)
     return None
+
+
+def _node_out_of_memory(pod: PodView) -> Ending | None:
+    """Memory ran out at no limit of the job's own: whether it took it, or others, nobody knows."""
+    result = _said(pod)
+    if result is not None and result.reason == NODE_OUT_OF_MEMORY:
+        return _of_the_nodes_memory(pod, f"ended the trainer ({result.message.strip()})")
+    if found := pressed(pod):
+        return found
+    asked = pod.deleting or pod.gone or pod.disruption or pod.reason
+    for container in _own(pod):
+        if container.memory_limited or container.result is not None:
+            continue
+        # A runtime does not always see that it was for memory; but nobody else ends a container
+        # by SIGKILL that was not asked to end before.
+        killed = container.exit_code == _KILLED and container.ended_reason == "Error" and not asked
+        if killed or container.ended_reason == "OOMKilled":
+            return _of_the_nodes_memory(pod, f"ended the container {container.name}")
+    return None
+
+
+def _of_the_nodes_memory(pod: PodView, did: str) -> Ending:
+    text = (
+        f"The node {pod.node or 'of the pod'} ran out of memory and {did}. Where the job needs "
+        "more than it asks for, a new one names that in spec.runner.resources.requests.memory, to "
+        "be placed where it is free, and in limits.memory; else whoever runs the cluster can look "
+        "at what else runs on the node."
+    )
+    return Ending(Verdict.INTERRUPTED, NODE_OUT_OF_MEMORY, text, _said(pod))
 
 
 def _out_of_memory(pod: PodView) -> Ending | None:

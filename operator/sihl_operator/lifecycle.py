@@ -11,10 +11,18 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from sihl_api.runtime import NODE_OUT_OF_MEMORY
 from sihl_api.trainingjob import ConditionType, Phase
 from sihl_operator import judges, status
 from sihl_operator.decision import NOTHING, Decision, Deletion, Notice
-from sihl_operator.endings import NEIGHBOUR_FAILED, NOT_STARTED, Ending, Verdict, ending
+from sihl_operator.endings import (
+    NEIGHBOUR_FAILED,
+    NOT_STARTED,
+    Ending,
+    Verdict,
+    ending,
+    pressed,
+)
 from sihl_operator.hearsay import Told
 from sihl_operator.hindrances import GATED, UNSCHEDULABLE, hindrance, lacking, silent, unseen
 from sihl_operator.queues import refusal
@@ -209,6 +217,7 @@ def over(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
         return failed(told, end, moment.now)
     if job.unwanted:
         return Decision(status=_stopped(told, pod, end, moment), notice=_loss(end))
+    end = pressed(pod) or end  # though it saved, nobody knows whether it took that memory itself
     if end.verdict is Verdict.FAILED or _may_recur_at_once(end, pod):
         return judged(told, end, moment.now, moment.settings, moment.ages.obstacle)
     text = f"{end.message} The next attempt resumes from the last checkpoint."
@@ -217,8 +226,8 @@ def over(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
 
 
 def _may_recur_at_once(end: Ending, pod: PodView) -> bool:
-    """The store is away, or a node refused the pod before anything of the job's ran."""
-    refused = not pod.began or end.reason in (NOT_STARTED, NEIGHBOUR_FAILED)
+    """The store or memory is away, or a node refused the pod before anything of the job's ran."""
+    refused = not pod.began or end.reason in (NOT_STARTED, NEIGHBOUR_FAILED, NODE_OUT_OF_MEMORY)
     return end.verdict is Verdict.INTERRUPTED and (end.result is not None or refused)
 
 

@@ -282,7 +282,10 @@ class JobView:
 
 @dataclass(frozen=True)
 class ContainerView:
-    """One container's state; `result` is what it left in its termination message."""
+    """One container's state; `result` is what it left in its termination message.
+
+    It is `memory_limited` where it, or its pod as a whole, has a limit of memory.
+    """
 
     name: str
     init: bool
@@ -292,6 +295,7 @@ class ContainerView:
     exit_code: int | None = None
     ended_reason: str = ""
     message: str = ""
+    memory_limited: bool = False
 
     @property
     def ended(self) -> bool:
@@ -407,6 +411,7 @@ def pod_view(raw: Raw, gone: bool = False) -> PodView:
     conditions = {c["type"]: c for c in status.get("conditions") or []}
     scheduled, sandbox = (conditions.get(c, {}) for c in ("PodScheduled", _SANDBOX_CONDITION))
     disruption = conditions.get("DisruptionTarget", {})
+    limited = _memory_limited(spec)
     return PodView(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -434,8 +439,8 @@ def pod_view(raw: Raw, gone: bool = False) -> PodView:
         reason=status.get("reason") or "",
         message=status.get("message") or "",
         containers=(
-            *(_container(c, True) for c in status.get("initContainerStatuses") or []),
-            *(_container(c, False) for c in status.get("containerStatuses") or []),
+            *(_container(c, True, limited) for c in status.get("initContainerStatuses") or []),
+            *(_container(c, False, limited) for c in status.get("containerStatuses") or []),
         ),
         gone=gone,
     )
@@ -446,7 +451,17 @@ def _attempt(label: str) -> int:
     return int(label) if label.isascii() and label.isdigit() and len(label) < 10 else 0
 
 
-def _container(raw: Raw, init: bool) -> ContainerView:
+def _memory_limited(spec: Raw) -> frozenset[str]:
+    """The names of a pod's containers that have a limit of memory, or all where the pod has one."""
+    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    return frozenset(
+        each.get("name", "")
+        for each in containers
+        if any("memory" in ((of.get("resources") or {}).get("limits") or {}) for of in (spec, each))
+    )
+
+
+def _container(raw: Raw, init: bool, memory_limited: frozenset[str]) -> ContainerView:
     state = raw.get("state") or {}
     waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}
     return ContainerView(
@@ -458,6 +473,7 @@ def _container(raw: Raw, init: bool) -> ContainerView:
         exit_code=ended.get("exitCode"),
         ended_reason=ended.get("reason") or "",
         message=ended.get("message") or "",
+        memory_limited=raw["name"] in memory_limited,
     )
 
 

@@ -76,9 +76,10 @@ def raw_pod(
     node: str = "node-1",
     queue: str = "cells",
     gates: tuple[str, ...] = (),
+    limits: Raw | None = None,
     **change: Any,
 ) -> Raw:
-    """A pod; `containers` and `init` map names to states."""
+    """A pod; `containers` and `init` map names to states; `limits` are each container's."""
     metadata: Raw = {
         "namespace": "team",
         "name": f"{queue}-runner",
@@ -93,12 +94,14 @@ def raw_pod(
         },
     }
     metadata |= change.pop("metadata", {})
+    resources = {"requests": {"cpu": "1"}, "limits": limits or {}}
     return {
         "metadata": metadata,
         "spec": {
             "nodeName": node,
             "schedulingGates": [{"name": gate} for gate in gates],
-            "containers": [{"resources": {"requests": {"cpu": "1"}}}],
+            "initContainers": [{"name": name, "resources": resources} for name in init or {}],
+            "containers": [{"name": "trainer", "resources": resources}],
         },
         "status": {
             "phase": phase,

@@ -368,10 +368,77 @@ def test_an_image_that_has_no_trainer_is_counted() -> None:
 
 
 def test_the_kernels_kill_for_memory_fails_with_the_field_to_change() -> None:
-    killed = pod(phase="Failed", containers={"trainer": ended(137, reason="OOMKilled")})
+    state, limits = ended(137, reason="OOMKilled"), {"memory": "1Gi"}
+    for killed in (
+        pod(phase="Failed", limits=limits, init={"fetch-train": state}),
+        pod(phase="Failed", limits=limits, containers={"trainer": state}),
+    ):
+        decision = decide(job(phase="Running"), killed, MOMENT)
+        assert next_phase(decision) is Phase.FAILED
+        assert "resources.limits.memory" in condition(decision, ConditionType.FAILED)[2]
+
+
+SHORT = "The node was low on resource: memory. Container trainer was using 9Gi, request is 2Gi."
+BY_THE_NODE = Result(reason="NodeOutOfMemory", message="the node's ran out.", checkpoint=CHECKPOINT)
+
+
+@pytest.mark.parametrize(
+    "killed",
+    [
+        pod(phase="Failed", containers={"trainer": ended(137, reason="OOMKilled")}),
+        pod(phase="Failed", containers={"trainer": ended(137)}),
+        pod(phase="Failed", init={"fetch-train": ended(137, reason="OOMKilled")}),
+        pod(phase="Failed", limits={"cpu": "1"}, init={"fetch-train": ended(137)}),
+        pod(phase="Failed", containers={"trainer": ended(ExitCode.CRASHED, BY_THE_NODE)}),
+        pod(phase="Failed", limits={"memory": "1Gi"},
+            containers={"trainer": ended(ExitCode.CRASHED, BY_THE_NODE)}),
+        pod(phase="Failed", reason="Evicted", message=SHORT),
+        pod(phase="Failed", reason="Evicted", message=SHORT, conditions=[
+            {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}]),
+        pod(phase="Failed", reason="Evicted", message=SHORT, limits={"memory": "64Gi"},
+            containers={"trainer": ended(137, reason="OOMKilled")}),
+        pod(phase="Failed", reason="Evicted", message=SHORT,
+            containers={"trainer": ended(ExitCode.STOPPED, Result(reason="Stopped"))}),
+    ],
+)  # fmt: skip
+def test_a_nodes_memory_that_runs_out_is_waited_for_less_and_less_often(killed: PodView) -> None:
+    current, pauses = job(phase="Running"), []
+    for _ in range(12):
+        decision = decide(current, killed, seen(obstacle=24 * 3600.0))
+        assert decision.status is not None
+        assert (decision.status.phase, decision.status.failures) == (Phase.QUEUED, None)
+        reason, message = condition(decision, ConditionType.ADMITTED)[1:]
+        assert reason == "NodeOutOfMemory"
+        assert "spec.runner.resources.requests.memory" in message
+        assert decision.after is not None
+        pauses.append(decision.after)
+        current = job(phase="Running", status=say.as_json(decision.status) | {"phase": "Running"})
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (30.0, 1800.0), "a job too large for a node does not spin"
+
+
+@pytest.mark.parametrize(
+    "killed",
+    [
+        pod(phase="Failed", containers={"trainer": ended(137)}, **DELETING),
+        pod(phase="Failed", reason="NodeShutdown", containers={"trainer": ended(137)}),
+    ],
+)
+def test_what_was_asked_to_end_and_then_killed_is_not_said_to_have_lacked_memory(
+    killed: PodView,
+) -> None:
     decision = decide(job(phase="Running"), killed, MOMENT)
-    assert next_phase(decision) is Phase.FAILED
-    assert "resources.limits.memory" in condition(decision, ConditionType.FAILED)[2]
+    assert next_phase(decision) is Phase.QUEUED
+    assert condition(decision, ConditionType.ADMITTED)[1] != "NodeOutOfMemory"
+
+
+def test_a_stop_that_saved_is_one_though_the_node_lacked_memory() -> None:
+    result = Result(reason="Stopped", checkpoint=CHECKPOINT)
+    trainer = {"trainer": ended(ExitCode.STOPPED, result)}
+    over = pod(phase="Failed", reason="Evicted", message=SHORT, containers=trainer)
+    decision = decide(job(phase="Stopping", suspend=True), over, MOMENT)
+    assert next_phase(decision) is Phase.STOPPED
+    assert condition(decision, ConditionType.CHECKPOINT_SAVED)[1] == "Saved"
 
 
 def test_an_eviction_for_the_datasets_size_fails_with_the_field_to_change() -> None:

@@ -44,6 +44,7 @@ from sihl_trainer.supervisor.machine import (
     is_over,
     stop_is_settled,
 )
+from sihl_trainer.supervisor.processes import MemoryKills, ended_for_memory
 from sihl_trainer.supervisor.verdict import verdict
 
 GRACE = 100.0
@@ -446,6 +447,44 @@ def test_a_worker_that_the_kernel_ended_for_memory_is_told_what_to_change(
     assert (code, result.reason) == (ExitCode.OUT_OF_MEMORY, "OutOfMemory")
     for field_name in ("runner.resources.limits.memory", "training.batchSize", "inputSize"):
         assert field_name in result.message
+
+
+@pytest.mark.parametrize("explained", [[], [WorkerFailed(ExitCode.CRASHED, "Lost", "a loader")]])
+def test_a_worker_that_met_no_limit_of_its_own_is_told_as_ended_by_the_node(
+    explained: list[Event],
+) -> None:
+    run = training(standing=10)
+    run.tell(*explained, WorkerEnded("SIGKILL", clean=False, by_the_node=True))
+    code, result = run.end()
+    assert (code, result.reason) == (ExitCode.CRASHED, "NodeOutOfMemory")
+    assert "step 10 stands" in result.message
+    assert "limits.memory" not in result.message
+
+
+_NONE, _SOME = MemoryKills(kills=1, limit_met=4), MemoryKills(True, 1, 4)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "killed", "whose"),
+    [
+        (_SOME, MemoryKills(True, 2, 5), True, "its own"),
+        (_SOME, MemoryKills(True, 2, 5), False, "its own"),  # a loader's end, which ended others
+        (_SOME, MemoryKills(True, 2, 4), True, "the node's"),  # its limit is beyond what there is
+        (_NONE, MemoryKills(False, 2, 4), True, "the node's"),
+        (_NONE, _NONE, True, "nobody's"),
+        (_SOME, MemoryKills(True, 1, 9), True, "nobody's"),  # met, and memory was found
+        (MemoryKills(True, 0), MemoryKills(True, 1), True, "its own"),  # cgroup v1
+        (MemoryKills(False, 0), MemoryKills(False, 1), True, "the node's"),
+        (MemoryKills(), MemoryKills(), True, "the node's"),
+        (MemoryKills(), MemoryKills(), False, "nobody's"),
+        (MemoryKills(True), MemoryKills(True), True, "nobody's"),
+    ],
+)
+def test_whose_memory_ran_out_is_what_the_kernel_counts(
+    before: MemoryKills, after: MemoryKills, killed: bool, whose: str
+) -> None:
+    verdicts = {"its own": (True, False), "the node's": (False, True), "nobody's": (False, False)}
+    assert ended_for_memory(before, after, killed) == verdicts[whose]
 
 
 # --- deadlines -------------------------------------------------------------------------------

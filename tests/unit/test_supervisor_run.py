@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -328,6 +329,25 @@ def test_a_worker_that_takes_more_memory_than_it_may_is_told_what_to_change(
     assert (code, result.reason) == (ExitCode.OUT_OF_MEMORY, "OutOfMemory"), attempt.output
     assert "spec.runner.resources.limits.memory" in result.message
     assert result.checkpoint is not None
+
+
+@slow
+def test_a_worker_that_is_ended_though_its_container_has_no_limit_is_said_to_be_the_nodes(
+    pod: Pod, small_memory: Path
+) -> None:
+    container = small_memory / "container"
+    with contextlib.suppress(OSError):
+        (small_memory / "cgroup.subtree_control").write_text("+memory")  # version 2 alone has it
+    container.mkdir()
+    try:
+        with pod.start(steps=40, step_seconds=0.05, eat_memory_at=30) as attempt:
+            (container / "cgroup.procs").write_text(str(attempt.process.pid))
+            code, result = attempt.end()
+        assert (code, result.reason) == (ExitCode.CRASHED, "NodeOutOfMemory"), attempt.output
+        assert result.checkpoint is not None
+        eventually(lambda: not (container / "cgroup.procs").read_text())
+    finally:
+        container.rmdir()
 
 
 # --- resume ----------------------------------------------------------------------------------

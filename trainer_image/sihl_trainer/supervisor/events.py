@@ -122,11 +122,14 @@ class WorkerEnded:
     """The worker's process has ended, and all that it said was heard.
 
     `how` is for a person ("SIGKILL", "exit code 1"), `last_words` the end of its standard error.
+    It is `out_of_memory` where the container met its limit, `by_the_node` where the kernel ended
+    it for memory and no limit of the container's was met.
     """
 
     how: str
     clean: bool
     out_of_memory: bool = False
+    by_the_node: bool = False
     last_words: str = ""
 
 

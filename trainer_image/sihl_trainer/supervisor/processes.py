@@ -5,7 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+
+_UNLIMITED = 1 << 60
+"""From here on a limit of cgroup v1 is none: the kernel writes its largest number of pages."""
 
 
 def reap_orphans(but: int) -> int:
@@ -64,29 +69,74 @@ def prefer_as_victim(pid: int) -> None:
         Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
 
 
-def oom_kills() -> int:
-    """How many processes the kernel has ended for memory in this container's cgroup; 0 if unknown.
+@dataclass(frozen=True)
+class MemoryKills:
+    """What the kernel tells of this container's cgroup.
 
-    cgroup v2 counts in memory.events, v1 in memory.oom_control. In a container its own cgroup is
-    mounted as the root; outside of one it lies where /proc/self/cgroup says.
+    Attributes:
+        limited: Whether the cgroup has a limit of its own.
+        kills: How many of its processes were ended for memory, whoever's ran out; None if unknown.
+        limit_met: How often memory ran out at the limit of its own; None where it is not counted.
     """
-    for path in _counters():
-        with contextlib.suppress(OSError, ValueError):
-            for line in path.read_text().splitlines():
-                name, _, value = line.partition(" ")
-                if name == "oom_kill":
-                    return int(value)
-    return 0
+
+    limited: bool = False
+    kills: int | None = None
+    limit_met: int | None = None
 
 
-def _counters() -> list[Path]:
+def memory_kills() -> MemoryKills:
+    """As it is now.
+
+    cgroup v2 counts in memory.events, v1 in memory.oom_control, which knows kills alone. In a
+    container its own cgroup is mounted as the root; outside of one it lies where /proc/self/cgroup
+    says.
+    """
+    for folder in _memory_cgroups():
+        for counter, limit in (
+            ("memory.events", "memory.max"),
+            ("memory.oom_control", "memory.limit_in_bytes"),
+        ):
+            with contextlib.suppress(OSError, ValueError):
+                counts = dict(map(str.split, (folder / counter).read_text().splitlines()))
+                if "oom_kill" not in counts:
+                    continue
+                met = int(counts["oom"]) if "oom" in counts else None
+                return MemoryKills(_limited(folder / limit), int(counts["oom_kill"]), met)
+    return MemoryKills()
+
+
+def ended_for_memory(before: MemoryKills, after: MemoryKills, killed: bool) -> tuple[bool, bool]:
+    """Whether a process was ended for memory at its container's limit; and whether by the node.
+
+    Args:
+        before: As it was when the process began.
+        after: As it is after its end.
+        killed: Whether it was ended by SIGKILL, and not by the supervisor.
+    """
+    if before.kills is None or after.kills is None:
+        return False, killed and not after.limited  # nobody else kills what is in a container
+    if after.kills <= before.kills:
+        return False, False
+    if before.limit_met is None or after.limit_met is None:
+        return after.limited, not after.limited
+    own = after.limit_met > before.limit_met
+    return own, not own
+
+
+def _limited(path: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        return int(path.read_text()) < _UNLIMITED
+    return False  # cgroup v2 says "max", and its root says nothing
+
+
+def _memory_cgroups() -> Iterator[Path]:
     root = Path("/sys/fs/cgroup")
-    found = []
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
             if controllers == "":
-                found.append(root / path.lstrip("/") / "memory.events")
+                yield root / path.lstrip("/")
             elif "memory" in controllers.split(","):
-                found.append(root / "memory" / path.lstrip("/") / "memory.oom_control")
-    return [*found, root / "memory.events", root / "memory" / "memory.oom_control"]
+                yield root / "memory" / path.lstrip("/")
+    yield root
+    yield root / "memory"

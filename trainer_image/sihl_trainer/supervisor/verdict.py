@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sihl_api.runtime import RECORD_NOT_WRITABLE, ExitCode, RecordReport, Result
+from sihl_api.runtime import (
+    NODE_OUT_OF_MEMORY,
+    RECORD_NOT_WRITABLE,
+    ExitCode,
+    RecordReport,
+    Result,
+)
 from sihl_api.units import human_seconds
 from sihl_trainer.supervisor.machine import State
 
@@ -52,6 +58,12 @@ def _told(state: State, grace: float) -> tuple[ExitCode, str, str]:
             f"the trainer used more memory than its container may: {MEMORY_HINT}. "
             + _what_stands(state),
         )
+    if state.worker is not None and state.worker.by_the_node and not state.stopping:
+        text = (
+            f"the trainer ended by {state.worker.how}, for memory, and met no limit of its own: "
+            f"the node's ran out. {_what_stands(state)}"
+        )
+        return ExitCode.CRASHED, NODE_OUT_OF_MEMORY, text
     if state.stopping:
         return _stopped(state, grace)
     if state.preparation_error is not None:

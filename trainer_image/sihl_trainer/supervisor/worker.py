@@ -14,7 +14,12 @@ from pathlib import Path
 from sihl_api.runtime import Env, JobReference
 from sihl_trainer.supervisor.events import WorkerEnded
 from sihl_trainer.supervisor.output import Redactor, Tee
-from sihl_trainer.supervisor.processes import kill_marked, oom_kills, prefer_as_victim
+from sihl_trainer.supervisor.processes import (
+    ended_for_memory,
+    kill_marked,
+    memory_kills,
+    prefer_as_victim,
+)
 from sihl_trainer.training.channel import SOCKET_VARIABLE, FromWorker, Stop, encode, messages
 
 WORKER_MODULE = "sihl_trainer.training.worker"
@@ -81,7 +86,7 @@ class Worker:
         self._connection: socket.socket | None = None
         self._lock = threading.Lock()
         self._socket = _listening(Path(environ[SOCKET_VARIABLE]))
-        self._oom_kills = oom_kills()
+        self._memory_kills = memory_kills()
         self._process = subprocess.Popen(
             command,
             env=environ,
@@ -154,11 +159,16 @@ class Worker:
         self._listener.join(_CLOSING_SECONDS)
         for tee in self._tees:
             tee.join(_CLOSING_SECONDS)
+        own, nodes = False, False
+        if code != 0 and not self._killed:
+            killed = code == -signal.SIGKILL
+            own, nodes = ended_for_memory(self._memory_kills, memory_kills(), killed)
         self._ended(
             WorkerEnded(
                 how=_how(code),
                 clean=code == 0,
-                out_of_memory=code != 0 and not self._killed and oom_kills() > self._oom_kills,
+                out_of_memory=own,
+                by_the_node=nodes,
                 last_words=self._tees[1].last_words,
             )
         )
