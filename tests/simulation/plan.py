@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from dataclasses import dataclass
 
@@ -19,8 +20,12 @@ FATE = {
     "lose-node": 4, "store-away": 3, "stranger": 3, "tenant": 5,
 }  # fmt: skip
 """What befalls replicas, pods, nodes and the store."""
+REFUSALS = {"deny": 3, "fill-quota": 3, "forbid": 4}
+"""What the cluster's people do by mistake or on purpose, and put right later."""
+_REFUSED = 3
+"""One seed in so many has refusals too, drawn apart: the others' histories stay as they were."""
 _SOON = 0.5  # of what happens follows quickly upon something else, which finds more
-_LASTING = ("pause", "lose-node", "store-away")
+_LASTING = ("pause", "lose-node", "store-away", *REFUSALS)
 """Their value is how many seconds."""
 
 
@@ -65,7 +70,7 @@ def drawn(seed: int) -> Plan:
     rough = pick.random() < 2 / 3
     chances = {**USERS, **FATE} if rough else USERS
     steps = (_first(pick), *_steps(pick, chances, pick.randint(4, 16)))
-    return Plan(seed, steps, faults=rough)
+    return Plan(seed, _merged(steps, _refusals(seed)) if rough else steps, faults=rough)
 
 
 def pair(seed: int) -> tuple[Plan, Plan]:
@@ -73,8 +78,17 @@ def pair(seed: int) -> tuple[Plan, Plan]:
     pick = random.Random(seed)
     users = (_first(pick), *_steps(pick, USERS, pick.randint(4, 16)))
     troubles = _steps(pick, FATE, pick.randint(4, 16))
-    troubled = tuple(sorted(users + troubles, key=lambda step: step.at))
+    troubled = _merged(users, troubles, _refusals(seed))
     return Plan(seed, users, False, fates=False), Plan(seed, troubled, True, fates=False)
+
+
+def _refusals(seed: int) -> tuple[Step, ...]:
+    pick = random.Random(f"{seed} refused")
+    return _steps(pick, REFUSALS, pick.randint(1, 4)) if seed % _REFUSED == 1 else ()
+
+
+def _merged(*of: tuple[Step, ...]) -> tuple[Step, ...]:
+    return tuple(sorted(itertools.chain(*of), key=lambda step: step.at))
 
 
 def _first(pick: random.Random) -> Step:

@@ -129,6 +129,8 @@ class Promises:
         """Until when a job backs off, whatever the clock says of the replica that wrote it."""
         old, new = ((raw or {}).get("status") or {} for raw in (before, after))
         self._held.setdefault(uid, 0.0)
+        if new.get("phase") == "Stopped":
+            self._held[uid] = 0.0  # once its user resumes it, it is tried at once
         if (until := new.get("retryAfter")) and until != old.get("retryAfter"):
             told = next(c for c in new["conditions"] if c["type"] == "Admitted")
             seconds = (parse(until) or 0.0) - (parse(told["lastTransitionTime"]) or 0.0)

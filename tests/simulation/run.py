@@ -22,7 +22,14 @@ from tests.simulation.promises import (
     unwanted,
 )
 from tests.simulation.replica import Replica
-from tests.simulation.server import Faults, Raw, SimulatedServer
+from tests.simulation.server import (
+    RIGHTS,
+    Faults,
+    Raw,
+    Refusal,
+    SimulatedServer,
+    forbidden,
+)
 from tests.support.objects import SPEC
 
 EPOCH = 1_800_000_000.0
@@ -32,6 +39,11 @@ SETTINGS = {
     "unavailable_backoff": 5.0, "unavailable_backoff_limit": 20.0, "reserve_after": 40.0,
     "relist_interval": 30.0, "lease_duration": 15.0, "lease_renewal": 5.0,
 }  # fmt: skip
+_DENIED = 'admission webhook "policies.example.com" denied the request: by mistake'
+_FULL = (
+    'pods "runner" is forbidden: exceeded quota: team, requested: requests.nvidia.com/gpu=1, '
+    "used: requests.nvidia.com/gpu={limit}, limited: requests.nvidia.com/gpu={limit}"
+)
 QUIET_SECONDS = 40.0  # longer than a relist takes to come
 
 
@@ -89,6 +101,7 @@ class Simulation:
     def _calm(self) -> None:
         self.server.note("all", "faults end")
         self.faults.end()
+        self.server.refusals.clear()
         self.cluster.store_away = self.cluster.fates = False
         self.cluster.find_all()
         for replica in self.replicas:
@@ -256,6 +269,30 @@ class Simulation:
     def _do_force_pod(self, step: Step) -> None:
         if pod := self._pod(step):
             self.server.delete_pod(TEAM, pod["metadata"]["name"], grace=0)
+
+    def _do_deny(self, step: Step) -> None:
+        """A policy's or a webhook's no, which may be of any status."""
+        status = (400, 403, 422, 500)[step.number % 4]
+        self._refuse(step, Refusal(("create pods",), status, lambda _: _DENIED))
+
+    def _do_fill_quota(self, step: Step) -> None:
+        """Others use it up; or somebody lowers it below what a pod asks for."""
+        said = _FULL.format(limit=step.number % 2)
+        self._refuse(step, Refusal(("create pods",), 403, lambda _: said))
+
+    def _do_forbid(self, step: Step) -> None:
+        """A right that acts need; or all."""
+        needed = ("create pods", "delete pods", "patch trainingjobs/status")
+        lost = (*((right,) for right in needed), tuple(RIGHTS))[step.number % 4]
+        self._refuse(step, forbidden(lost))
+
+    def _refuse(self, step: Step, refusal: Refusal) -> None:
+        self.server.refusals.append(refusal)
+        self.loop.call_later(step.value, self._allow, refusal)
+
+    def _allow(self, refusal: Refusal) -> None:
+        if refusal in self.server.refusals:
+            self.server.refusals.remove(refusal)
 
     def _do_lose_node(self, step: Step) -> None:
         name = list(NODES)[step.number % len(NODES)]

@@ -14,6 +14,7 @@ from typing import Any
 from sihl_operator.kube import (
     KINDS,
     AlreadyExistsError,
+    ApiError,
     ConflictError,
     GoneError,
     NotFoundError,
@@ -50,6 +51,40 @@ class Faults:
         return not (self.unanswered or self.busy or self.watch_cut)
 
 
+RIGHTS = {
+    "create pods": "", "delete pods": "", "patch trainingjobs/status": "sihl.ai",
+    "delete trainingjobs": "sihl.ai", "create events": "", "get trainingjobs": "sihl.ai",
+    "get pods": "", "list trainingjobs": "sihl.ai", "list pods": "", "list nodes": "",
+    "watch trainingjobs": "sihl.ai", "watch pods": "", "watch nodes": "",
+    "get leases": "coordination.k8s.io", "create leases": "coordination.k8s.io",
+    "update leases": "coordination.k8s.io",
+}  # fmt: skip
+"""What the operator asks for, as verb and resource, and the resource's API group."""
+_PLURALS = {"job": "trainingjobs", "pod": "pods", "node": "nodes"}
+
+
+@dataclass(frozen=True, eq=False)
+class Refusal:
+    """What is not let through, whoever asks, until it is taken back; `said` knows the right."""
+
+    rights: tuple[str, ...]
+    status: int
+    said: Callable[[str], str]
+
+
+def forbidden(rights: tuple[str, ...]) -> Refusal:
+    """The operator's role has lost rights."""
+    return Refusal(rights, 403, _unauthorized)
+
+
+def _unauthorized(right: str) -> str:
+    verb, _, resource = right.partition(" ")
+    return (
+        f'{resource} is forbidden: User "system:serviceaccount:sihl:sihl-operator" cannot {verb} '
+        f'resource "{resource}" in API group "{RIGHTS[right]}" in the namespace "team"'
+    )
+
+
 @dataclass(frozen=True)
 class Event:
     """What a watch tells."""
@@ -70,6 +105,7 @@ class SimulatedServer:
         self.observers: list[Callable[[str, Raw | None, Raw | None], None]] = []
         self.on_deletion: Callable[[Raw, int | None], None] = lambda *_: None
         self.on_expiry: Callable[[Raw], None] = lambda _: None
+        self.refusals: list[Refusal] = []
         self.writes = 0
         self.version = 0
         self.faults, self.clock, self.random = faults, clock, random
@@ -83,6 +119,14 @@ class SimulatedServer:
     def bookmark(self) -> int:
         """What a watch that has told all can resume from, whatever became of other kinds."""
         return self.version
+
+    def permit(self, right: str) -> None:
+        """Raises ApiError where it is refused now."""
+        for refusal in self.refusals:
+            if right in refusal.rights:
+                self.note("all", f"{right}: refused")
+                kind = UnavailableError if refusal.status >= 500 else ApiError
+                raise kind(refusal.status, "Refused", refusal.said(right))
 
     # --- what writers of all kinds do; at once, without faults --------------------------------
 
@@ -198,6 +242,7 @@ class SimulatedApi:
     async def list_all(self, kind: str) -> tuple[list[Raw], str]:
         """All of a kind, and the version of the list."""
         await self._quick_road()
+        self._server.permit(f"list {_PLURALS[kind]}")
         found = list(self._server.objects[kind].values()), str(self._server.version)
         await self._quick_road()
         return found
@@ -205,6 +250,7 @@ class SimulatedApi:
     async def watch(self, kind: str, version: str, see: See) -> None:
         """Tell events after a version, and bookmarks, until the connection is cut."""
         server, faults, told = self._server, self._server.faults, int(version)
+        server.permit(f"watch {_PLURALS[kind]}")
         if self._cut[kind]:
             self._cut[kind] = False
             await asyncio.sleep(server.random.random() * 3)
@@ -234,11 +280,13 @@ class SimulatedApi:
     async def get_job(self, namespace: str, name: str) -> Raw:
         """A job."""
         await self._road()
+        self._server.permit("get trainingjobs")
         return self._server.get("job", namespace, name)
 
     async def get_pod(self, namespace: str, name: str) -> Raw:
         """A pod."""
         await self._road()
+        self._server.permit("get pods")
         return self._server.get("pod", namespace, name)
 
     async def patch_job_status(self, namespace: str, name: str, version: str, status: Raw) -> Raw:
@@ -250,7 +298,7 @@ class SimulatedApi:
                 raise ConflictError(409, "Conflict", "the object has been modified")
             return self._server.replace("job", job, status=merged(job.get("status") or {}, status))
 
-        return await self._write(("status of", name, status), act)
+        return await self._write("patch trainingjobs/status", ("status of", name, status), act)
 
     async def delete_job(self, namespace: str, name: str, uid: str, version: str) -> None:
         """A job, if it has that uid and is at that version."""
@@ -264,14 +312,14 @@ class SimulatedApi:
             self._server.delete_job(namespace, name)
             return {}
 
-        await self._write(("delete job", name, uid), act)
+        await self._write("delete trainingjobs", ("delete job", name, uid), act)
 
     async def create_pod(self, pod: Raw) -> Raw:
         """A pod of that name, if there is none."""
         raw = {**pod, "status": {"phase": "Pending"}}
         labels = pod["metadata"]["labels"]
         what = ("create", pod["metadata"]["name"], labels["sihl.ai/job"], labels["sihl.ai/attempt"])
-        return await self._write(what, lambda: self._server.create("pod", raw))
+        return await self._write("create pods", what, lambda: self._server.create("pod", raw))
 
     async def delete_pod(self, namespace: str, name: str, uid: str, grace: int | None) -> None:
         """A pod, if it has that uid."""
@@ -283,7 +331,7 @@ class SimulatedApi:
             self._server.delete_pod(namespace, name, uid, grace)
             return {}
 
-        await self._write(("delete", name, uid, "grace", grace), act)
+        await self._write("delete pods", ("delete", name, uid, "grace", grace), act)
 
     async def events_of(self, namespace: str, uid: str) -> list[Raw]:
         """Nobody tells of pods here."""
@@ -292,12 +340,13 @@ class SimulatedApi:
 
     async def create_event(self, event: Raw) -> None:
         """An Event."""
-        await self._write(("event", event.get("reason")), lambda: {})
+        await self._write("create events", ("event", event.get("reason")), lambda: {})
 
     async def lease(self, verb: str, namespace: str, name: str, body: Raw | None = None) -> Raw:
         """Get, create or update the Lease."""
         await self._quick_road()
         server = self._server
+        server.permit(f"{verb} leases")
         if verb == "get":
             return _own(server.get("lease", namespace, name))
         assert body is not None
@@ -310,7 +359,7 @@ class SimulatedApi:
         await self._quick_road()
         return after
 
-    async def _write(self, what: Any, act: Callable[[], Raw]) -> Raw:
+    async def _write(self, right: str, what: Any, act: Callable[[], Raw]) -> Raw:
         server, faults = self._server, self._server.faults
         await self._road()
         server.writes += 1
@@ -320,6 +369,7 @@ class SimulatedApi:
         dice -= faults.busy
         if dice < faults.unanswered / 2:
             raise UnavailableError(0, "TimeoutError", "never arrived")
+        server.permit(right)
         server.note(self._name, what)
         answer = act()
         if dice < 0.5:  # else answered at once
