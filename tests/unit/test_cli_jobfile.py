@@ -147,7 +147,7 @@ def test_other_objects_may_stand_beside_the_job(tmp_path: Path) -> None:
             "spec.training.augmentation.scale: what is shrunk looks further away",
         ),
         # the list's type
-        ({"spec.model.heads.1.name": "boxes"}, "spec.model.heads[1].name: Duplicate value"),
+        ({"spec.model.heads.1.name": "boxes"}, "spec.model.heads[1]: Duplicate value"),
     ],
 )
 def test_a_fault_is_told_by_its_field(tmp_path: Path, changes: dict[str, Any], fault: str) -> None:

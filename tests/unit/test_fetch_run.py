@@ -419,7 +419,7 @@ def test_anonymous_access_that_is_denied_asks_for_a_secret(s3: S3Server, tmp_pat
     spec = job(endpoint=s3.endpoint)
     train = spec.dataset.train.model_copy(update={"credentials": None})
     spec = spec.model_copy(update={"dataset": spec.dataset.model_copy(update={"train": train})})
-    with pytest.raises(BadConfig, match="name a Secret in the dataset's credentials"):
+    with pytest.raises(BadConfig, match="give the dataset credentials, a Secret"):
         fetch_split(spec, "train", tmp_path, {})
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
-from safetensors.numpy import save
 
 from sihl_api.record import ColumnName, MetricLine, RecordPaths, to_read
 from sihl_trainer.record.segments import listed, settled, text_lines
 from sihl_trainer.record.store import Store
+
+if TYPE_CHECKING:  # the supervisor, which is small, needs them at an attempt's end only
+    from numpy.typing import NDArray
 
 MOST_BYTES = 64 << 20
 """Of lines; with a line each five seconds that is two weeks."""
@@ -49,19 +49,24 @@ class Columns:
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """What is written, by name."""
-        found: dict[str, NDArray[Any]] = {
-            ColumnName.BYTES: _integers([self.read_bytes]),
-            ColumnName.UNREADABLE: _integers([self.unreadable]),
-            ColumnName.STEPS: _integers(self.steps),
-            ColumnName.TIMES: np.array(self.times, dtype=np.float64),
+        import numpy as np
+
+        whole: dict[str, list[int]] = {
+            ColumnName.BYTES: [self.read_bytes],
+            ColumnName.UNREADABLE: [self.unreadable],
+            ColumnName.STEPS: self.steps,
         }
+        others: dict[str, list[float]] = {ColumnName.TIMES: self.times}
         for kind, numbers in self.lines.items():
-            found[ColumnName.lines(kind)] = _integers(numbers)
+            whole[ColumnName.lines(kind)] = numbers
         for (kind, name), (lines, values) in self.values.items():
-            found[ColumnName.values(kind, name)] = np.array(values, dtype=np.float64)
+            others[ColumnName.values(kind, name)] = values
             if len(lines) < len(self.lines[kind]):
-                found[ColumnName.lines(kind, name)] = _integers(lines)
-        return found
+                whole[ColumnName.lines(kind, name)] = lines
+        return {
+            **{name: np.array(values, dtype=np.int64) for name, values in whole.items()},
+            **{name: np.array(values, dtype=np.float64) for name, values in others.items()},
+        }
 
 
 def write_columns(store: Store, paths: RecordPaths, attempt: int) -> None:
@@ -70,6 +75,8 @@ def write_columns(store: Store, paths: RecordPaths, attempt: int) -> None:
     Raises:
         TrainerError: The store does not allow it, or is away.
     """
+    from safetensors.numpy import save
+
     found = settled(lambda: read_columns(store, paths, attempt))
     if found is not None:
         store.put(paths.columns(attempt), save(found.tensors()))
@@ -95,10 +102,6 @@ def read_columns(store: Store, paths: RecordPaths, attempt: int) -> Columns | No
             except ValidationError:
                 found.unreadable += 1
     return found
-
-
-def _integers(values: list[int]) -> NDArray[np.int64]:
-    return np.array(values, dtype=np.int64)
 
 
 def _seconds(time: str) -> float:
