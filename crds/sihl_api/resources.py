@@ -58,10 +58,23 @@ class Resources(Schema):
             _held("cpu", f"#.compareTo(quantity('{MOST_CPUS}')) <= 0"),
             f"cpu is counted in cores, at most {MOST_CPUS}: write 4, or 500m for half of one",
         ),
+        Rule(
+            f"!has(self.limits) || {_held('cpu', 'sign(#) > 0').replace('@', 'self.limits')}",
+            "a limit of no cpu is none: write 4, or 500m for half of one, or leave it out",
+            ".limits",
+        ),
         *_each(
             f"@.all(k, !{_IS_WHOLE} || !({is_amount('string(@[k])')}) || "
             "quantity(string(@[k])).isInteger())",
             "devices and huge pages cannot be divided: write a whole number",
+        ),
+        *_each(
+            f"@.all(k, !k.startsWith('hugepages-') || !k.{RESOURCE_NAME.cel} || "
+            f"!({is_amount('string(@[k])')}) || !quantity(string(@[k])).isInteger() || "
+            "quantity(string(@[k])).asInteger() % "
+            "quantity(k.replace('hugepages-', '')).asInteger() == 0)",
+            "huge pages are given whole: write a multiple of their size, for example 128Mi of "
+            "hugepages-2Mi",
         ),
         Rule(
             "!has(self.requests) || !has(self.limits) || self.requests.all(k, "

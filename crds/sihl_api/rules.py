@@ -157,8 +157,10 @@ _QUANTITIES: dict[str, Any] = {
     "compareTo": _compared,
     "isInteger": lambda amount: celtypes.BoolType(amount == amount.to_integral_value()),
     "asInteger": lambda amount: celtypes.IntType(int(amount)),
+    "sign": lambda amount: _compared(amount, 0),
+    "replace": lambda text, old, new: celtypes.StringType(text.replace(old, new)),
 }
-"""Of Kubernetes' own CEL library, what the rules use."""
+"""Of Kubernetes' own CEL libraries, what the rules use."""
 
 
 def _repeated(part: Schema, where: str) -> list[str]:

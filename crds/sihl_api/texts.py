@@ -55,7 +55,7 @@ DEVICE = Form(
     "a device is called as its plugin calls it, for example nvidia.com/gpu",
 )
 RESOURCE_NAME = Form(
-    rf"^(cpu|memory|ephemeral-storage|hugepages-[0-9]+[KMGT]i|{_DOMAIN}/{_LABEL})$",
+    rf"^(cpu|memory|ephemeral-storage|hugepages-[1-9][0-9]{{0,3}}[KMGT]i|{_DOMAIN}/{_LABEL})$",
     "a resource is called cpu, memory, ephemeral-storage, or as its device plugin calls it, for "
     "example example.com/fpga",
 )
@@ -64,14 +64,30 @@ RESOURCE_NAME = Form(
 
 _PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 _HOST_PART = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_HOST = rf"({_HOST_PART}(\.{_HOST_PART})*\.?|\[[0-9A-Fa-f:.]+\])"
+_LAST_PART = r"[0-9]*([A-Za-z]|[0-9]-+[A-Za-z0-9])([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+"""Of a name: of digits alone it makes of the whole an address, for whoever looks it up."""
+_OCTET = r"(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IPV4 = rf"{_OCTET}(\.{_OCTET}){{3}}"
+_GROUP = r"[0-9A-Fa-f]{1,4}"
+_IPV6 = "|".join(
+    [
+        f"({_GROUP}:){{7}}{_GROUP}",
+        f"({_GROUP}:){{1,7}}:",
+        *(f"({_GROUP}:){{1,{7 - behind}}}(:{_GROUP}){{1,{behind}}}" for behind in range(1, 7)),
+        f":((:{_GROUP}){{1,7}}|:)",
+        rf"::([Ff]{{4}}:)?{_IPV4}",
+    ]
+)
+"""RFC 4291: eight groups, or fewer around one ::, of which the last two may be one of IPv4."""
+_HOST = rf"(({_HOST_PART}\.)*{_LAST_PART}\.?|{_IPV4}|\[({_IPV6})\])"
 
 Endpoint = Annotated[
     str,
     StringConstraints(max_length=300),
     Form(
         rf"^https?://{_HOST}(:{_PORT})?/?$",
-        "an endpoint is http:// or https://, a host and perhaps a port from 1 to 65535, for "
+        "an endpoint is http:// or https://, a host (its name, or an address as 10.0.0.1 or "
+        "[fd00::1] is one) and perhaps a port from 1 to 65535, for "
         "example https://s3.eu-west-1.amazonaws.com or http://minio.storage:9000: the bucket goes "
         "into bucket, a folder into prefix, keys into a Secret",
     ),
