@@ -216,7 +216,7 @@ def test_keys_that_an_earlier_chart_made_up_stay_through_upgrade_and_rollback(
         assert tools.secret("chart-e")["secretAccessKey"] == "old-secret"
     finally:
         tools.helm("uninstall", "sihl", "--ignore-not-found")
-        tools.kubectl("delete", "namespace", "chart-e", "--ignore-not-found", "--wait=false")
+        tools.kubectl("delete", "namespace", "chart-e", "--ignore-not-found")  # the next makes it
         tools.helm("install", "sihl", str(packaged()), "--set",
                    "crds.install=false,namespaces.chart-a.create=true")  # fmt: skip
 
@@ -261,7 +261,8 @@ def test_the_api_server_takes_what_is_rendered_and_knows_every_field_of_it(
         ("list", "", "nodes", "", "", True),
         ("patch", "sihl.ai", "trainingjobs/status", "chart-a", "", True),
         ("patch", "sihl.ai", "trainingjobs", "chart-a", "", False),
-        ("delete", "sihl.ai", "trainingjobs", "chart-a", "", False),
+        ("delete", "sihl.ai", "trainingjobs", "chart-a", "", True),
+        ("deletecollection", "sihl.ai", "trainingjobs", "chart-a", "", False),
         ("get", "", "secrets", "chart-a", "", False),
         ("get", "", "secrets", SYSTEM, "", False),
         ("update", "coordination.k8s.io", "leases", SYSTEM, "sihl-operator", True),

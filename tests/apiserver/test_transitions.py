@@ -28,6 +28,8 @@ JOBS = 150
 AT_ONCE = 8
 _LOOKED_AT_SECONDS = 600
 """What is given up sooner looks different from one moment to the next."""
+_ELSEWHERE = ("CheckpointSaved", "Finished", "DatasetReady")
+"""Conditions that tell of earlier days; of a pod that no kubelet takes up, others after seconds."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 PLENTY = {"cpu": "1M", "memory": "1Pi", "pods": "10k", "ephemeral-storage": "1Pi"}
 HOLDS: dict[str, dict[str, Any]] = {
@@ -85,8 +87,7 @@ class Namespace:
                 (each["type"], each["reason"], each["message"])
                 for each in status.get("conditions", [])
                 if each.get("observedGeneration") == job["metadata"]["generation"]
-                # Of a pod that no kubelet takes up something else is said after some seconds.
-                and each["type"] != "DatasetReady"
+                and each["type"] not in _ELSEWHERE
             ]
             pod = self._pod_of(job)
             if status.get("phase") == "Starting" and pod is None:
