@@ -18,6 +18,7 @@ from tests.e2e.witness import OPERATOR, Witness, Write, entries, writes
 HERE = Path(__file__).parent
 RARE = {
     ("trainingjobs", "get"), ("pods", "get"),  # asked only after a conflict
+    ("trainingjobs", "delete"),  # of who says ttlAfterFinished
     ("events", "list"),  # of a pod that does not say itself what is in its way
 }  # fmt: skip
 _LARGEST = 1 << 20

@@ -14,6 +14,8 @@ from typing import Any
 
 OPERATOR = "system:serviceaccount:sihl-system:sihl-operator"
 OVER = ("Succeeded", "Failed")
+UNSEEN = {"observedGeneration": -1}
+"""The status that the CRD gives each new job."""
 ACTIVE = ("Starting", "Running", "Stopping")
 _WRITES = ("create", "update", "patch", "delete")
 
@@ -136,7 +138,7 @@ class Witness:
         name, uid, new = write.object["metadata"]["name"], write.uid, write.status
         old = self._jobs.get(uid, {})
         self._jobs[uid] = new
-        if new == old or write.gone:
+        if new == old or write.gone or (not old and new == UNSEEN):
             return
         if write.user != OPERATOR:
             self._note(write, f"{name}: its status was written by {write.user}")
