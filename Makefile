@@ -8,10 +8,11 @@ export RUFF_CACHE_DIR := $(SIHL_CACHE)/ruff
 
 unexport PYTHONDONTWRITEBYTECODE # hundreds of processes would compile torch each
 
-UV = $(shell $(PYTHON) get_uv.py)
+# Looked for once, by whichever line is the first to need it.
+UV = $(eval UV := $(or $(shell $(PYTHON) get_uv.py),$(error no uv: see above)))$(UV)
 DEV = $(UV) run --locked
 DEMO = $(UV) run --locked --no-default-groups --group demo
-CODE := crds operator trainer_image dashboard gitops local_cluster demo release examples tests get_uv.py
+CODE := crds operator trainer_image dashboard gitops grafana local_cluster demo release examples tests get_uv.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo clean test test-fast soak bench lint format lock requirements audit crd gitops stamp dashboards
