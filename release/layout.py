@@ -6,13 +6,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from release.archives import rewrite
 from release.errors import ReleaseError
 from release.installed import Contents
+from release.source import timestamp
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -156,7 +156,7 @@ def _normalised_config(
     config: Document, diffs: Iterable[str], epoch: int, labels: Mapping[str, str]
 ) -> Document:
     """An image's configuration with what a container is given, and nothing of its making."""
-    created = datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    created = timestamp(epoch)
     inner = config.get("config", {})
     return {
         "created": created,

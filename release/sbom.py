@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from zipfile import ZipFile
 
 from release.installed import Package
 from release.layout import PlatformImage
-from release.source import Source
+from release.source import Source, timestamp
 
 _UNKNOWN = "NOASSERTION"
 _NAMESPACE = "https://sihl.ai/spdx"
@@ -76,7 +75,7 @@ def _requirements(declared: Iterable[str]) -> list[Document]:
 def _document(
     title: str, digest: str, source: Source, root: Document, parts: list[Document], how: str
 ) -> Document:
-    created = datetime.fromtimestamp(source.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    created = timestamp(source.epoch)
     related = [_relation(_DOCUMENT, "DESCRIBES", _ROOT)]
     related += [_relation(_ROOT, how, part["SPDXID"]) for part in parts]
     return {
