@@ -21,9 +21,8 @@ from sihl_api.trainingjob import API_VERSION, KIND
 from tests.support.argo_cd import NAMESPACE, ArgoCD, Repository, running
 from tests.support.chart import CHART
 from tests.support.kubelet import HandKubelet
-from tests.support.objects import SPEC
-from tests.support.operators import MODEL, Process, Team, leading
-from tests.support.phases import SAVED
+from tests.support.objects import MODEL, SAVED, SPEC
+from tests.support.operators import Process, Team, leading
 from tests.support.waiting import eventually
 
 PLATFORM = "https://git.example.com/platform/sihl.git"

@@ -14,14 +14,13 @@ from kubernetes import client
 
 from local_cluster.programs import program
 from sihl_api.runtime import ExitCode, Result
-from sihl_api.trainingjob import API_VERSION, KIND, CheckpointStatus
+from sihl_api.trainingjob import API_VERSION, KIND
 from tests.support.kstatus import waited_for
 from tests.support.kubelet import HandKubelet
-from tests.support.objects import SPEC
-from tests.support.operators import MODEL, Process, Team, leading, new_team
+from tests.support.objects import MODEL, SAVED, SPEC
+from tests.support.operators import Process, Team, leading, new_team
 from tests.support.waiting import eventually
 
-SAVED = CheckpointStatus(step=7, uri="s3://b/c/7", saved_at="2027-01-15T08:00:00Z")
 Done = subprocess.CompletedProcess[str]
 
 

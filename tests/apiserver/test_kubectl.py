@@ -20,19 +20,17 @@ from kubernetes import client
 from local_cluster import programs
 from local_cluster.control_plane import free_port
 from sihl_api.runtime import STORE_SECRET, ExitCode, Result
-from sihl_api.trainingjob import CheckpointStatus
 from tests.support import podlogs, s3, screens
 from tests.support.browsing import served
 from tests.support.kubelet import HandKubelet
-from tests.support.objects import SPEC
-from tests.support.operators import MODEL, Team, leading, new_team
+from tests.support.objects import MODEL, SAVED, SPEC
+from tests.support.operators import Team, leading, new_team
 from tests.support.recorded import Recorded
 from tests.support.typed import Typing, rows
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 NODES = {"node-sihl": 4}
-SAVED = CheckpointStatus(step=7, uri="s3://b/c/7", saved_at="2027-01-15T08:00:00Z")
 POD = "cells-runner"
 
 

@@ -22,7 +22,6 @@ from kubernetes.client.exceptions import ApiException
 from local_cluster.control_plane import free_port
 from local_cluster.pki import Pki
 from sihl_api.runtime import HTTP_PORT, ExitCode, ProgressReport, RecordReport, Result
-from sihl_api.trainingjob import CheckpointStatus
 from sihl_operator.hearsay import told
 from sihl_operator.kube import (
     AlreadyExistsError,
@@ -35,12 +34,11 @@ from sihl_operator.kube import (
 from sihl_operator.refusals import lacking
 from tests.support import mortal
 from tests.support.kubelet import HandKubelet
-from tests.support.objects import SPEC
-from tests.support.operators import MODEL, Process, Team, leading, new_team
+from tests.support.objects import MODEL, SAVED, SPEC
+from tests.support.operators import Process, Team, leading, new_team
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
-SAVED = CheckpointStatus(step=7, uri="s3://b/c/7", saved_at="2027-01-15T08:00:00Z")
 
 
 @pytest.fixture(scope="module")

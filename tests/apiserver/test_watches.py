@@ -15,7 +15,8 @@ from sihl_api.runtime import Result
 from sihl_operator import jobwatch
 from sihl_operator.kube import GoneError
 from tests.support.kubelet import HandKubelet
-from tests.support.operators import MODEL, Process, Team
+from tests.support.objects import MODEL
+from tests.support.operators import Process, Team
 from tests.support.proxy import Faults, proxied
 from tests.support.waiting import eventually
 from tests.support.watching import comes, kopf_watching

@@ -11,13 +11,13 @@ from typing import Any
 from zlib import crc32
 
 from sihl_api.runtime import ExitCode, ProgressReport, Result
-from sihl_api.trainingjob import CheckpointStatus, ModelStatus, Progress
+from sihl_api.trainingjob import CheckpointStatus, Progress
 from sihl_operator.kube import NotFoundError
 from tests.simulation.server import Raw, SimulatedServer
+from tests.support.objects import MODEL
 
 GPU = "nvidia.com/gpu"
 SINCE = "2027-01-15T08:00:00Z"
-MODEL = ModelStatus(uri="s3://b/model", checksum="0" * 64)
 _UNSCHEDULABLE = {
     "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
     "message": f"0/2 nodes are available: 2 Insufficient {GPU}.",

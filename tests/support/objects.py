@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from sihl_api.runtime import Result
+from sihl_api.trainingjob import CheckpointStatus, ModelStatus
 from sihl_operator.judges import complete
 from sihl_operator.status import as_json
 from sihl_operator.views import JobView, PodView, pod_view
 
 Raw = dict[str, Any]
 NOW = 1_800_000_000.0
+SAVED = CheckpointStatus(step=7, uri="s3://b/c/7", saved_at="2027-01-15T08:00:00Z")
+MODEL = ModelStatus(uri="s3://b/model", checksum="0" * 64)
 
 SPEC: Raw = {
     "project": "cells",

@@ -18,12 +18,11 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from local_cluster.control_plane import free_port
-from sihl_api.trainingjob import GROUP, PLURAL, VERSION, ModelStatus
+from sihl_api.trainingjob import GROUP, PLURAL, VERSION
 from tests.support.objects import SPEC
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
-MODEL = ModelStatus(uri="s3://b/model", checksum="0" * 64)
 
 
 class Process:

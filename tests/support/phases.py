@@ -8,18 +8,14 @@ from sihl_api.runtime import ProgressReport, RecordReport, Result
 from sihl_api.trainingjob import (
     API_VERSION,
     KIND,
-    CheckpointStatus,
     ConditionType,
-    ModelStatus,
     Phase,
     Progress,
 )
 from sihl_operator import status
 from sihl_operator.views import JobView
-from tests.support.objects import NOW, RUNNING, Raw, job, pod
+from tests.support.objects import MODEL, NOW, RUNNING, SAVED, Raw, job, pod
 
-SAVED = CheckpointStatus(step=7, uri="s3://b/c/7", saved_at="2027-01-15T08:00:00Z")
-MODEL = ModelStatus(uri="s3://b/model", checksum="0" * 64)
 LOST = RecordReport(writable=False, reason="StoreAccessRefused", message="Correct the Secret.")
 
 

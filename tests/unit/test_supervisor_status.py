@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from sihl_api.runtime import JobReference
-from sihl_api.trainingjob import CheckpointStatus
 from sihl_trainer.supervisor.status import Status
 from tests.support.datasets import job
-
-SAVED = CheckpointStatus(step=7, uri="s3://b/c/7", saved_at="2027-01-15T08:00:00Z")
+from tests.support.objects import SAVED
 
 
 def test_unsaved_is_the_time_of_training_since_the_last_checkpoint() -> None:
