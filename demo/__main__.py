@@ -17,6 +17,7 @@ from demo.cluster import Cluster
 from demo.commands import DemoError, say, step
 from local_cluster.errors import ClusterError
 from local_cluster.settings import cache_folder
+from release.errors import ReleaseError
 
 
 def up(context: str | None, registry: str | None) -> None:
@@ -150,7 +151,7 @@ def main() -> int:
             up(given.context, given.registry)
         else:
             down()
-    except (DemoError, ClusterError) as error:
+    except (DemoError, ClusterError, ReleaseError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:

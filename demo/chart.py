@@ -9,6 +9,7 @@ import yaml
 
 from demo.cluster import Cluster
 from demo.commands import ROOT, run
+from release import packages
 
 CHART = ROOT / "helm"
 RELEASE = "sihl-demo"
@@ -20,21 +21,6 @@ USER = "demo-user"
 
 _LABEL = {"app.kubernetes.io/instance": RELEASE}
 _OURS = f"app.kubernetes.io/instance={RELEASE}"
-
-
-def package(helm: str | Path, folder: Path) -> Path:
-    """The chart in one file, as registries keep it and people install it.
-
-    Args:
-        helm: The program.
-        folder: Where the file is written.
-
-    Raises:
-        DemoError: Helm refuses.
-    """
-    run(helm, "package", CHART, "--destination", folder)
-    about = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    return folder / f"{about['name']}-{about['version']}.tgz"
 
 
 def install(cluster: Cluster, images: dict[str, str]) -> None:
@@ -55,7 +41,7 @@ def install(cluster: Cluster, images: dict[str, str]) -> None:
         f"namespaces.{NAMESPACE}.create": "true",
     }
     with tempfile.TemporaryDirectory() as folder:
-        packaged = package(cluster.helm_command[0], Path(folder))
+        packaged = packages.chart(Path(cluster.helm_command[0]), CHART, Path(folder))
         _helm(
             cluster, "upgrade", "--install", RELEASE, str(packaged), "--wait", "--timeout", "5m",
             *(part for name, value in values.items() for part in ("--set", f"{name}={value}")),

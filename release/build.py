@@ -61,7 +61,8 @@ def make(
         tree = export(source.commit, Path(scratch) / "tree")
         stamp(tree, source.python_version, source.version)
         with step("chart"):
-            packages.chart(helm, tree, source, told_by_the_chart(tree, source), partial)
+            packages.annotate(tree / "helm", told_by_the_chart(tree, source))
+            packages.chart(helm, tree / "helm", partial, source.epoch)
         with step("wheel"):
             wheel = packages.wheel(tree, source, partial)
         images = {}

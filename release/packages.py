@@ -17,35 +17,32 @@ from release.errors import ReleaseError
 from release.source import Source
 
 
-def chart(
-    helm: Path, tree: Path, source: Source, annotations: Mapping[str, str], folder: Path
-) -> Path:
-    """Package the chart.
+def chart(helm: Path, chart: Path, folder: Path, epoch: int = 0) -> Path:
+    """Package a chart, as registries keep it and people install it.
 
     Args:
         helm: The program.
-        tree: The commit's files.
-        source: The commit.
-        annotations: Added to Chart.yaml.
+        chart: The chart's folder.
         folder: Where the package is written.
+        epoch: No file in it is younger, in seconds since 1970.
 
     Raises:
         ReleaseError: Helm refuses it.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        copy = Path(scratch) / "sihl"
-        shutil.copytree(tree / "helm", copy, symlinks=False)
-        about = yaml.safe_load((copy / "Chart.yaml").read_text())
-        about["annotations"] = {**about.get("annotations", {}), **annotations}
-        (copy / "Chart.yaml").write_text(yaml.safe_dump(about, sort_keys=False))
-        _run(
-            helm, "package", copy, "--destination", scratch,
-            "--version", source.version, "--app-version", source.version,
-        )  # fmt: skip
-        packed = Path(scratch) / f"sihl-{source.version}.tgz"
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        _run(helm, "package", chart, "--destination", scratch)
+        (packed,) = Path(scratch).glob("*.tgz")
         target = folder / packed.name
-        rewrite(packed, target, source.epoch, _nothing, _ignore, ordered=True)
+        rewrite(packed, target, epoch, _nothing, _ignore, ordered=True)
     return target
+
+
+def annotate(chart: Path, annotations: Mapping[str, str]) -> None:
+    """Write into Chart.yaml what a chart says of itself besides."""
+    file = chart / "Chart.yaml"
+    about = yaml.safe_load(file.read_text())
+    about["annotations"] = {**about.get("annotations", {}), **annotations}
+    file.write_text(yaml.safe_dump(about, sort_keys=False))
 
 
 def wheel(tree: Path, source: Source, folder: Path) -> Path:

@@ -14,8 +14,9 @@ from typing import Any
 
 import yaml
 
-from demo.chart import CHART, package
+from demo.chart import CHART
 from local_cluster.programs import program
+from release.packages import chart
 
 __all__ = ["CHART", "ChartRefusedError", "one", "packaged", "render", "texts"]
 
@@ -29,7 +30,7 @@ def packaged() -> Path:
     """The chart's package, made once a process."""
     folder = tempfile.mkdtemp(prefix="sihl-chart-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return package(program("helm"), Path(folder))
+    return chart(program("helm"), CHART, Path(folder))
 
 
 def render(values: dict[str, Any] | None = None, namespace: str = "sihl-system") -> list[Any]:

@@ -20,24 +20,25 @@ from release.build import PROVENANCE, pins, write_sums
 from release.errors import ReleaseError
 from release.layout import INDEX, normalised
 from release.packages import chart
-from release.source import ROOT, Source
+from release.source import declared_version
+from tests.support.chart import CHART
 from tests.unit.test_release_archives import EPOCH, LABELS, a_layout, tar_of
 
 pytestmark = pytest.mark.slow  # crane and helm are built from their sources first
-SOURCE = Source("1.2.3", "c" * 40, EPOCH, ("v1.2.3",))
+VERSION = declared_version()
 NAMES = ("operator", "dashboard", "trainer")
 
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The real chart, and images of one file each."""
-    folder = tmp_path_factory.mktemp("dist") / "1.2.3"
+    folder = tmp_path_factory.mktemp("dist") / VERSION
     (folder / "images").mkdir(parents=True)
     images = {}
     for name in NAMES:
         raw = a_layout(folder.parent / name, [tar_of({name: b"1"}, EPOCH)], "now")
         images[name] = normalised([raw], folder / "images" / name, EPOCH, LABELS)
-    chart(bundle.tools()["helm"], ROOT, SOURCE, {}, folder)
+    chart(bundle.tools()["helm"], CHART, folder)
     (folder / "images.yaml").write_text(pins(images))
     (folder / PROVENANCE).write_text('{"predicate": {}}')
     write_sums(folder)
@@ -96,9 +97,9 @@ def test_its_images_reach_a_registry_under_the_digests_that_its_chart_then_asks_
     pinned = yaml.safe_load((bundled / "images.yaml").read_text())
     for name in NAMES:
         digest = pinned[name]["image"]["digest"]
-        assert served(registry, name, "1.2.3") == served(registry, name, digest) == digest
+        assert served(registry, name, VERSION) == served(registry, name, digest) == digest
     rendered = subprocess.run(
-        [bundled / "bin" / "helm", "template", bundled / "sihl-1.2.3.tgz", "-f",
+        [bundled / "bin" / "helm", "template", bundled / f"sihl-{VERSION}.tgz", "-f",
          bundled / "images.yaml", "--set", f"global.imageRegistry={registry}"],
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
@@ -132,10 +133,10 @@ def test_a_registry_that_is_none_is_refused_before_anything_is_done(
 
 def test_a_release_is_pushed_with_its_chart(release: Path, registry: str) -> None:
     publish.push(release, registry)
-    assert served(registry, "operator", "1.2.3").startswith("sha256:")
+    assert served(registry, "operator", VERSION).startswith("sha256:")
     host = registry.partition("/")[0]
     with urllib.request.urlopen(f"http://{host}/v2/mirror/sihl/charts/sihl/tags/list") as answer:
-        assert b'"1.2.3"' in answer.read()
+        assert f'"{VERSION}"'.encode() in answer.read()
 
 
 def test_without_a_registry_or_a_key_nothing_is_pushed_or_signed(
