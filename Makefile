@@ -84,7 +84,7 @@ audit: ## what is known to be vulnerable among what is pinned (asks PyPI's datab
 
 .PHONY: release release-check bundle push sign
 RELEASE = $(DEV) python -m release
-WHAT = $(if $(IMAGES),--images "$(IMAGES)") $(if $(SOURCE_URL),--repository "$(SOURCE_URL)") $(if $(BUILDER),--builder "$(BUILDER)")
+WHAT = $(if $(IMAGES),--images "$(IMAGES)") $(if $(PLATFORMS),--platforms "$(PLATFORMS)") $(if $(SOURCE_URL),--repository "$(SOURCE_URL)") $(if $(BUILDER),--builder "$(BUILDER)")
 release: ## images, chart, wheel, SBOMs, checksums and provenance into dist/VERSION (IMAGES=operator,... for some)
 	@$(RELEASE) build $(WHAT)
 

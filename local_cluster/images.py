@@ -29,11 +29,14 @@ class Images:
         state: The cluster's folder, for the registry's process.
         storage: Where images lie; by default in the cache, which all builds share.
         epoch: No file of the base image is younger, in seconds since 1970; by default they are new.
+        architecture: For which machines, in a word that is Debian's and OCI's. Another than this
+            machine's needs an emulator that the kernel knows.
     """
 
     state: Path
     storage: Path | None = None
     epoch: int | None = None
+    architecture: str = "amd64"
 
     @property
     def registry(self) -> Daemon:
@@ -107,7 +110,8 @@ class Images:
         self._ensure_base()
         command: list[str | Path] = [
             "bud", "--layers", "--force-rm", "--isolation", "chroot", "--network", "host",
-            "--pull-never", "--tag", reference, "--file", dockerfile,
+            "--pull-never", "--platform", f"linux/{self.architecture}",
+            "--tag", reference, "--file", dockerfile,
         ]  # fmt: skip
         for path in _MOUNTED:
             if Path(path).exists():
@@ -143,12 +147,13 @@ class Images:
         with step("base image from Debian's packages"), tempfile.TemporaryDirectory() as folder:
             archive = Path(folder) / "base.tar"
             run(
-                "mmdebstrap", "--variant=minbase", f"--include={_BASE_PACKAGES}", "trixie", archive,
+                "mmdebstrap", "--variant=minbase", f"--include={_BASE_PACKAGES}",
+                f"--architectures={self.architecture}", "trixie", archive,
                 env={} if self.epoch is None else {"SOURCE_DATE_EPOCH": str(self.epoch)},
             )  # fmt: skip
             container = self._buildah("from", "scratch").strip()
             self._buildah("add", container, archive, "/")
-            self._buildah("config", "--cmd", "/bin/bash", container)
+            self._buildah("config", "--cmd", "/bin/bash", "--arch", self.architecture, container)
             self._buildah("commit", "--rm", container, BASE)
 
     def _buildah(self, *arguments: str | Path) -> str:

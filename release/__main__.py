@@ -31,13 +31,18 @@ def parser() -> argparse.ArgumentParser:
         publishing.add_argument("--registry", default="", help="HOST or HOST/PATH")
     for verb in (building, twice):
         verb.add_argument("--images", type=_names, default=tuple(RECIPES), metavar="A,B")
+        verb.add_argument("--platforms", type=_words, default=("linux/amd64",), metavar="A,B")
         verb.add_argument("--repository", default="", help="the URL that the commit comes from")
         verb.add_argument("--builder", default="", help="a URI of who builds")
     return root
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word for word in text.split(",") if word))
+
+
 def _names(text: str) -> tuple[str, ...]:
-    names = tuple(name for name in text.split(",") if name)
+    names = _words(text)
     unknown = [name for name in names if name not in RECIPES]
     if unknown:
         raise argparse.ArgumentTypeError(f"no image {unknown[0]!r}: there are {', '.join(RECIPES)}")
@@ -78,8 +83,9 @@ def _build(arguments: argparse.Namespace, dist: Path) -> Path:
     require_releasable(source)
     dist.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=dist, prefix=".buildah-") as scratch:
+        builder = Builder(Path(scratch), source.epoch, arguments.platforms)
         return make(
-            source, dist / source.version, Builder(Path(scratch), source.epoch), arguments.images,
+            source, dist / source.version, builder, arguments.images,
             repository=arguments.repository or "file:///unnamed",
             by=arguments.builder or "file:///unnamed",
         )  # fmt: skip

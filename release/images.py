@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from platform import machine
 
 from local_cluster import ClusterError
 from local_cluster.images import Images
@@ -42,16 +43,33 @@ RECIPES = {
 """By the name of the repository. The chart's default trainer is CUDA's."""
 
 
+ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
+"""What images are built for, as OCI and Debian call it, and as the kernel does."""
+_EMULATORS = Path("/proc/sys/fs/binfmt_misc")
+
+
 class Builder:
     """Builds by buildah, and reuses nothing of earlier builds: they have what Debian had then.
 
     Args:
         folder: For buildah's own: some 5 GB, with CUDA 25.
         epoch: No file is younger, in seconds since 1970.
+        platforms: What for: linux/amd64 and the like.
+
+    Raises:
+        ReleaseError: This machine cannot build for one of them.
     """
 
-    def __init__(self, folder: Path, epoch: int) -> None:
-        self._images = Images(folder / "state", folder / "storage", epoch)
+    def __init__(
+        self, folder: Path, epoch: int, platforms: Sequence[str] = ("linux/amd64",)
+    ) -> None:
+        for platform in platforms:
+            if problem := unbuildable(platform, machine(), emulator(platform)):
+                raise ReleaseError(problem)
+        self._images = [
+            Images(folder / each / "state", folder / each / "storage", epoch, each)
+            for each in (platform.removeprefix("linux/") for platform in platforms)
+        ]
 
     def build(self, name: str, tree: Path, source: Source, target: Path) -> Image:
         """Build an image into a folder.
@@ -63,20 +81,59 @@ class Builder:
             target: The layout's folder, which is made.
 
         Raises:
-            ReleaseError: This machine cannot, or the build failed.
+            ReleaseError: This machine has not what it takes, or the build failed.
         """
         recipe = RECIPES[name]
-        try:
-            require_debian()
-            install_packages()
-            tag = f"{PROJECT}/{name}:{source.version}"
-            built = self._images.prepare(tag, tree / recipe.dockerfile, tree, recipe.arguments)
-            with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}-") as folder:
-                raw = Path(folder) / "raw"
-                self._images.save(built, raw)
-                return normalised([raw], target, source.epoch, labels(recipe, source))
-        except ClusterError as error:
-            raise ReleaseError(str(error)) from None
+        tag = f"{PROJECT}/{name}:{source.version}"
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}-") as folder:
+            layouts = []
+            for images in self._images:
+                layout = Path(folder) / images.architecture
+                try:
+                    require_debian()
+                    install_packages()
+                    built = images.prepare(tag, tree / recipe.dockerfile, tree, recipe.arguments)
+                    images.save(built, layout)
+                except ClusterError as error:
+                    raise ReleaseError(str(error)) from None
+                layouts.append(layout)
+            return normalised(layouts, target, source.epoch, labels(recipe, source))
+
+
+def unbuildable(platform: str, machine: str, emulator: str) -> str | None:
+    """Why a machine cannot build for a platform, with the remedy, or None.
+
+    Args:
+        platform: linux/arm64 or the like.
+        machine: As the kernel calls it.
+        emulator: What the kernel says of the one for the platform; empty where it knows none.
+    """
+    system, _, architecture = platform.partition("/")
+    if system != "linux" or architecture not in ARCHITECTURES:
+        known = ", ".join(f"linux/{each}" for each in ARCHITECTURES)
+        return f"PLATFORMS has {platform!r}: images are built for {known}"
+    wanted = ARCHITECTURES[architecture]
+    if wanted == machine or ("enabled" in emulator and "F" in _flags(emulator)):
+        return None
+    return (
+        f"this machine ({machine}) cannot build for {platform}: give its kernel an emulator that "
+        f"works in every root (Debian: apt-get install qemu-user-static binfmt-support; what "
+        f"{_EMULATORS / f'qemu-{wanted}'} says must have the flag F), or leave it out of PLATFORMS"
+    )
+
+
+def emulator(platform: str) -> str:
+    """What this kernel says of an emulator for a platform."""
+    name = ARCHITECTURES.get(platform.partition("/")[2], "")
+    try:
+        return (_EMULATORS / f"qemu-{name}").read_text()
+    except OSError:
+        return ""
+
+
+def _flags(emulator: str) -> str:
+    lines = (line.partition(":") for line in emulator.splitlines())
+    return next((value for name, _, value in lines if name == "flags"), "")
 
 
 def labels(recipe: Recipe, source: Source) -> dict[str, str]:

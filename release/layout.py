@@ -17,6 +17,7 @@ from release.source import timestamp
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
+_PLATFORM = ("architecture", "os", "variant")
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 Document = dict[str, Any]
@@ -132,7 +133,7 @@ def _normalised_one(
         diffs.append(inner.name)
         unpacked += inner.size
     config_data = _encoded(_normalised_config(config, diffs, epoch, labels))
-    platform = {"architecture": config["architecture"], "os": config["os"]}
+    platform = {key: config[key] for key in _PLATFORM if key in config}
     new = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
@@ -160,8 +161,7 @@ def _normalised_config(
     inner = config.get("config", {})
     return {
         "created": created,
-        "architecture": config["architecture"],
-        "os": config["os"],
+        **{key: config[key] for key in _PLATFORM if key in config},
         "config": {**inner, "Labels": {**inner.get("Labels", {}), **labels}},
         "rootfs": {"type": "layers", "diff_ids": list(diffs)},
         "history": [
