@@ -14,6 +14,8 @@ from pathlib import Path
 from release.errors import ReleaseError
 
 ROOT = Path(__file__).resolve().parent.parent
+_PLAIN = ("-c", "tar.umask=0022", "-c", "core.autocrlf=false")
+"""Whoever's git it is: files as they were committed."""
 _RELEASED = re.compile(r"\d+\.\d+\.\d+")
 
 
@@ -117,7 +119,7 @@ def export(commit: str, folder: Path, root: Path = ROOT, paths: Sequence[str] = 
         ReleaseError: The checkout does not have the commit.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    command = ["git", "-C", str(root), "archive", "--format=tar", commit, "--", *paths]
+    command = ["git", "-C", str(root), *_PLAIN, "archive", "--format=tar", commit, "--", *paths]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stderr is not None
         try:

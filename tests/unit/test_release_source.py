@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -123,6 +124,22 @@ def test_an_export_has_the_commits_files_and_not_what_lies_about(
     chart = yaml.safe_load((folder / "helm" / "Chart.yaml").read_text())
     assert (chart["version"], chart["appVersion"]) == ("1.2.3-dev", "1.2.3-dev")
     assert declared_version(folder) == "1.2.3.dev0"
+
+
+def test_an_export_is_the_same_whatever_settings_its_user_has(
+    checkout: Path, tmp_path: Path
+) -> None:
+    git(checkout, "config", "tar.umask", "0077")
+    git(checkout, "config", "core.autocrlf", "true")
+    before = os.umask(0o077)
+    try:
+        folder = export("HEAD", tmp_path / "export", checkout)
+    finally:
+        os.umask(before)
+    assert {path.name: oct(path.stat().st_mode & 0o777) for path in folder.rglob("*")} == {
+        "pyproject.toml": "0o644", "helm": "0o755", "Chart.yaml": "0o644",
+    }  # fmt: skip
+    assert b"\r" not in (folder / "pyproject.toml").read_bytes()
 
 
 def test_a_commit_that_a_shallow_clone_lacks_is_told_with_the_remedy(
