@@ -1,13 +1,18 @@
-"""For which machines images are built."""
+"""For which machines images are built, and that it is told by nothing where that was done."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from local_cluster.images import BASE, Images
+from local_cluster.process import run
 from release.errors import ReleaseError
 from release.images import Builder, unbuildable
+from release.layout import normalised
+from tests.unit.test_release_archives import EPOCH, LABELS
 
 EMULATOR = "enabled\ninterpreter /usr/libexec/qemu-binfmt/aarch64-binfmt-P\nflags: {}\noffset 0\n"
 EVERYWHERE = EMULATOR.format("POCF")
@@ -54,3 +59,41 @@ def test_a_platform_that_nobody_builds_for_is_refused_before_anything_is_built(
     with pytest.raises(ReleaseError, match="linux/mips"):
         Builder(tmp_path, 1, ["linux/amd64", "linux/mips"])
     assert not any(tmp_path.iterdir())
+
+
+SHELL = """
+#include <fcntl.h>
+#include <sys/stat.h>
+int main(void) { return mkdir("/made", 0777) || open("/made/file", O_CREAT | O_WRONLY, 0666) < 0; }
+"""
+"""What the build runs as its shell: it makes a folder and a file, whatever it is told."""
+
+
+def built(folder: Path, umask: int) -> str:
+    """The digest of an image of which one step makes files and one copies those that lie here."""
+    context, base = folder / "source", folder / "base"
+    for name in ("pyproject.toml", "code/b", "code/a", "code/inner/c"):
+        (context / name).parent.mkdir(parents=True, exist_ok=True)
+        (context / name).write_text(name)
+    (context / "Dockerfile").write_text(f"FROM {BASE}\nRUN make\nCOPY pyproject.toml code ./\n")
+    base.mkdir()
+    run("gcc", "-static", "-x", "c", "-o", base / "sh", "-", text=SHELL)
+    (base / "Dockerfile").write_text("FROM scratch\nCOPY sh /bin/sh\n")
+    images = Images(folder / "state", folder / "storage")
+    where = ("--root", folder / "storage", "--runroot", folder / "state" / "buildah")
+    run("buildah", *where, "bud", "--tag", BASE, base)
+    before = os.umask(umask)
+    try:
+        reference = images.prepare("sihl/tried:1", context / "Dockerfile", context)
+    finally:
+        os.umask(before)
+    images.save(reference, folder / "saved")
+    images.stop()
+    return normalised([folder / "saved"], folder / "image", EPOCH, LABELS).digest
+
+
+@pytest.mark.slow
+def test_steps_that_run_and_that_copy_make_the_same_image_wherever_whenever_and_for_whomever(
+    tmp_path: Path,
+) -> None:
+    assert built(tmp_path / "here", 0o022) == built(tmp_path / "else" / "where", 0o077)
