@@ -63,12 +63,11 @@ def answer(arguments: argparse.Namespace) -> None:
         case "check":
             _check(arguments)
         case "bundle":
-            release = _built()
-            print(bundle.make(release, DIST / f"sihl-{release.name}-bundle"))
+            print(bundle.make(_built(), _bundled()))
         case "push":
-            publish.push(_built(), arguments.registry)
+            publish.push(_built(), arguments.registry, read_source().epoch)
         case "sign":
-            publish.sign(_built(), arguments.registry)
+            publish.sign(_built(), _bundled(), arguments.registry)
 
 
 def _built() -> Path:
@@ -76,6 +75,10 @@ def _built() -> Path:
     source = read_source()
     require_releasable(source)
     return DIST / source.version
+
+
+def _bundled() -> Path:
+    return DIST / f"sihl-{_built().name}-bundle"
 
 
 def _build(arguments: argparse.Namespace, dist: Path) -> Path:

@@ -22,6 +22,8 @@ from release.layout import Image
 from release.source import Source, export, stamp
 
 SUMS = "SHA256SUMS"
+SIGNATURE = f"{SUMS}.sigstore.json"
+"""The sums' signature, in the form that sigstore calls a bundle."""
 PROVENANCE = "provenance.json"
 VALUES = "images.yaml"
 LOCKS = ("uv.lock", "operator/requirements.txt", "dashboard/requirements.txt",
@@ -112,9 +114,11 @@ def pins(images: dict[str, Image]) -> str:
 
 
 def listed(folder: Path) -> list[str]:
-    """All files of a release but the sums themselves, by their paths in it."""
+    """All files of a release but the sums and their signature, by their paths in it."""
     files = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(str(path.relative_to(folder)) for path in files if path.name != SUMS)
+    return sorted(
+        str(path.relative_to(folder)) for path in files if path.name not in (SUMS, SIGNATURE)
+    )
 
 
 def write_sums(folder: Path) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from release.build import PROVENANCE, SUMS
+from release.build import PROVENANCE, SIGNATURE, SUMS, sha256
 from release.bundle import tools
 from release.errors import ReleaseError
 from release.images import PROJECT
@@ -22,12 +24,15 @@ class Keys:
     """What signs.
 
     Args:
-        cosign: The program.
+        cosign: The program, of version 3.
         key: As cosign takes it: a file, or a URI of a key service.
+        services: Of a signing configuration in cosign's words, a file: which services are told of
+            the signatures; by default the public log.
     """
 
     cosign: str
     key: str
+    services: str = ""
 
 
 def keys(given: Mapping[str, str]) -> Keys:
@@ -41,8 +46,8 @@ def keys(given: Mapping[str, str]) -> Keys:
         raise ReleaseError("nothing to sign with: give COSIGN_KEY=FILE, or a key service's URI")
     cosign = shutil.which("cosign", path=given.get("PATH"))
     if cosign is None:
-        raise ReleaseError("signing needs cosign on the PATH: github.com/sigstore/cosign")
-    return Keys(cosign, key)
+        raise ReleaseError("signing needs cosign 3 on the PATH: github.com/sigstore/cosign")
+    return Keys(cosign, key, given.get("COSIGN_SIGNING_CONFIG", ""))
 
 
 def push_commands(release: Path, registry: str, programs: Mapping[str, Path]) -> list[list[str]]:
@@ -56,62 +61,127 @@ def push_commands(release: Path, registry: str, programs: Mapping[str, Path]) ->
     Raises:
         ReleaseError: No registry, or it is no release that may be pushed.
     """
-    if not registry or "://" in registry:
-        raise ReleaseError("give REGISTRY=HOST or HOST/PATH to push to, without https://")
-    if not (release / SUMS).exists():
-        raise ReleaseError(f"{release} is no release: `make release` first")
+    _require_registry(registry)
+    _require_release(release)
     commands = [
         [str(programs["crane"]), "push", "--index", str(image),
          f"{registry}/{PROJECT}/{image.name}:{release.name}"]
         for image in sorted((release / "images").iterdir())
     ]  # fmt: skip
-    chart = release / f"sihl-{release.name}.tgz"
     target = f"oci://{registry}/{PROJECT}/charts"
     plain = ["--plain-http"] if registry.startswith(("localhost:", "127.0.0.1:")) else []
-    commands.append([str(programs["helm"]), "push", str(chart), target, *plain])
+    commands.append([str(programs["helm"]), "push", str(_chart(release)), target, *plain])
     return commands
 
 
-def sign_commands(release: Path, registry: str, given: Keys) -> list[list[str]]:
-    """What signs the images by digest, attests how they were made, and signs the sums.
+def sign_commands(
+    references: Sequence[str], sums: Sequence[Path], predicate: Path, given: Keys
+) -> list[list[str]]:
+    """What signs artefacts by digest, attests how they were made, and signs the sums.
+
+    Args:
+        references: In a registry, each with its digest.
+        sums: Files, each of which gets its signature beside it.
+        predicate: How all were made: the provenance's predicate.
+        given: What signs.
+    """
+    told = ["--signing-config", given.services] if given.services else []
+    keyed = ["--key", given.key, "--yes", *told]
+    attest = ["--type", "slsaprovenance1", "--predicate", str(predicate)]
+    commands = []
+    for reference in references:
+        commands.append([given.cosign, "sign", *keyed, reference])
+        commands.append([given.cosign, "attest", *keyed, *attest, reference])
+    for file in sums:
+        signature = file.with_name(SIGNATURE)
+        commands.append([given.cosign, "sign-blob", *keyed, "--bundle", str(signature), str(file)])
+    return commands
+
+
+def push(release: Path, registry: str, epoch: int) -> None:
+    """Push.
 
     Args:
         release: As `make release` made it.
-        registry: Where its images were pushed to.
-        given: What signs.
+        registry: HOST or HOST/PATH.
+        epoch: When it was committed, in seconds since 1970: helm writes the chart's time into its
+            manifest, and the same chart has one digest.
+
+    Raises:
+        ReleaseError: No registry, no release, or it is refused.
     """
-    statement = json.loads((release / PROVENANCE).read_text())
-    predicate = release.parent / f".{release.name}.predicate.json"
-    predicate.write_text(json.dumps(statement["predicate"]))
-    base = [given.cosign]
-    keyed = ["--key", given.key, "--yes"]
-    commands = []
-    for image in sorted((release / "images").iterdir()):
-        digest, _ = read_index(image)
-        reference = f"{registry}/{PROJECT}/{image.name}@{digest}"
-        commands.append([*base, "sign", *keyed, reference])
-        attest = ["--type", "slsaprovenance1", "--predicate", str(predicate)]
-        commands.append([*base, "attest", *keyed, *attest, reference])
-    sums = str(release / SUMS)
-    commands.append([*base, "sign-blob", *keyed, "--output-signature", f"{sums}.sig", sums])
-    return commands
-
-
-def push(release: Path, registry: str) -> None:
-    """Push. Raises ReleaseError."""
-    for command in push_commands(release, registry, tools()):
+    commands = push_commands(release, registry, tools())
+    os.utime(_chart(release), (epoch, epoch))
+    for command in commands:
         _run(command)
 
 
-def sign(release: Path, registry: str) -> None:
-    """Sign what `push` has pushed. Raises ReleaseError."""
+def sign(release: Path, bundle: Path, registry: str) -> None:
+    """Sign what `push` has pushed, and the sums of release and bundle.
+
+    Args:
+        release: As `make release` made it.
+        bundle: As `make bundle` made it; it need not be there.
+        registry: Where the release was pushed to.
+
+    Raises:
+        ReleaseError: No key, no registry, no release, or another chart was pushed.
+    """
     given = keys(os.environ)
+    _require_registry(registry)
+    _require_release(release)
+    references = [*_images(release, registry), pushed_chart(release, registry, tools()["crane"])]
+    sums = [folder / SUMS for folder in (release, bundle) if folder.exists()]
+    statement = json.loads((release / PROVENANCE).read_text())
+    with tempfile.TemporaryDirectory() as folder:
+        predicate = Path(folder) / "predicate.json"
+        predicate.write_text(json.dumps(statement["predicate"]))
+        for command in sign_commands(references, sums, predicate, given):
+            _run(command)
+
+
+def pushed_chart(release: Path, registry: str, crane: Path) -> str:
+    """The reference, by its digest, of a release's chart in a registry.
+
+    Raises:
+        ReleaseError: The registry has none, or another one under its version.
+    """
+    chart = f"{registry}/{PROJECT}/charts/sihl"
+    tagged = f"{chart}:{release.name}"
+    found = subprocess.run([crane, "manifest", tagged], capture_output=True)
+    if found.returncode:
+        raise ReleaseError(f"{tagged} cannot be read ({_last(found.stderr)}): `make push` first")
+    layers = [layer["digest"] for layer in json.loads(found.stdout)["layers"]]
+    if layers != [f"sha256:{sha256(_chart(release))}"]:
+        raise ReleaseError(f"{tagged} is not this release's chart: nothing is signed")
+    return f"{chart}@sha256:{hashlib.sha256(found.stdout).hexdigest()}"
+
+
+def _images(release: Path, registry: str) -> list[str]:
+    return [
+        f"{registry}/{PROJECT}/{image.name}@{read_index(image)[0]}"
+        for image in sorted((release / "images").iterdir())
+    ]
+
+
+def _chart(release: Path) -> Path:
+    return release / f"sihl-{release.name}.tgz"
+
+
+def _require_registry(registry: str) -> None:
     if not registry or "://" in registry:
-        raise ReleaseError("give REGISTRY=HOST or HOST/PATH that the images were pushed to")
-    for command in sign_commands(release, registry, given):
-        _run(command)
+        raise ReleaseError("give REGISTRY=HOST or HOST/PATH, without https://")
+
+
+def _require_release(release: Path) -> None:
+    if not (release / SUMS).exists():
+        raise ReleaseError(f"{release} is no release: `make release` first")
+
+
+def _last(said: bytes) -> str:
+    return (said.decode(errors="replace").strip().splitlines() or ["no word"])[-1]
 
 
 def _run(command: list[str]) -> None:
-    if subprocess.run(command).returncode:
+    if subprocess.run(command, env={**os.environ, "TZ": "UTC"}).returncode:
         raise ReleaseError(f"`{' '.join(command[:4])} ...` failed: see above")

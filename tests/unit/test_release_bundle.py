@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,7 +40,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in NAMES:
         raw = a_layout(folder.parent / name, [tar_of({name: b"1"}, EPOCH)], "now")
         images[name] = normalised([raw], folder / "images" / name, EPOCH, LABELS)
-    chart(bundle.tools()["helm"], CHART, folder)
+    chart(bundle.tools()["helm"], CHART, folder, EPOCH)
     (folder / "images.yaml").write_text(pins(images))
     (folder / PROVENANCE).write_text('{"predicate": {}}')
     write_sums(folder)
@@ -131,12 +133,42 @@ def test_a_registry_that_is_none_is_refused_before_anything_is_done(
     assert (done.returncode, done.stdout) == (2, "")
 
 
-def test_a_release_is_pushed_with_its_chart(release: Path, registry: str) -> None:
-    publish.push(release, registry)
+def test_a_release_is_pushed_with_its_chart_which_has_one_digest_whenever_that_is_done(
+    release: Path, registry: str
+) -> None:
+    crane = bundle.tools()["crane"]
+    pushed = []
+    for moment in (1, 2):
+        os.utime(release / f"sihl-{VERSION}.tgz", (moment, moment))
+        publish.push(release, registry, EPOCH)
+        pushed.append(publish.pushed_chart(release, registry, crane))
+    assert pushed[0] == pushed[1]
+    assert re.fullmatch(rf"{registry}/sihl/charts/sihl@sha256:[0-9a-f]{{64}}", pushed[0])
     assert served(registry, "operator", VERSION).startswith("sha256:")
-    host = registry.partition("/")[0]
-    with urllib.request.urlopen(f"http://{host}/v2/mirror/sihl/charts/sihl/tags/list") as answer:
-        assert f'"{VERSION}"'.encode() in answer.read()
+
+
+def test_a_chart_that_is_not_the_releases_is_not_signed(
+    release: Path, registry: str, tmp_path: Path
+) -> None:
+    crane = bundle.tools()["crane"]
+    with pytest.raises(ReleaseError, match="make push"):
+        publish.pushed_chart(release, registry, crane)
+    publish.push(release, registry, EPOCH)
+    other = tmp_path / VERSION
+    other.mkdir()
+    chart(bundle.tools()["helm"], CHART, other, EPOCH + 1)
+    with pytest.raises(ReleaseError, match="not this release's chart"):
+        publish.pushed_chart(other, registry, crane)
+
+
+def test_the_chart_is_packed_the_same_wherever_it_lies_and_whenever(tmp_path: Path) -> None:
+    packed = []
+    for turn in ("here", "else/where"):
+        copy, folder = tmp_path / turn / "helm", tmp_path / turn / "packed"
+        folder.mkdir(parents=True)
+        subprocess.run(["cp", "-r", CHART, copy], check=True)
+        packed.append(chart(bundle.tools()["helm"], copy, folder, EPOCH).read_bytes())
+    assert packed[0] == packed[1]
 
 
 def test_without_a_registry_or_a_key_nothing_is_pushed_or_signed(
@@ -144,26 +176,32 @@ def test_without_a_registry_or_a_key_nothing_is_pushed_or_signed(
 ) -> None:
     for registry in ("", "https://registry.example.org"):
         with pytest.raises(ReleaseError, match="REGISTRY=HOST"):
-            publish.push(release, registry)
+            publish.push(release, registry, EPOCH)
     with pytest.raises(ReleaseError, match="no release"):
-        publish.push(tmp_path, "localhost:1")
+        publish.push(tmp_path, "localhost:1", EPOCH)
     monkeypatch.delenv("COSIGN_KEY", raising=False)
     with pytest.raises(ReleaseError, match="COSIGN_KEY"):
-        publish.sign(release, "localhost:1")
+        publish.sign(release, tmp_path, "localhost:1")
     monkeypatch.setenv("COSIGN_KEY", "cosign.key")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ReleaseError, match="cosign on the PATH"):
-        publish.sign(release, "localhost:1")
+    with pytest.raises(ReleaseError, match="cosign 3 on the PATH"):
+        publish.sign(release, tmp_path, "localhost:1")
 
 
-def test_what_is_signed_is_each_image_by_its_digest_and_the_sums(release: Path) -> None:
-    commands = publish.sign_commands(release, "r.example.org", publish.Keys("cosign", "k"))
-    pinned = yaml.safe_load((release / "images.yaml").read_text())
-    for name in NAMES:
-        reference = f"r.example.org/sihl/{name}@{pinned[name]['image']['digest']}"
+def test_what_is_signed_is_each_artefact_by_its_digest_and_the_sums() -> None:
+    references = ["r.example.org/sihl/operator@sha256:1", "r.example.org/sihl/charts/sihl@sha256:2"]
+    sums = [Path("dist/1.2.3/SHA256SUMS")]
+    given = publish.Keys("cosign", "k")
+    commands = publish.sign_commands(references, sums, Path("predicate.json"), given)
+    for reference in references:
         assert [each[1] for each in commands if each[-1] == reference] == ["sign", "attest"]
-    assert commands[-1][1] == "sign-blob"
-    assert commands[-1][-1] == str(release / "SHA256SUMS")
+    assert commands[-1][1:] == [
+        "sign-blob", "--key", "k", "--yes", "--bundle", "dist/1.2.3/SHA256SUMS.sigstore.json",
+        "dist/1.2.3/SHA256SUMS",
+    ]  # fmt: skip
+    private = replace(given, services="none.json")
+    for command in publish.sign_commands(references, sums, Path("predicate.json"), private):
+        assert command[command.index("--signing-config") + 1] == "none.json"
 
 
 def test_a_bundle_is_made_of_a_release_only(tmp_path: Path) -> None:
