@@ -4,12 +4,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 import yaml
 from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
 
+from sihl_api.trainingjob import GROUP, PLURAL, VERSION
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -59,3 +63,29 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def api(kubeconfig: Path) -> client.ApiClient:
     """An administrator's client."""
     return config.new_client_from_config(str(kubeconfig))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_stays(api: client.ApiClient) -> Iterator[None]:
+    """Remove the jobs and pods that a module leaves: the next one's operator would serve them."""
+    yield
+    custom, core = client.CustomObjectsApi(api), client.CoreV1Api(api)
+    for job in custom.list_cluster_custom_object(GROUP, VERSION, PLURAL)["items"]:
+        where = (GROUP, VERSION, job["metadata"]["namespace"], PLURAL, job["metadata"]["name"])
+        with _gone_is_fine():
+            custom.patch_namespaced_custom_object(*where, {"metadata": {"finalizers": None}})
+            custom.delete_namespaced_custom_object(*where)
+    for pod in core.list_pod_for_all_namespaces().items:
+        with _gone_is_fine():
+            core.delete_namespaced_pod(
+                pod.metadata.name, pod.metadata.namespace, grace_period_seconds=0
+            )
+
+
+@contextmanager
+def _gone_is_fine() -> Iterator[None]:
+    try:
+        yield
+    except ApiException as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
