@@ -99,8 +99,8 @@ class Gauges(Collector):
             "sihl_gpus", "GPUs of a node: used, idle, or out of reach as it takes no pods",
             ["node", "state"],
         )  # fmt: skip
-        used = self._world.used()
-        for node in self._world.nodes.values():
+        used = self._world.occupancy.used()
+        for node in self._world.occupancy.nodes.values():
             have = node.allocatable.get(self._gpu, _NONE)
             taken = min(have, used.get(node.name, {}).get(self._gpu, _NONE))
             for state, amount in _states(node, have, taken) if have else ():

@@ -172,9 +172,9 @@ class Rounds:
                 asked.setdefault((job.namespace, job.queue), set()).add(job.key)
             else:
                 self._consider(job, now)
-        if not (asked or self.world.room_changed):
+        if not (asked or self.world.occupancy.changed):
             return
-        self.world.room_changed = False
+        self.world.occupancy.changed = False
         # 3. Ask the queues that are free for who is next, and the others why they are not.
         queues = self._ask(asked, now)
         # 4. See for whom there is room.

@@ -6,34 +6,18 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from decimal import Decimal
-from typing import Any
 
-from sihl_operator.capacity import Demand, Room, reckoned
+from sihl_operator.capacity import Room
 from sihl_operator.hearsay import Hearsay
+from sihl_operator.occupancy import Occupancy
 from sihl_operator.pod import demand
 from sihl_operator.queues import Queues
 from sihl_operator.settings import Settings
 from sihl_operator.sightings import Ages, Sightings
-from sihl_operator.views import (
-    JOB_UID_LABEL,
-    JobView,
-    Key,
-    NodeView,
-    PodView,
-    Raw,
-    Resources,
-    Usage,
-    lean,
-    node_view,
-    pod_requests,
-    pod_view,
-    usage_view,
-)
+from sihl_operator.versions import Versions
+from sihl_operator.views import JOB_UID_LABEL, JobView, Key, PodView, Raw, lean, pod_view
 
 log = logging.getLogger(__name__)
-
-_NONE = Decimal(0)
 
 
 class World:
@@ -47,26 +31,20 @@ class World:
         self.jobs: dict[Key, JobView] = {}
         self.pods: dict[Key, PodView] = {}
         self.foreign: set[Key] = set()
-        self.nodes: dict[str, NodeView] = {}
-        self.usage: dict[Key, Usage] = {}
-        self.unbound: dict[Key, Demand] = {}
-        """Pods of ours that have no node yet: they will take room, whatever became of a job."""
+        """Pods of others that have a name as a queue's pod has."""
+        self.occupancy = Occupancy()
         self.dirty: set[Key] = set()  # jobs
         self.dirty_queues: set[Key] = set()
-        self.room_changed = True
         self.queues = Queues()
         self.hearsay = Hearsay(clock)
         self.seen = Sightings(clock)
-        self._used: dict[str, Resources] = {}
-        self._versions: dict[str, dict[Key, int]] = {"job": {}, "pod": {}}
-        self._listed: dict[str, int] = {}
-        """By kind, the newest list: what it does not have and is older has gone by then."""
+        self._versions = {"job": Versions(), "pod": Versions()}
 
     # --- what is seen ------------------------------------------------------------------------
 
     def saw(self, kind: str, raw: Raw, deleted: bool = False) -> None:
         """A job, pod or node as a watch or a list tells it."""
-        see = {"job": self.saw_job, "pod": self.saw_pod, "node": self.saw_node}
+        see = {"job": self.saw_job, "pod": self.saw_pod, "node": self.occupancy.saw_node}
         try:
             see[kind](raw, deleted)
         except Exception:  # one user's object must not hide all that others have
@@ -76,7 +54,7 @@ class World:
 
     def saw_job(self, raw: Raw, deleted: bool = False) -> None:
         """A job as a watch, a list or a write's answer tells it."""
-        if not self._newer("job", raw, deleted):
+        if not self._versions["job"].newer(raw, deleted):
             return
         job = JobView(lean(raw))
         before = self.jobs.get(job.key)
@@ -106,64 +84,21 @@ class World:
 
     def saw_pod(self, raw: Raw, deleted: bool = False) -> None:
         """Any pod of the cluster; one that is deleted leaves its last state behind."""
-        if not self._newer("pod", raw, deleted):
+        if not self._versions["pod"].newer(raw, deleted):
             return
-        metadata = raw["metadata"]
-        key = (metadata["namespace"], metadata["name"])
-        self._set_usage(key, None if deleted else usage_view(raw))
-        if JOB_UID_LABEL in (metadata.get("labels") or {}):
+        key = (raw["metadata"]["namespace"], raw["metadata"]["name"])
+        if deleted:
+            self.occupancy.lose_pod(key)
+        else:
+            self.occupancy.saw_pod(key, raw)
+        if JOB_UID_LABEL in (raw["metadata"].get("labels") or {}):
             self._free_name(key)
-            self._put(pod_view(raw, gone=deleted))
-            self._await_node(key, raw, deleted)
+            pod = pod_view(raw, gone=deleted)
+            self._put(pod)
+            if not deleted:
+                self.occupancy.saw_ours(pod, raw)
         elif key[1].endswith("-runner"):
             (self._free_name if deleted else self.foreign.add)(key)
-
-    def held_by_others(self, resource: str) -> Decimal:
-        """How much of a resource pods hold that are not ours."""
-        theirs = (use.requests for key, use in self.usage.items() if key not in self.pods)
-        return sum((requests.get(resource, _NONE) for requests in theirs), _NONE)
-
-    def _set_usage(self, key: Key, use: Usage | None) -> None:
-        before = self.usage.get(key)
-        if before == use:
-            return
-        self.room_changed = True
-        if before is not None:
-            del self.usage[key]
-            node = self._used[before.node]
-            for name, amount in before.requests.items():
-                node[name] -= amount
-            if not node["pods"]:
-                del self._used[before.node]
-        if use is not None:
-            self.usage[key] = use
-            node = self._used.setdefault(use.node, {})
-            for name, amount in use.requests.items():
-                node[name] = node.get(name, _NONE) + amount
-
-    def _await_node(self, key: Key, raw: Raw, deleted: bool) -> None:
-        spec, pod = raw["spec"], self.pods.get(key)
-        if deleted or pod is None or pod.ended or spec.get("nodeName"):
-            self._await_none(key)
-            return
-        if pod.gates:  # who set them may take days: its job was promised room until it was seen
-            self._await_none(key)
-            self.room_changed = True
-            return
-        wanted = Demand(
-            pod_requests(spec),
-            spec.get("nodeSelector") or {},
-            tuple(spec.get("tolerations") or ()),
-            spec.get("affinity"),
-            adrift=not reckoned(pod.unschedulable),
-        )
-        before, self.unbound[key] = self.unbound.get(key), wanted
-        if before != wanted and (before is not None or wanted.adrift):
-            self.room_changed = True
-
-    def _await_none(self, key: Key) -> None:
-        if self.unbound.pop(key, None) is not None:
-            self.room_changed = True
 
     def _free_name(self, key: Key) -> None:
         """No stranger has a queue's pod name any more."""
@@ -190,47 +125,29 @@ class World:
         self.seen.forget(pod.uid)
         self.hearsay.forget(pod.uid)
 
-    def saw_node(self, raw: Raw, deleted: bool = False) -> None:
-        """A node."""
-        node = node_view(raw)
-        if deleted:
-            self.nodes.pop(node.name, None)
-            self.room_changed = True
-        elif self.nodes.get(node.name) != node:
-            self.nodes[node.name] = node
-            self.room_changed = True
-
     def saw_all(self, kind: str, items: Iterable[Raw], version: str) -> None:
         """A whole list: what it does not have any more is gone, whatever a watch left out.
 
         Of one kind, a later call has what was listed later.
         """
-        moment = int(version)
-        if kind in self._versions and moment < self._listed.get(kind, -1):
-            # The API server's store was put back to an earlier state: what is known is void.
-            self._versions[kind] = dict.fromkeys(self._versions[kind], -1)
-        self._listed.pop(kind, None)
-        listed: set[Any] = set()
+        versions = self._versions.get(kind)
+        if versions is not None:
+            versions.begin_list(int(version))
+        listed: set[Key] = set()
         for raw in items:
             listed.add((raw["metadata"].get("namespace", ""), raw["metadata"]["name"]))
             self.saw(kind, raw)
-        if kind == "node":
-            for name in set(self.nodes) - {name for _, name in listed}:
-                del self.nodes[name]
-                self.room_changed = True
+        if versions is None:
+            self.occupancy.saw_all_nodes({name for _, name in listed})
             return
-        versions = self._versions[kind]
-        for key in [key for key in versions if key not in listed and versions[key] <= moment]:
+        for key in versions.end_list(int(version), listed):
             self._lost(kind, key)
-            del versions[key]  # else the names of all that ever was would be kept
-        self._listed[kind] = moment
 
     def _lost(self, kind: str, key: Key) -> None:
         if kind == "job":
             self.lose_job(key)
             return
-        self._set_usage(key, None)
-        self._await_none(key)
+        self.occupancy.lose_pod(key)
         self._free_name(key)
         pod = self.pods.get(key)
         if pod is not None and not pod.gone:
@@ -239,29 +156,18 @@ class World:
     def forget_pod(self, pod: PodView) -> None:
         """A pod that is not there, and of whose end nothing is known."""
         self.drop_pod(pod)
-        self._set_usage(pod.key, None)
-        self._await_none(pod.key)
+        self.occupancy.lose_pod(pod.key)
         self.dirty_queues.add((pod.namespace, pod.queue))
         job = self.job_of(pod)
         if job is not None:
             self.dirty.add(job.key)
-
-    def _newer(self, kind: str, raw: Raw, deleted: bool) -> bool:
-        metadata = raw["metadata"]
-        key = (metadata["namespace"], metadata["name"])
-        version = int(metadata["resourceVersion"])
-        known = self._versions[kind].get(key, self._listed.get(kind, -1))
-        if version < known or (version == known and not deleted):
-            return False
-        self._versions[kind][key] = version
-        return True
 
     def touch_everything(self) -> None:
         """Have everything decided anew: a new leader knows nothing of what the last one did."""
         self.dirty.update(self.jobs)
         self.dirty_queues.update(self.queues)
         self.dirty_queues.update((pod.namespace, pod.queue) for pod in self.pods.values())
-        self.room_changed = True
+        self.occupancy.changed = True
 
     # --- what is asked -----------------------------------------------------------------------
 
@@ -287,18 +193,14 @@ class World:
             starting: Jobs that are being admitted, whatever their status says yet.
             settings: The operator's.
         """
-        grown = {settings.gpu_resource: settings.autoscaler_max_gpus}
-        grown["cpu"] = settings.autoscaler_max_cpus
-        others = {name: self.held_by_others(name) for name, most in grown.items() if most}
-        room = Room(self.nodes, self.used(), others)
-        for key in sorted({*self.queues.active(), *starting}):
-            job = self.jobs.get(key)
-            if job and self.pod_of(job) is None:
-                room.promise(demand(job, settings))  # promised room is taken room
-        for key in sorted(self.unbound):
-            room.promise(self.unbound[key])
-        return room
-
-    def used(self) -> dict[str, Resources]:
-        """Requests by node, of all pods that are bound to one; the caller's to change."""
-        return {node: dict(amounts) for node, amounts in self._used.items()}
+        keys = sorted({*self.queues.active(), *starting})
+        jobs = [job for key in keys if (job := self.jobs.get(key)) and self.pod_of(job) is None]
+        growing = {
+            settings.gpu_resource: settings.autoscaler_max_gpus,
+            "cpu": settings.autoscaler_max_cpus,
+        }
+        return self.occupancy.room(
+            [demand(job, settings) for job in jobs],
+            self.pods,
+            [name for name, most in growing.items() if most],
+        )

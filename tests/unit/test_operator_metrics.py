@@ -271,10 +271,10 @@ def test_who_is_held_back_is_not_the_first_of_its_queue() -> None:
 def test_gpus_are_used_by_whoever_has_them_idle_or_away_with_a_node_that_takes_no_pods() -> None:
     world = World()
     for name in ("n1", "n2"):
-        world.saw_node(raw_node(name, 4))
+        world.occupancy.saw_node(raw_node(name, 4))
     cordoned = raw_node("n3", 2)
-    world.saw_node({**cordoned, "spec": {"unschedulable": True}})
-    world.saw_node(raw_node("n4", 0))
+    world.occupancy.saw_node({**cordoned, "spec": {"unschedulable": True}})
+    world.occupancy.saw_node(raw_node("n4", 0))
     theirs = raw_pod(node="n1", metadata={"name": "theirs", "labels": {}})
     theirs["spec"]["containers"] = [{"resources": {"requests": {"nvidia.com/gpu": "3"}}}]
     world.saw_pod(theirs)

@@ -80,7 +80,7 @@ def leading(
     clocks = clocks or Clocks()
     world = World(clocks.monotonic)
     offers = {"cpu": "64", "memory": "256Gi", "pods": "110", "nvidia.com/gpu": str(gpus)}
-    world.saw_node(
+    world.occupancy.saw_node(
         {
             "metadata": {"name": "node-1", "resourceVersion": "1"},
             "spec": {},

@@ -45,7 +45,7 @@ def test_a_list_takes_away_what_a_watch_left_behind() -> None:
     seen = world()
     seen.saw_all("pod", [], "20")
     seen.saw_all("job", [], "20")
-    assert (seen.pods, seen.jobs, seen.queues, seen.used()) == ({}, {}, {}, {})
+    assert (seen.pods, seen.jobs, seen.queues, seen.occupancy.used()) == ({}, {}, {}, {})
 
 
 def test_a_name_that_a_stranger_had_is_free_once_a_list_has_the_stranger_no_more() -> None:
@@ -67,16 +67,16 @@ def test_a_list_older_than_what_was_seen_takes_nothing_away() -> None:
 
 
 def test_every_pod_of_the_cluster_counts_until_it_has_ended() -> None:
-    seen = world()
+    seen, settings = world(), Settings(autoscaler_max_cpus=8)
     other = raw_pod(version=3)
     other["metadata"] |= {"name": "other", "labels": {}}
     seen.saw_pod(other)
-    assert seen.used()["node-1"]["cpu"] == 2
-    assert seen.held_by_others("cpu") == 1
+    assert seen.occupancy.used()["node-1"]["cpu"] == 2
+    assert seen.room([], settings).others == {"cpu": 1}
     other["status"]["phase"], other["metadata"]["resourceVersion"] = "Succeeded", "4"
     seen.saw_pod(other)
-    assert seen.used()["node-1"]["cpu"] == 1
-    assert seen.held_by_others("cpu") == 0
+    assert seen.occupancy.used()["node-1"]["cpu"] == 1
+    assert seen.room([], settings).others == {"cpu": 0}
 
 
 def test_a_waiting_job_follows_its_annotation_and_an_active_one_does_not() -> None:
@@ -95,9 +95,9 @@ def test_names_of_what_is_gone_are_forgotten_and_old_news_of_it_is_not_believed(
         seen.saw_pod(pod)
         seen.saw_pod({**pod, "metadata": {**pod["metadata"], "resourceVersion": "150"}}, True)
     seen.saw_all("pod", [], "200")
-    assert sum(len(known) for known in seen._versions.values()) == 0
+    assert not seen._versions["pod"]._told
     seen.saw_pod(raw_pod(version=120, queue="q-7"))
-    assert seen.usage == {}
+    assert seen.occupancy.usage == {}
 
 
 def test_what_was_restored_from_a_backup_is_believed_though_its_versions_are_lower() -> None:
@@ -146,14 +146,14 @@ def test_it_is_known_whether_the_scheduler_counts_as_is_counted_here(
 def unscheduled(message: str, gates: tuple[str, ...] = ()) -> World:
     """One GPU, and a job's pod that asks for it and is not scheduled."""
     seen = World()
-    seen.saw_node(raw_node("node-1", 1))
+    seen.occupancy.saw_node(raw_node("node-1", 1))
     seen.saw_job(job(phase="Starting", version=5).raw)
     raw = raw_pod(version=6, phase="Pending", node="")
     raw["spec"]["containers"] = [{"resources": {"limits": {"nvidia.com/gpu": "1"}}}]
     seen.saw_pod(raw)
-    free = seen.room([], Settings()).free(seen.nodes["node-1"])
+    free = seen.room([], Settings()).free(seen.occupancy.nodes["node-1"])
     assert free["nvidia.com/gpu"] == 0, "it is promised to the pod until the scheduler has spoken"
-    seen.room_changed = False
+    seen.occupancy.changed = False
     later = raw_pod(version=7, phase="Pending", node="", gates=gates, conditions=[{
         "type": "PodScheduled", "status": "False", "message": message,
         "reason": "SchedulingGated" if gates else "Unschedulable",
@@ -172,9 +172,9 @@ def test_what_a_pod_cannot_take_is_not_kept_for_it(
 ) -> None:
     seen = unscheduled(message, gates)
     room = seen.room([], Settings())
-    assert room.free(seen.nodes["node-1"])["nvidia.com/gpu"] == left
+    assert room.free(seen.occupancy.nodes["node-1"])["nvidia.com/gpu"] == left
     assert room.used.get(TO_COME, {}).get("nvidia.com/gpu", Decimal(0)) == to_come
-    assert seen.room_changed is (left > 0), "the other queues are asked whether they want it"
+    assert seen.occupancy.changed is (left > 0), "the other queues are asked whether they want it"
 
 
 def test_what_a_gate_takes_is_not_the_schedulers_time() -> None:
