@@ -124,7 +124,7 @@ class Images:
 
     def save(self, reference: str, folder: Path) -> None:
         """Write an image that `prepare` has built into a folder, in OCI's image layout."""
-        self._buildah("push", "--disable-compression", reference, f"oci:{folder}")
+        self._buildah("push", reference, f"oci:{folder}")
 
     def ensure_pause(self) -> None:
         """The image of every pod's sandbox, in the registry."""

@@ -54,10 +54,12 @@ def make(
         The folder.
 
     Raises:
-        ReleaseError: Something cannot be built; the folder is not there then.
+        ReleaseError: Something cannot be built, or the disk has no room for it; the folder is not
+            there then.
     """
     if folder.exists():
         raise ReleaseError(f"{folder} is there: remove it to build {source.version} again")
+    builder.require_space(names)
     helm = _helm()
     with _whole(folder) as partial, tempfile.TemporaryDirectory() as scratch:
         tree = export(source.commit, Path(scratch) / "tree")

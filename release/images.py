@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,19 +27,24 @@ class Recipe:
     Args:
         dockerfile: In the checkout.
         title: What it is, for who finds it in a registry.
+        space: What building it takes of the disk at its height, in GB: the layers, which later
+            images reuse, and twice what is packed of them.
         arguments: The Dockerfile's.
     """
 
     dockerfile: str
     title: str
+    space: float
     arguments: Mapping[str, str] = field(default_factory=dict)
 
 
 RECIPES = {
-    "operator": Recipe("operator/Dockerfile", "sihl's operator, and the store that it may run"),
-    "dashboard": Recipe("dashboard/Dockerfile", "sihl's dashboard"),
-    "trainer": Recipe("trainer_image/Dockerfile", "sihl's trainer, for CUDA", {"FLAVOUR": "cuda"}),
-    "trainer-cpu": Recipe("trainer_image/Dockerfile", "sihl's trainer, without CUDA"),
+    "operator": Recipe("operator/Dockerfile", "sihl's operator, and the store that it may run", 1),
+    "dashboard": Recipe("dashboard/Dockerfile", "sihl's dashboard", 1),
+    "trainer": Recipe(
+        "trainer_image/Dockerfile", "sihl's trainer, for CUDA", 14, {"FLAVOUR": "cuda"}
+    ),
+    "trainer-cpu": Recipe("trainer_image/Dockerfile", "sihl's trainer, without CUDA", 4),
 }
 """By the name of the repository. The chart's default trainer is CUDA's."""
 
@@ -52,7 +58,7 @@ class Builder:
     """Builds by buildah, and reuses nothing of earlier builds: they have what Debian had then.
 
     Args:
-        folder: For buildah's own: some 5 GB, with CUDA 25.
+        folder: For buildah's own.
         epoch: No file is younger, in seconds since 1970.
         platforms: What for: linux/amd64 and the like.
 
@@ -66,10 +72,24 @@ class Builder:
         for platform in platforms:
             if problem := unbuildable(platform, machine(), emulator(platform)):
                 raise ReleaseError(problem)
+        self._folder = folder
         self._images = [
             Images(folder / each / "state", folder / each / "storage", epoch, each)
             for each in (platform.removeprefix("linux/") for platform in platforms)
         ]
+
+    def require_space(self, names: Sequence[str]) -> None:
+        """Whether the disk has room for images, before an hour is spent on them.
+
+        Args:
+            names: Of RECIPES.
+
+        Raises:
+            ReleaseError: It has not.
+        """
+        free = shutil.disk_usage(self._folder).free / 1e9
+        if problem := cramped(names, len(self._images), free):
+            raise ReleaseError(f"{self._folder.parent}: {problem}")
 
     def build(self, name: str, tree: Path, source: Source, target: Path) -> Image:
         """Build an image into a folder.
@@ -119,6 +139,24 @@ def unbuildable(platform: str, machine: str, emulator: str) -> str | None:
         f"this machine ({machine}) cannot build for {platform}: give its kernel an emulator that "
         f"works in every root (Debian: apt-get install qemu-user-static binfmt-support; what "
         f"{_EMULATORS / f'qemu-{wanted}'} says must have the flag F), or leave it out of PLATFORMS"
+    )
+
+
+def cramped(names: Sequence[str], platforms: int, free: float) -> str | None:
+    """Why a disk has no room to build images, with the remedy, or None.
+
+    Args:
+        names: Of RECIPES.
+        platforms: For how many.
+        free: In GB.
+    """
+    wanted = {name: RECIPES[name].space * platforms for name in names}
+    if sum(wanted.values()) <= free:
+        return None
+    each = ", ".join(f"{name} {space:.0f}" for name, space in wanted.items())
+    return (
+        f"{free:.0f} GB of disk are free, and building takes {sum(wanted.values()):.0f} ({each}): "
+        "make room, or build some by IMAGES=operator,dashboard,trainer-cpu"
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from local_cluster.images import BASE, Images
 from local_cluster.process import run
 from release.errors import ReleaseError
-from release.images import Builder, unbuildable
+from release.images import Builder, cramped, unbuildable
 from release.layout import normalised
 from tests.unit.test_release_archives import EPOCH, LABELS
 
@@ -59,6 +59,13 @@ def test_a_platform_that_nobody_builds_for_is_refused_before_anything_is_built(
     with pytest.raises(ReleaseError, match="linux/mips"):
         Builder(tmp_path, 1, ["linux/amd64", "linux/mips"])
     assert not any(tmp_path.iterdir())
+
+
+def test_images_for_which_the_disk_has_no_room_are_refused_with_what_each_takes() -> None:
+    few, free = ["operator", "trainer-cpu"], 5.5
+    assert cramped(few, 1, free) is None
+    assert "free, and building takes 10 (operator 2, trainer-cpu 8)" in str(cramped(few, 2, free))
+    assert "trainer 14" in str(cramped([*few, "trainer"], 1, free))
 
 
 SHELL = """
