@@ -14,18 +14,28 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + checksum
 
 
+def png_of_rows(width: int, height: int, rows: bytes, bits: int = 8, kind: int = 2) -> bytes:
+    """A PNG with such a header (bits, colour type) and these rows, filters included."""
+    head = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
+    parts = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
 def deep_png(picture: np.ndarray) -> bytes:
     """A PNG of uint16 [h, w] or [h, w, 2 to 4]."""
     height, width, channels = np.atleast_3d(picture).shape
     kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in picture)
-    head = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
-    parts = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+    return png_of_rows(width, height, rows, bits=16, kind=kind)
 
 
-def deep_tiff(*pages: np.ndarray, photometric: int = 1) -> bytes:
-    """An uncompressed TIFF of uint8 or uint16 [h, w] or [h, w, c]; what is beyond RGB is spare."""
+def deep_tiff(
+    *pages: np.ndarray, photometric: int = 1, tags_too: dict[int, int] | None = None
+) -> bytes:
+    """An uncompressed TIFF of uint8 or uint16 [h, w] or [h, w, c]; what is beyond RGB is spare.
+
+    Tags of one number are added to those of each page, or replace them.
+    """
     file = b"II*\0" + struct.pack("<I", 8)
     for number, page in enumerate(pages, start=1):
         height, width, channels = np.atleast_3d(page).shape
@@ -38,6 +48,7 @@ def deep_tiff(*pages: np.ndarray, photometric: int = 1) -> bytes:
         }  # fmt: skip
         if spare:
             tags[338] = (3, spare, struct.pack("<H", 0) * spare)
+        tags |= {tag: (3, 1, value) for tag, value in (tags_too or {}).items()}
         after = len(file) + 2 + 12 * len(tags) + 4
         data_at = after + sum(
             len(value) + len(value) % 2

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 import zlib
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from PIL import Image
 from sihl_trainer.data.images import decode_fully, opened, pixels, upright_size
 from sihl_trainer.errors import BadData
 from tests.support.datasets import encoded, jpeg, write
-from tests.support.pictures import chunk, deep_png, deep_tiff
+from tests.support.pictures import chunk, deep_png, deep_tiff, png_of_rows
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -83,6 +84,24 @@ def test_16_bits_are_scaled_by_the_fewest_that_hold_the_brightest_value_and_that
     assert np.abs(shown.astype(float) - values[0][:, None] / most * 255).max() <= 1
     told = [f"16 bits, of which {bits} are in use: scaled from 0 to {most}, not to 65535"]
     assert list(decode_fully(path).remarks) == (told if bits < 16 else [])
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_grey_tiff_that_is_not_packed_is_upright_too(
+    tmp_path: Path, kind: type[Any], orientation: int
+) -> None:
+    values = stored(np.arange(6).reshape(2, 3, 1), orientation)[..., 0].astype(kind) * 51
+    (tmp_path / "a.tif").write_bytes(deep_tiff(values, tags_too={274: orientation}))
+    shown = read(tmp_path / "a.tif")[..., 0]
+    assert np.abs(shown.astype(int) - np.arange(6).reshape(2, 3) * 51).max() <= 1
+
+
+def test_channels_of_16_bits_in_planes_are_refused_and_not_taken_for_others(tmp_path: Path) -> None:
+    picture = np.zeros((4, 4, 3), np.uint16)
+    (tmp_path / "a.tif").write_bytes(deep_tiff(picture, tags_too={284: 2}))
+    with pytest.raises(BadData, match="lie in planes"):
+        decode_fully(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("channels", [2, 4])
@@ -163,6 +182,15 @@ def test_pages_and_channels_that_are_not_shown_are_told(
     assert [remark for remark in decode_fully(tmp_path / "a").remarks if says in remark]
 
 
+def test_a_page_behind_the_first_that_cannot_be_read_does_not_spoil_it(tmp_path: Path) -> None:
+    whole = deep_tiff(np.full((2, 2), 7, np.uint8), np.zeros((2, 2), np.uint8))
+    (tmp_path / "a.tif").write_bytes(whole[:-100])
+    assert decode_fully(tmp_path / "a.tif").remarks == (
+        "pages behind the first that cannot be read: the first is",
+    )
+    assert (read(tmp_path / "a.tif") == 7).all()
+
+
 def test_a_preview_behind_a_picture_is_not_told(tmp_path: Path) -> None:
     encoded_twice = encoded(
         Image.fromarray(corners()), "MPO", save_all=True, append_images=[Image.new("RGB", (8, 8))]
@@ -218,13 +246,22 @@ def of_frame(data: bytes, marker: int, bits: int) -> bytes:
     return data[: at + 1] + bytes([marker]) + data[at + 2 : at + 4] + bytes([bits]) + data[at + 5 :]
 
 
+def of_no_height(data: bytes) -> bytes:
+    """A JPEG that leaves its height to a segment behind the picture."""
+    at = data.index(b"\xff\xc0")
+    return data[: at + 5] + b"\0\0" + data[at + 7 :]
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
         (jpeg(200, 200)[:-400], "its data ends before the picture does"),
         (jpeg(200, 200)[:40], "images/a.jpg"),
         (encoded(Image.fromarray(np.zeros((2, 2), np.float32)), "TIFF"), "floating-point"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(50), "is not a JPEG, PNG or TIFF image"),
+        (b"\xff" * 900, "is not a JPEG, PNG or TIFF image"),
+        (png_of_rows(4, 4, (b"\0" + bytes(12)) * 3), "its data ends before the picture does"),
+        (png_of_rows(4, 4, (b"\x09" + bytes(12)) * 4), "unrecognized data stream"),
+        (png_of_rows(4, 4, b"")[:-32] + chunk(b"IDAT", b"rows"), "is damaged"),
     ],
 )
 def test_a_file_that_cannot_be_decoded_is_refused_by_name(
@@ -243,6 +280,19 @@ def test_a_file_that_cannot_be_decoded_is_refused_by_name(
         (b"", "is empty: upload it again"),
         (bytes(900), "is nothing but zeros: upload it again"),
         (b"<!doctype html><title>404</title>", "is a web page: upload the file itself"),
+        (b"\xef\xbb\xbf\n<!-- x --><HTML>", "is a web page: upload the file itself"),
+        ("<html>".encode("utf-16"), "is a web page: upload the file itself"),
+        (b'<?xml version="1.0"?><!DOCTYPE svg PUBLIC "x" "y"><svg/>', "is an SVG drawing"),
+        (b"\r\n" + jpeg(9, 9), "is a JPEG behind 2 bytes of something else: upload it as it was"),
+        (b"\x1f\x8b\x08", "is a gzip archive: unpack it"),
+        (bytes(257) + b"ustar", "is a tar archive: unpack it"),
+        (b"!<symlink>../0.jpg", "is a link to another file: upload what it points to"),
+        (b"MM\0+\0\x08" + bytes(40), "is a BigTIFF of big-endian numbers: convert it"),
+        (b"IIRO\x08", "is a camera's raw image: convert it"),
+        (b"Salted__", "is an encrypted file: decrypt it"),
+        (b"\x89PNG\r\n\x1a\n" + chunk(b"CgBI", bytes(4)), "own kind (CgBI), as apps have: convert"),
+        (png_of_rows(0, 4, b"\0" * 4), "is a PNG without a pixel"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(50), "is damaged: its first part is no header"),
         (
             b'<?xml version="1.0"?>\n<Error><Code>NoSuchKey</Code></Error>',
             "a store's error message",
@@ -266,6 +316,8 @@ def test_a_file_that_cannot_be_decoded_is_refused_by_name(
         (jpeg(9, 9).decode("latin1").encode(), "is an image that was saved as text: upload it"),
         (encoded(Image.new("RGB", (9, 9)), "PNG").replace(b"\r\n", b"\n"), "was saved as text"),
         (of_frame(jpeg(40, 40), 0xC1, 12), "is a JPEG of 12 bits a channel: convert it"),
+        (of_frame(jpeg(40, 40), 0xC9, 8), "is a JPEG of arithmetic coding"),
+        (of_no_height(jpeg(40, 40)), "is a JPEG that does not tell its height"),
         (of_frame(jpeg(40, 40), 0xC3, 8), "is a lossless JPEG: convert it"),
         (of_frame(jpeg(40, 40), 0xF7, 8), "is a JPEG-LS image: convert it"),
     ],
@@ -306,6 +358,35 @@ def test_a_tiff_of_channels_that_are_not_read_says_how_many_it_has(tmp_path: Pat
     (tmp_path / "a.tif").write_bytes(deep_tiff(np.zeros((2, 2, 5), np.uint16)))
     with pytest.raises(BadData, match="is a TIFF of 5 channels of 16 bits"):
         decode_fully(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
+    ("tags", "says"),
+    [
+        ({259: 34712}, "compression of a kind that is not read (JPEG 2000): save it with deflate"),
+        ({259: 50001}, "(WebP)"),
+        ({259: 12345}, "(number 12345)"),
+        ({339: 3}, "is a TIFF of 1 channel of 16 bits in floating point; what is read has"),
+    ],
+)
+@pytest.mark.parametrize("is_big", [False, True])
+def test_a_tiff_that_is_packed_or_counts_otherwise_says_so(
+    tmp_path: Path, tags: dict[int, int], says: str, is_big: bool
+) -> None:
+    small = deep_tiff(np.zeros((2, 2), np.uint16), tags_too=tags)
+    (tmp_path / "a.tif").write_bytes(as_big_tiff(small) if is_big else small)
+    with pytest.raises(BadData) as caught:
+        decode_fully(tmp_path / "a.tif")
+    assert says in str(caught.value)
+
+
+def as_big_tiff(data: bytes) -> bytes:
+    """A TIFF of one page whose tags all stand for themselves, with places of 64 bits."""
+    (at,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, at)
+    tags = [struct.unpack_from("<HHII", data, at + 2 + 12 * each) for each in range(count)]
+    head = b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, count)
+    return head + b"".join(struct.pack("<HHQQ", *tag) for tag in tags) + bytes(8 + len(data))
 
 
 def test_a_small_file_that_declares_billions_of_pixels_is_refused(tmp_path: Path) -> None:

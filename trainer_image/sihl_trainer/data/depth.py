@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -20,6 +19,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 DEPTHS = (8, 10, 12, 14, 16)
 _PHOTOMETRIC_TAG = 262
+_BITS_TAG, _PLANES_TAG = 258, 284
+_IN_PLANES = 2
 _WHITE_IS_ZERO = 0
 _LOW = {";16B": ";16L", ";16L": ";16B", ";16N": ";16B" if sys.byteorder == "little" else ";16L"}
 """Pillow keeps a colour channel's high byte; read in the other byte order, it keeps the low one."""
@@ -57,7 +58,7 @@ def grey(image: Image.Image) -> Scaled:
     return Scaled(found, bits)
 
 
-def remember(image: Image.Image, source: BinaryIO | Path) -> None:
+def remember(image: Image.Image, source: BinaryIO) -> None:
     """Keep how a file that is just opened stores its pixels: Pillow forgets it as it decodes."""
     assert isinstance(image, ImageFile)
     image.info[_STORED] = source, tuple(image.tile)
@@ -66,6 +67,19 @@ def remember(image: Image.Image, source: BinaryIO | Path) -> None:
 def is_deep(image: Image.Image) -> bool:
     """Whether an opened picture in colour, or of grey with alpha, has 16 bits a channel."""
     return any(_rawmode(tile)[-4:] in _LOW for tile in image.info[_STORED][1])
+
+
+def is_in_planes(image: Image.Image) -> bool:
+    """Whether an opened picture has channels of 16 bits one behind the other.
+
+    Pillow takes the bytes of these for pixels, or one of two for nothing.
+    """
+    return (
+        isinstance(image, TiffImageFile)
+        and max(image.tag_v2.get(_BITS_TAG, (1,))) > DEPTHS[0]
+        and len(image.getbands()) > 1
+        and image.tag_v2.get(_PLANES_TAG) == _IN_PLANES
+    )
 
 
 def colour(image: Image.Image) -> Scaled:
@@ -83,9 +97,8 @@ def colour(image: Image.Image) -> Scaled:
     return Scaled(Image.fromarray(scaled), bits)
 
 
-def _low_bytes(source: BinaryIO | Path, tiles: tuple[Any, ...]) -> NDArray[np.uint8]:
-    if not isinstance(source, Path):
-        source.seek(0)
+def _low_bytes(source: BinaryIO, tiles: tuple[Any, ...]) -> NDArray[np.uint8]:
+    source.seek(0)
     with Image.open(source) as again:
         assert isinstance(again, ImageFile)
         if _rawmode(tiles[0]) == _GREY_ALPHA:  # four bytes a pixel are taken as four channels

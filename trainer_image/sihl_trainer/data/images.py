@@ -54,6 +54,7 @@ _WHITE = (255, 255, 255)
 _TRANSPARENT = "transparent in part: shown on white, as viewers do"
 _NO_END = "no end marker: its last pixels may be missing"
 _PAGES = "several pages, of which the first is read"
+_BROKEN_PAGES = "pages behind the first that cannot be read: the first is"
 _CHANNELS = "{} channels, of which {} are shown"
 _DEPTH = "16 bits, of which {} are in use: scaled from 0 to {}, not to 65535"
 _MALFORMED = (OSError, SyntaxError, ValueError, EOFError, KeyError, TypeError, struct.error)
@@ -84,6 +85,8 @@ def opened(path: Path) -> Iterator[Image.Image]:
         TrainerError: The disk does not give what it holds.
     """
     with _told(path), _source(path) as source, Image.open(source, formats=_FORMATS) as image:
+        if isinstance(image, TiffImageFile) and kinds.is_packed_otherwise(image.tag_v2):
+            raise UnidentifiedImageError
         depth.remember(image, source)
         yield image
 
@@ -136,16 +139,25 @@ def decode_fully(path: Path) -> Decoded:
         BadData: As `opened`; JPEG and PNG are read more closely than there.
     """
     with opened(path) as image:
+        is_ended = _check(image, path)
         size, remarks = upright_size(image), list(_dropped(image))
-        if image.format in _JPEGS:
-            data = path.read_bytes()
-            if jpeg.unread(data):
-                raise UnidentifiedImageError
-            is_ended = jpeg.check(data)
-        else:
-            is_ended = image.format != "PNG" or png.check(path.read_bytes())
+        if image.format not in _JPEGS:
             _rgb(image, remarks)
     return Decoded(size, tuple(remarks if is_ended else [*remarks, _NO_END]))
+
+
+def _check(image: Image.Image, path: Path) -> bool:
+    """Look for damage and for kinds that decoders pass over; returns whether a file has its end."""
+    if image.format == "TIFF":
+        return True
+    data = path.read_bytes()
+    if image.format == "PNG":
+        is_ended = png.check(data)
+        png.check_rows(data)
+        return is_ended
+    if jpeg.unread(data):
+        raise UnidentifiedImageError
+    return jpeg.check(data)
 
 
 @contextmanager
@@ -167,13 +179,23 @@ def _told(path: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno in _DISK:
             text = f"{path.parent.name}/{path.name} cannot be read ({error.strerror})"
             raise TrainerError("DatasetUnreadable", f"{text}: look at the node's disk") from None
-        told = str(error) if str(error).startswith("is ") else f"cannot be decoded ({error})"
-        raise _unreadable(path, told) from None
+        raise _unreadable(path, _told_of(error)) from None
+
+
+def _told_of(error: Exception) -> str:
+    text = str(error)
+    if text.startswith("decoder error"):
+        return "is damaged: its data cannot be unpacked"
+    return text if text.startswith("is ") else f"cannot be decoded ({text})"
 
 
 @contextmanager
-def _source(path: Path) -> Iterator[BinaryIO | Path]:
-    """A file as Pillow is to read it: with its end, without what is no part of the picture."""
+def _source(path: Path) -> Iterator[BinaryIO]:
+    """A file as Pillow is to read it: with its end, without what is no part of the picture.
+
+    Never a path: of a file that has one Pillow maps grey TIFFs into memory, and takes those that
+    are to be turned by a quarter for as wide as they are then.
+    """
     with path.open("rb") as file:
         head = file.read(len(png.SIGNATURE))
         if head.startswith(jpeg.SIGNATURE):
@@ -181,13 +203,16 @@ def _source(path: Path) -> Iterator[BinaryIO | Path]:
         elif head == png.SIGNATURE:
             yield io.BytesIO(png.shown(head + file.read()))
         else:
-            yield path
+            file.seek(0)
+            yield file
 
 
 def _orientation(image: Image.Image) -> int:
     # TIFF is turned by Pillow as it is decoded, and twice if its EXIF data is read before.
     if image.format == "TIFF":
         return 1
+    if image.format == "PNG":
+        image.load()  # EXIF data may stand behind the picture, whose faults are not that data's
     try:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
     except _MALFORMED:
@@ -200,13 +225,22 @@ def _dropped(image: Image.Image) -> Iterator[str]:
         channels, shown = int(image.tag_v2.get(_CHANNELS_TAG, 1)), len(image.getbands())
         if channels > shown:
             yield _CHANNELS.format(channels, shown)
-        if image.n_frames > 1:
-            smaller = sum(_is_smaller(image, page) for page in range(1, image.n_frames))
-            image.seek(0)
-            if smaller < image.n_frames - 1:
-                yield _PAGES
+        yield from _dropped_pages(image)
     elif getattr(image, "is_animated", False) and image.format not in _JPEGS:
         yield _PAGES
+
+
+def _dropped_pages(image: TiffImageFile) -> Iterator[str]:
+    try:
+        count = image.n_frames
+        smaller = sum(_is_smaller(image, page) for page in range(1, count))
+    except _MALFORMED:
+        yield _BROKEN_PAGES
+    else:
+        if smaller < count - 1:
+            yield _PAGES
+    finally:
+        image.seek(0)
 
 
 def _has_sign(image: Image.Image) -> bool:
@@ -224,6 +258,11 @@ def _rgb(image: Image.Image, remarks: list[str] | None = None) -> Image.Image:
         raise ValueError("its values are floating-point numbers; 8 or 16 bits are read")
     if image.mode == "L" and _has_sign(image):
         raise ValueError("its values have a sign; 8 or 16 bits without one are read")
+    if depth.is_in_planes(image):
+        raise ValueError(
+            "its channels of 16 bits lie in planes, one behind the other; 16 bits are read where "
+            "the channels of a pixel lie together"
+        )
     if image.mode.startswith("I") or depth.is_deep(image):
         # In whatever byte order; "I" is for 32 bits, or a sign.
         grey = image.mode.startswith("I")

@@ -25,9 +25,10 @@ _FRAMES = (*_SEQUENTIAL, *_PROGRESSIVE)
 _UNREAD = {
     **dict.fromkeys((0xC3, 0xC7, 0xCB, 0xCF), "a lossless JPEG"),
     **dict.fromkeys((0xC5, 0xC6, 0xCD, 0xCE), "a hierarchical JPEG"),
+    **dict.fromkeys((0xC9, 0xCA), "a JPEG of arithmetic coding, in which damage cannot be seen"),
     0xF7: "a JPEG-LS image",
 }
-"""Processes that no decoder here knows, by the frame's marker."""
+"""Processes that no decoder here knows, or none can check, by the frame's marker."""
 _ALONE = (0x01, *range(0xD0, 0xDA))
 """Markers that no segment follows."""
 _BETWEEN_SCANS = (*_FRAMES, 0xC4, 0xCC, *range(0xDA, 0xF0), 0xFE)
@@ -80,9 +81,10 @@ def unread(data: bytes) -> str | None:
     while at + 5 <= len(data) and data[at] == 0xFF and (marker := data[at + 1]) != 0xDA:
         if marker in _UNREAD:
             return _UNREAD[marker]
-        if marker in (*_FRAMES, 0xC9, 0xCA):
-            bits = data[at + 4]
-            return None if bits == 8 else f"a JPEG of {bits} bits a channel"
+        if marker in _FRAMES:
+            if (bits := data[at + 4]) != 8:
+                return f"a JPEG of {bits} bits a channel"
+            return None if any(data[at + 5 : at + 7]) else "a JPEG that does not tell its height"
         if marker == 0xFF or marker in _ALONE:
             at += 1 if marker == 0xFF else 2
         else:

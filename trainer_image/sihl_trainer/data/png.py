@@ -12,6 +12,8 @@ import zlib
 from collections.abc import Iterator
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+APPLES = b"CgBI"
+"""What comes first in a PNG that Apple's tools have packed in their own way."""
 
 _SHOWN = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf", b"acTL")
 _CHECKED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")
@@ -19,6 +21,13 @@ _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _ORIENTING = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0", b"Raw profile type APP1\0")
 """Texts that may say which side is up."""
 _LONGEST_TEXT = 2**20
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
+_PASSES = (
+    (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)
+)  # fmt: skip
+"""Of an interlaced picture: first column and row, and from one to the next."""
+_SIZE_AT = 16
+_PIECE = 2**18
 
 
 def shown(data: bytes) -> bytes:
@@ -37,6 +46,12 @@ def check(data: bytes) -> bool:
     Raises:
         ValueError: It is damaged, or breaks off; says which part.
     """
+    if data[12:16] != b"IHDR":
+        raise ValueError(
+            "is a PNG of Apple's own kind (CgBI), as apps have"
+            if data[12:16] == APPLES
+            else "is damaged: its first part is no header"
+        )
     kind = b""
     for kind, at, end in _chunks(data):
         if end > len(data):
@@ -48,6 +63,45 @@ def check(data: bytes) -> bool:
                     f"is damaged: the checksum of its part {kind.decode()} at byte {at:,} is wrong"
                 )
     return kind == b"IEND"
+
+
+def check_rows(data: bytes) -> None:
+    """See that a PNG file, which `check` has found whole, holds as many rows as it says.
+
+    Raises:
+        ValueError: Fewer, which decoders fill up with black; or the rows cannot be unpacked.
+    """
+    unpacking, missing = zlib.decompressobj(), _unpacked_size(data)
+    for kind, at, end in _chunks(data):
+        packed = data[at + 8 : end - 4] if kind == b"IDAT" else b""
+        while packed and missing > 0:
+            try:
+                missing -= len(unpacking.decompress(packed, _PIECE))
+            except zlib.error as error:
+                raise ValueError(f"is damaged: its rows cannot be unpacked ({error})") from None
+            packed = unpacking.unconsumed_tail
+    # What is packed in the last byte may take more than a piece.
+    while missing > 0 and (rest := unpacking.decompress(b"", _PIECE)):
+        missing -= len(rest)
+    if missing > 0:
+        raise ValueError("is damaged: its data ends before the picture does")
+
+
+def size(data: bytes) -> tuple[int, int]:
+    """(width, height) in pixels, as a PNG file's header has it."""
+    width, height = struct.unpack_from(">II", data, _SIZE_AT)
+    return width, height
+
+
+def _unpacked_size(data: bytes) -> int:
+    width, height = size(data)
+    bits, kind, _, _, interlaced = struct.unpack_from(">BBBBB", data, _SIZE_AT + 8)
+    total = 0
+    for left, top, across, down in _PASSES if interlaced else ((0, 0, 1, 1),):
+        columns, rows = -(-(width - left) // across), -(-(height - top) // down)
+        if columns > 0 and rows > 0:
+            total += rows * (1 + -(-columns * bits * _CHANNELS[kind] // 8))
+    return total
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

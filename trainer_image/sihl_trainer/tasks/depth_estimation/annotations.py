@@ -28,6 +28,7 @@ from sihl_trainer.tasks.contents import Contents, Spread
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.maps.files import (
     MapFolder,
+    check_rows,
     fault_in_aspect,
     invalid_map,
     map_folder,
@@ -103,6 +104,7 @@ class DepthAnnotations(Annotations):
             return None
         try:
             steps = read_steps(path, self._info)
+            check_rows(path)
         except BadData as error:
             return str(error)
         rows, columns = steps.shape

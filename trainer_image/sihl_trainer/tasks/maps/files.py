@@ -142,6 +142,18 @@ def opened_map(path: Path, kind: str) -> Iterator[Image.Image]:
         yield image
 
 
+def check_rows(path: Path) -> None:
+    """See that a PNG map that was decoded holds all its rows: asked once, since it takes a while.
+
+    Raises:
+        BadData: It does not; what is missing would count as black, which is ignored.
+    """
+    try:
+        png.check_rows(path.read_bytes())
+    except ValueError as error:
+        raise invalid_map(path, f"{error}: save it again") from None
+
+
 def bits(image: Image.Image) -> int:
     """How many bits an opened image's file has for each channel; 8 also stands for fewer."""
     if isinstance(image, TiffImageFile):

@@ -21,7 +21,7 @@ from sihl_trainer.errors import BadData
 from sihl_trainer.tasks.annotations import Annotations, Format
 from sihl_trainer.tasks.contents import Contents, Occurrences
 from sihl_trainer.tasks.info import HeadInfo
-from sihl_trainer.tasks.maps.files import MapFolder, fault_in_aspect, map_folder
+from sihl_trainer.tasks.maps.files import MapFolder, check_rows, fault_in_aspect, map_folder
 from sihl_trainer.tasks.maps.palette import ColorInfo, Palette, colored, palette_of, read_palette
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class SemanticAnnotations(Annotations):
             return None
         try:
             labels = colored(path, self._palette)
+            check_rows(path)
         except BadData as error:
             return str(error)
         rows, columns = labels.shape
