@@ -28,13 +28,13 @@ class Glyph:
         label: Which it is.
         coverage: float32 [side, side], 0 to 1: how much of a pixel is ink.
         corners: Those of its ink's tight box, [4, 2], clockwise from the upper left.
-        keypoints: The ends of its ink, [4, 2], in the order of `KEYPOINTS`.
+        ink: The middle of each pixel that is ink, [N, 2].
     """
 
     label: int
     coverage: np.ndarray
     corners: np.ndarray
-    keypoints: np.ndarray
+    ink: np.ndarray
 
     @property
     def center(self) -> np.ndarray:
@@ -44,7 +44,7 @@ class Glyph:
     @property
     def area(self) -> int:
         """How many pixels are ink."""
-        return int((self.coverage >= INK).sum())
+        return len(self.ink)
 
     def turned(self, degrees: float) -> np.ndarray:
         """The corners after a turn (clockwise) around the center, relative to it: [4, 2]."""
@@ -62,7 +62,8 @@ class Drawn:
         coverage: float32 [H, W], 0 to 1: of the whole digit, also where others hide it.
         area: How many pixels of ink it has, also outside the image.
         quad: Its turned box, [4, 2], clockwise from the upright digit's upper left.
-        keypoints: [4, 2], in the order of `KEYPOINTS`.
+        keypoints: The ends of its turned ink, also outside the image: [4, 2], in the order of
+            `KEYPOINTS`.
     """
 
     label: int
@@ -94,7 +95,7 @@ def glyph(digits: Digits, pick: int, side: int) -> Glyph:
     left, top, right, bottom = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
     corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], float)
     ink = np.stack([columns, rows], axis=1) + 0.5
-    return Glyph(int(digits.labels[pick]), coverage, corners, _ends(ink))
+    return Glyph(int(digits.labels[pick]), coverage, corners, ink)
 
 
 def drawn(
@@ -124,16 +125,14 @@ def drawn(
         # A turn changes thin strokes by a few pixels; beyond the border nobody can count them.
         area=int((coverage >= INK).sum()) if inside else glyph.area,
         quad=quad,
-        keypoints=(glyph.keypoints - glyph.center) @ matrix.T + place,
+        keypoints=_ends((glyph.ink - glyph.center) @ matrix.T + place),
     )
 
 
 def _ends(ink: np.ndarray) -> np.ndarray:
-    """The middle of the ink [N, 2] at each of its four ends, moved to the nearest ink there."""
+    """The middle of the ink [N, 2] at each of its four ends."""
     ends = []
     for axis, sign in ((1, -1), (0, 1), (1, 1), (0, -1)):  # top, right, bottom, left
         along = sign * ink[:, axis]
-        band = ink[along >= along.max() - max(1.0, BAND * np.ptp(along))]
-        distance = np.linalg.norm(band - band.mean(axis=0), axis=1)
-        ends.append(band[distance.argmin()])
+        ends.append(ink[along >= along.max() - max(1.0, BAND * np.ptp(along))].mean(axis=0))
     return np.array(ends)

@@ -83,7 +83,7 @@ def quads(scene: Scene, rng: np.random.Generator) -> list[dict[str, object]]:
 
 
 def keypoints(scene: Scene, _: np.random.Generator) -> list[dict[str, object]]:
-    """The four ends of each digit's ink; null where it is hidden or outside."""
+    """The four ends of each turned digit's ink; null where hidden or outside."""
     ids = scene.ids
     found: list[dict[str, object]] = []
     for number, digit in enumerate(scene.digits, start=1):

@@ -73,7 +73,7 @@ def measured(run: str, given: Given) -> Row:
             return Row(run, OURS, name, results[name], results=results)
     plan = PLANS[first]
     real = REAL.get(plan.kind)
-    folder = real() if real else dataset(plan.kind, 0, given.count)
+    folder = real() if real else dataset(plan.kind, 0, given.count or plan.images)
     if which == OURS:
         return _job(run, plan.spec(), f"{HEAD}/{plan.metric}", folder, given)
     return _other(run, plan, which, folder, given)
