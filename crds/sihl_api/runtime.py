@@ -61,6 +61,7 @@ class Env:
     ATTEMPT = "SIHL_ATTEMPT"
     POD_NAME = "SIHL_POD_NAME"
     NODE_NAME = "SIHL_NODE_NAME"
+    SERVICE_ACCOUNT = "SIHL_SERVICE_ACCOUNT"
     IMAGE = "SIHL_IMAGE"
     STORE_FILES = "SIHL_STORE_FILES"  # the folder of the store's Secret
     DATASET_FILES = "SIHL_DATASET_FILES"  # the folder of the dataset's Secret

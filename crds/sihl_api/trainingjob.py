@@ -103,7 +103,8 @@ class Credentials(Schema):
         default=None,
         description="true: as the service account of the pod, runner.serviceAccountName. Without "
         "roleArn and audience the token and the role are those that the cloud's webhook gives the "
-        "pod (AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN, on EKS).",
+        "pod (on EKS AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN, or with Pod Identity "
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI).",
     )
     role_arn: RoleArn | None = Field(
         default=None,

@@ -37,12 +37,43 @@ class WebIdentity:
         role_arn: What the account is to be. Empty: the lender knows by the token alone.
         endpoint: URL of the security token service that lends.
         session: What the lender's log calls who asked.
+        account: The service account's name, if it is known.
     """
 
     token_file: str
     role_arn: str
     endpoint: str
     session: str = "sihl"
+    account: str = ""
+
+    @property
+    def who(self) -> str:
+        """Who is to be given rights, for a message."""
+        return self.role_arn or "the pod's service account"
+
+
+@dataclass(frozen=True)
+class PodIdentity:
+    """A pod's service account, for which an agent of its node has keys (EKS Pod Identity).
+
+    Args:
+        endpoint: URL at which the agent hands them out.
+        token_file: Of the token that it wants to see, which the kubelet renews.
+        account: The service account's name, if it is known.
+    """
+
+    endpoint: str
+    token_file: str
+    account: str = ""
+
+    @property
+    def who(self) -> str:
+        """Who is to be given rights, for a message."""
+        return f"the role that the pod's service account {self.account}".rstrip() + " is"
+
+
+Identity = WebIdentity | PodIdentity
+"""Who is lent keys."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +92,7 @@ class Access:
 
     endpoint: str
     bucket: str
-    keys: Keys | WebIdentity | None = None
+    keys: Keys | Identity | None = None
     region: str = ""
     addressing: Addressing | None = None
     certificate_authority: str = field(default="", repr=False)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from sihl_s3.access import Access, WebIdentity
+from sihl_s3.access import Access, Identity
 from sihl_s3.answers import Fault, FaultError, Kind, fault_of_code
 from sihl_s3.boto import new_client
 from sihl_s3.lending import Lender
@@ -56,7 +56,7 @@ class Connection:
             "parameter_validation": validates,
         }
         self._listings = Listings(self.ask, access.bucket)
-        self.lender = Lender(access) if isinstance(access.keys, WebIdentity) else None
+        self.lender = Lender(access) if isinstance(access.keys, Identity) else None
         """Who has the keys, where the bucket is asked by a pod's identity."""
         self.client = self._new_client(access)
 

@@ -2,7 +2,9 @@
 
 The security token service (STS) is AWS's own, or that of a store which has one (MinIO, Ceph,
 SeaweedFS): it trusts the cluster's issuer of tokens, and lends keys to those that it lets be a
-role. Nothing here is looked at for a place that does not say that it is asked so.
+role. Or an agent on the pod's node (EKS Pod Identity) hands out the keys of the role that is
+associated with the service account. Nothing here is looked at for a place that does not say that
+it is asked so.
 """
 
 from __future__ import annotations
@@ -16,14 +18,19 @@ from urllib.parse import urlsplit
 
 from sihl_api.runtime import Env
 from sihl_api.text import shortened
-from sihl_s3.access import DEFAULT_REGION, WebIdentity, region_in
+from sihl_s3.access import DEFAULT_REGION, Identity, PodIdentity, WebIdentity, region_in
 from sihl_s3.answers import Fault, Kind
 
 TOKEN_VARIABLE = "AWS_WEB_IDENTITY_TOKEN_FILE"  # noqa: S105 (a variable's name)
 ROLE_VARIABLE = "AWS_ROLE_ARN"
-IDENTITY_VARIABLES = (TOKEN_VARIABLE, ROLE_VARIABLE, Env.STORE_IDENTITY, Env.POD_NAME)
-"""What a cloud's webhook (EKS') gives the pods of a service account that has a role, and what is
-given to ours beside."""
+AGENT_VARIABLE = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
+AGENT_TOKEN_VARIABLE = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"  # noqa: S105 (a variable's name)
+IDENTITY_VARIABLES = (
+    TOKEN_VARIABLE, ROLE_VARIABLE, AGENT_VARIABLE, AGENT_TOKEN_VARIABLE,
+    Env.STORE_IDENTITY, Env.POD_NAME, Env.SERVICE_ACCOUNT,
+)  # fmt: skip
+"""What a cloud's webhooks (EKS' two) give the pods of a service account that has a role, and what
+is given to ours beside."""
 
 _AWS = re.compile(r"\.amazonaws\.com(?:\.cn)?$")
 _NO_TRUST = {"AccessDenied", "AccessDeniedException", "403", "401"}
@@ -31,10 +38,13 @@ _NO_TOKEN = {"InvalidIdentityToken", "IDPRejectedClaim", "InvalidParameterValue"
 _SOON = {"IDPCommunicationError", "Throttling", "ThrottlingException", "RequestLimitExceeded"}
 
 
-def web_identity(
+def identity_of(
     endpoint: str, region: str, said: Mapping[str, str], token_file: str, environ: Mapping[str, str]
-) -> WebIdentity:
+) -> Identity:
     """As whom a place is asked that says `serviceAccount`.
+
+    What the place itself says counts first, then a web identity, then a node's agent: the order of
+    AWS's own tools, so that an account may be moved from the one to the other.
 
     Args:
         endpoint: Of the place.
@@ -43,12 +53,17 @@ def web_identity(
         token_file: Of the token that the operator has put into the pod; may be empty.
         environ: What a webhook of the cloud may have put there instead.
     """
+    account, agent = environ.get(Env.SERVICE_ACCOUNT, ""), environ.get(AGENT_VARIABLE, "")
+    by_token = said.get("roleArn") or said.get("stsEndpoint") or token_file
+    if agent and not by_token and not environ.get(TOKEN_VARIABLE):
+        return PodIdentity(agent, environ.get(AGENT_TOKEN_VARIABLE, ""), account)
     name = re.sub(r"[^\w+=,.@-]", "-", environ.get(Env.POD_NAME, ""), flags=re.ASCII)[:64]
     return WebIdentity(
         token_file or environ.get(TOKEN_VARIABLE, ""),
         said.get("roleArn") or environ.get(ROLE_VARIABLE, ""),
         said.get("stsEndpoint") or sts_of(endpoint, region),
         name if len(name) > 1 else "sihl",
+        account,
     )
 
 
@@ -71,14 +86,23 @@ def claims_of(token: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def fault_of_no_token(identity: WebIdentity) -> Fault:
+def fault_of_no_token(identity: Identity) -> Fault:
     """Nobody has given the pod a token, or it is not where it should be."""
-    what = f"no file {identity.token_file}" if identity.token_file else f"no {TOKEN_VARIABLE}"
+    what = f"no file {identity.token_file}" if identity.token_file else _MISSING[type(identity)]
+    account = f"service account {identity.account}".rstrip()
     return Fault(Kind.OBSTRUCTED, "IdentityMissing",
-                 f"was not asked, since this pod has no token of its service account ({what}),",
-                 "name in runner.serviceAccountName one that has a role (on EKS by the annotation "
-                 "eks.amazonaws.com/role-arn, which its webhook acts upon when a pod is made), or "
-                 "give roleArn beside serviceAccount", at_once=True)  # fmt: skip
+                 f"was not asked, since this pod has no token of its {account} ({what}),",
+                 "have whoever runs the cluster give it a role (on EKS by the annotation "
+                 "eks.amazonaws.com/role-arn, or a Pod Identity association: their webhook acts "
+                 "when a pod is made, as the next attempt's is), name one that has a role in "
+                 "runner.serviceAccountName, or give roleArn beside serviceAccount",
+                 at_once=True)  # fmt: skip
+
+
+_MISSING: Mapping[type, str] = {
+    WebIdentity: f"neither {TOKEN_VARIABLE} nor {AGENT_VARIABLE}",
+    PodIdentity: f"no {AGENT_TOKEN_VARIABLE}",
+}
 
 
 def fault_of_sts(code: str, message: str, identity: WebIdentity, token: str) -> Fault:
@@ -92,7 +116,7 @@ def fault_of_sts(code: str, message: str, identity: WebIdentity, token: str) -> 
     """
     claims = claims_of(token)
     who, issuer = str(claims.get("sub", "the pod's service account")), claims.get("iss", "?")
-    said = shortened(" ".join(message.split()).replace(token, "..."), 300) if token else message
+    said = _without(token, message)
     detail = f"{code}: {said}" if said else code
     role = identity.role_arn or "a role of its own"
     told = f"was not asked, since {identity.endpoint} does not let {who} be {role},"
@@ -116,6 +140,42 @@ def fault_of_sts(code: str, message: str, identity: WebIdentity, token: str) -> 
     else:
         remedy = "correct roleArn and stsEndpoint, or the service account's annotation"
     return Fault(Kind.OBSTRUCTED, "IdentityRefused", told, remedy, detail, at_once=True)
+
+
+def fault_of_agent(status: int | None, message: str, identity: PodIdentity, token: str) -> Fault:
+    """The node's agent hands out no keys: who has to do what.
+
+    Args:
+        status: Of its answer; None where there was none.
+        message: The answer, or what went wrong on the way.
+        identity: As whom it was asked.
+        token: With which.
+    """
+    detail = f"{status}: {_without(token, message)}" if status else _without(token, message)
+    if status is None:
+        return Fault(Kind.AWAY, "Unavailable",
+                     f"was not asked, since the agent at {identity.endpoint}, which has the keys, "
+                     "did not answer,",
+                     "it is asked again; whoever runs the cluster can see whether "
+                     "eks-pod-identity-agent runs on the pod's node, and whether a network policy "
+                     "lets the pod reach it", detail)  # fmt: skip
+    if status == 429 or status >= 500:
+        return Fault(Kind.AWAY, "Unavailable",
+                     f"was not asked, since the agent at {identity.endpoint} has no keys now,",
+                     "it is asked again", detail)  # fmt: skip
+    who = str(claims_of(token).get("sub", "the pod's service account"))
+    return Fault(Kind.OBSTRUCTED, "IdentityRefused",
+                 f"was not asked, since the agent at {identity.endpoint} has no keys for {who},",
+                 f"whoever runs the cluster can see whether a Pod Identity association gives {who} "
+                 "a role, whether that role's trust policy lets pods.eks.amazonaws.com assume it, "
+                 "and whether the node may ask for it (eks-auth:AssumeRoleForPodIdentity)",
+                 detail, at_once=True)  # fmt: skip
+
+
+def _without(token: str, message: str) -> str:
+    """A message on one line, without the token that it may repeat."""
+    line = " ".join(message.split())
+    return shortened(line.replace(token, "...") if token else line, 300)
 
 
 def fault_of_way(fault: Fault, identity: WebIdentity) -> Fault:

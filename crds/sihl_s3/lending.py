@@ -6,33 +6,25 @@ and counted by a clock that only goes on: this node's may be wrong.
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore import UNSIGNED
-from botocore.config import Config
 from botocore.credentials import (
     CredentialProvider,
     CredentialResolver,
     Credentials,
     ReadOnlyCredentials,
 )
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-from botocore.parsers import ResponseParserError
 
-from sihl_s3.access import DEFAULT_REGION, Access, Keys, WebIdentity, region_in
+from sihl_s3.access import Access, Keys, PodIdentity, WebIdentity
+from sihl_s3.agent import keys_of_agent
 from sihl_s3.answers import FaultError
-from sihl_s3.boto import proxies_of, quiet_session, trusted
-from sihl_s3.identity import fault_of_no_token, fault_of_sts, fault_of_way
-from sihl_s3.transport import fault_of_transport
+from sihl_s3.sts import keys_of_sts
 
 USUAL_SECONDS = 3600.0
 """How long keys last whose lender does not say it."""
@@ -59,15 +51,18 @@ class Lender:
     """Knows the keys that may be used at the moment. Thread-safe.
 
     Args:
-        access: Of a bucket that a `WebIdentity` asks; its authority and proxy count here too.
+        access: Of a bucket that an `Identity` asks.
         clock: Seconds that go on evenly.
     """
 
     def __init__(self, access: Access, clock: Callable[[], float] = time.monotonic) -> None:
-        if not isinstance(access.keys, WebIdentity):
-            raise TypeError("only a WebIdentity is lent keys")
-        self._identity = access.keys
-        self._access = replace(access, endpoint=self._identity.endpoint, bucket="", keys=None)
+        match access.keys:
+            case WebIdentity() as identity:
+                self._asked = functools.partial(keys_of_sts, identity, access)
+            case PodIdentity() as identity:
+                self._asked = functools.partial(keys_of_agent, identity)
+            case _:
+                raise TypeError("only an Identity is lent keys")
         self._clock = clock
         self._lock = threading.Lock()
         self._loan: _Loan | None = None
@@ -127,80 +122,18 @@ class Lender:
         if self._refused is not None and now < self._refused[0]:
             raise self._refused[1]
         try:
-            keys, seconds = self._asked()
+            keys, ends_in = self._asked()
         except FaultError as error:
             self._refused = (self._clock() + PAUSE_SECONDS, error)
             raise
-        return _Loan(keys, now, now + seconds)
-
-    def _asked(self) -> tuple[Keys, float]:
-        """Keys, and for how many seconds they last."""
-        identity = self._identity
-        token = _token(identity)
-        named = {"RoleArn": identity.role_arn} if identity.role_arn else {}
-        try:
-            found = self._client().assume_role_with_web_identity(
-                RoleSessionName=identity.session, WebIdentityToken=token, **named
-            )
-            lent = found["Credentials"]
-            keys = Keys(lent["AccessKeyId"], lent["SecretAccessKey"], lent.get("SessionToken", ""))
-        except ClientError as error:
-            said = error.response.get("Error", {})
-            code, message = str(said.get("Code", "")), str(said.get("Message", ""))
-            raise FaultError(fault_of_sts(code, message, identity, token)) from error
-        except (ResponseParserError, LookupError) as error:
-            answered = "answered with what no such service does"
-            raise FaultError(fault_of_sts(answered, "", identity, token)) from error
-        except (BotoCoreError, HTTPClientError, OSError) as error:
-            fault = fault_of_transport(error, self._access)
-            raise FaultError(fault_of_way(fault, identity)) from error
-        return keys, _lasting(found)
-
-    def _client(self) -> Any:
-        config = Config(
-            signature_version=UNSIGNED,
-            proxies=proxies_of(self._access),
-            retries={"mode": "standard", "total_max_attempts": 3},
-            connect_timeout=5,
-            read_timeout=20,
-            parameter_validation=False,  # a store's own service may take a token without a role
-        )
-        return boto3.Session(botocore_session=quiet_session()).client(
-            "sts",
-            endpoint_url=self._identity.endpoint.rstrip("/"),
-            region_name=region_in(self._identity.endpoint) or DEFAULT_REGION,
-            verify=trusted(self._access.certificate_authority),
-            config=config,
-        )
-
-
-def _token(identity: WebIdentity) -> str:
-    """Read anew each time: the kubelet renews it. Raises FaultError."""
-    try:
-        token = Path(identity.token_file or "/nowhere").read_text().strip()
-    except (OSError, ValueError):
-        token = ""
-    if not token:
-        raise FaultError(fault_of_no_token(identity))
-    return token
-
-
-def _lasting(found: Mapping[str, Any]) -> float:
-    """Seconds that keys last."""
-    ends = found["Credentials"].get("Expiration")
-    if not isinstance(ends, datetime):
-        return USUAL_SECONDS
-    now = datetime.now(UTC)
-    with suppress(KeyError, TypeError, ValueError):
-        now = parsedate_to_datetime(found["ResponseMetadata"]["HTTPHeaders"]["date"])
-    return max(1.0, (ends - now).total_seconds())
+        return _Loan(keys, now, now + (USUAL_SECONDS if ends_in is None else ends_in))
 
 
 class _Lent(Credentials):  # type: ignore[misc]  # botocore has no types
     """As botocore asks for them, once a request."""
 
     def __init__(self, lender: Lender) -> None:
-        super().__init__("lent", "lent", method="web-identity")
+        super().__init__("lent", "lent", method="lent")
         self._lender = lender
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
@@ -212,7 +145,7 @@ class _Lent(Credentials):  # type: ignore[misc]  # botocore has no types
 
 
 class _Provider(CredentialProvider):  # type: ignore[misc]  # botocore has no types
-    METHOD = "web-identity"
+    METHOD = "lent"
 
     def __init__(self, lender: Lender) -> None:
         super().__init__()

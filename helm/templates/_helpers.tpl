@@ -255,6 +255,103 @@ Keys of the values for an identity of the embedded store, as JSON, or nothing: c
 {{- end -}}
 {{- end }}
 
+{{/*
+As whom a store of yours is asked, by the keys of its Secret, as JSON: with keys, or by a service
+account. Call with (dict "root" $ "store" $store "at" "namespaces.vision.store" "else" "or what else").
+*/}}
+{{- define "sihl.asked" -}}
+{{- $said := dict -}}
+{{- if .store.serviceAccount -}}
+{{- $_ := set $said "serviceAccount" "true" -}}
+{{- with .store.roleArn }}{{ $_ := set $said "roleArn" . }}{{ end -}}
+{{- with .root.Values.store.stsEndpoint }}{{ $_ := set $said "stsEndpoint" . }}{{ end -}}
+{{- else -}}
+{{- range $key := list "accessKeyId" "secretAccessKey" -}}
+{{- $missing := printf "%s.%s is missing: store.endpoint names a store of yours, so give its keys (or %s.serviceAccount: true, %s)" $.at $key $.at $.else -}}
+{{- $_ := set $said $key (required $missing (get $.store $key)) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $said -}}
+{{- end }}
+
+{{/* Fails where what is said of an identity cannot be beside each other; call as sihl.asked. */}}
+{{- define "sihl.checkIdentity" -}}
+{{- if .store.serviceAccount -}}
+{{- if or .store.accessKeyId .store.secretAccessKey -}}
+{{- fail (printf "%s: give accessKeyId and secretAccessKey, or serviceAccount: true, and not both" .at) -}}
+{{- else if .store.existingSecret -}}
+{{- fail (printf "%s: give existingSecret or serviceAccount, and not both: a Secret that others make says serviceAccount itself" .at) -}}
+{{- else if include "sihl.embedded" .root -}}
+{{- fail (printf "%s.serviceAccount: the embedded store knows keys alone, which are made in the cluster: leave it out, or name a store of yours in store.endpoint" .at) -}}
+{{- end -}}
+{{- else if .store.roleArn -}}
+{{- fail (printf "%s.roleArn belongs to serviceAccount: true" .at) -}}
+{{- end -}}
+{{- end }}
+
+{{/*
+For whom the tokens of a service account are made out by this cluster; nothing where a webhook of the
+cloud gives them. Call with (dict "root" $ "store" $store).
+*/}}
+{{- define "sihl.audience" -}}
+{{- if .store.serviceAccount -}}
+{{- .root.Values.store.audience | default (ternary "sts.amazonaws.com" "" (not (empty .store.roleArn))) -}}
+{{- end -}}
+{{- end }}
+
+{{/* What the operator is told of the namespaces' service accounts, by its settings' names, as JSON. */}}
+{{- define "sihl.accounts" -}}
+{{- $accounts := dict -}}
+{{- $audiences := dict -}}
+{{- range $name, $entry := .Values.namespaces -}}
+{{- with ($entry.serviceAccount).name }}{{ $_ := set $accounts $name . }}{{ end -}}
+{{- with include "sihl.audience" (dict "root" $ "store" ($entry.store | default dict)) -}}
+{{- $_ := set $audiences $name . -}}
+{{- end -}}
+{{- end -}}
+{{- toJson (dict "SERVICE_ACCOUNTS" $accounts "STORE_TOKEN_AUDIENCES" $audiences) -}}
+{{- end }}
+
+{{/* Labels and annotations of a ServiceAccount: call with (dict "names" $names "account" $account "at" "...") */}}
+{{- define "sihl.accountMetadata" -}}
+labels:
+  {{- $labels := include "sihl.labels" .names | fromYaml }}
+  {{- range $name, $_ := .account.labels }}
+  {{- if and (hasKey $labels $name) (not (hasKey ($.names.root.Values.commonLabels | default dict) $name)) }}
+  {{- fail (printf "%s.labels: %s is the chart's own" $.at $name) }}
+  {{- end }}
+  {{- end }}
+  {{- mergeOverwrite $labels (.account.labels | default dict) | toYaml | nindent 2 }}
+{{- with .account.annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Egress to the agents of the nodes that have keys for service accounts, as rules of a NetworkPolicy. */}}
+{{- define "sihl.identityAgents" -}}
+{{- $agents := .Values.networkPolicy.identityAgents -}}
+{{- /* Values of an earlier chart, reused, do not say it. */}}
+{{- if not (hasKey .Values.networkPolicy "identityAgents") }}{{ $agents = list "169.254.170.23/32" "fd00:ec2::23/128" }}{{ end -}}
+{{- with $agents }}
+- ports: [{port: 80, protocol: TCP}]
+  to:
+    {{- range . }}
+    - ipBlock: {cidr: {{ . | quote }}}
+    {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The ports of a store of yours, or its proxy, and of who lends keys for it; a number a line. */}}
+{{- define "sihl.storePorts" -}}
+{{- if .Values.store.endpoint }}
+- {{ include "sihl.port" . }}
+{{- if and .Values.store.stsEndpoint (not .Values.store.proxy) }}
+- {{ include "sihl.portOf" .Values.store.stsEndpoint }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* "true" where an authenticating proxy says who the dashboard's users are. */}}
 {{- define "sihl.proxied" -}}
 {{- if .Values.dashboard.proxy.from -}}

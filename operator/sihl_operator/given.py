@@ -144,6 +144,21 @@ def a_url(value: str) -> None:
         raise ValueError("must be a URL: write it like http://collector.monitoring:4318")
 
 
+def by_namespace(check: Check) -> Check:
+    """A value for each of some namespaces that `check` lets through."""
+
+    def check_each(values: Any) -> None:
+        if not isinstance(values, Mapping):
+            raise ValueError('must be given by namespace: write it like {"vision": "..."}')
+        for namespace, value in values.items():
+            a_namespace(namespace)
+            if not isinstance(value, str):
+                raise ValueError(f"{namespace}: {json.dumps(value)} is no text")
+            check(value)
+
+    return check_each
+
+
 def labels(value: Any) -> None:
     """Names and values of a node's labels."""
     if not isinstance(value, Mapping):

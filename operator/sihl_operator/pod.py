@@ -93,8 +93,9 @@ def render_pod(job: JobView, attempt: int, queue: str, settings: Settings) -> di
     for field in _TAKEN_OVER:
         if runner.get(field):
             spec[field] = runner[field]
-    if settings.default_service_account:
-        spec.setdefault("serviceAccountName", settings.default_service_account)
+    account = settings.service_accounts.get(job.namespace, settings.default_service_account)
+    if account:
+        spec.setdefault("serviceAccountName", account)
     if secrets := _pull_secrets(job, settings):
         spec["imagePullSecrets"] = [{"name": name} for name in secrets]
     return {
@@ -182,7 +183,7 @@ def _secret_volumes(job: JobView) -> list[dict[str, Any]]:
 def _token_volumes(job: JobView, settings: Settings) -> list[dict[str, Any]]:
     """Tokens of the pod's service account for those that lend keys; none is for Kubernetes' API."""
     wanted = {f"{split}-token": _dataset_audience(job, split) for split in ("train", "validation")}
-    wanted["store-token"] = settings.store_token_audience or None
+    wanted["store-token"] = _store_audience(job, settings)
     return [
         {"name": name, "projected": {"defaultMode": 0o440, "sources": [
             {"serviceAccountToken": {
@@ -191,6 +192,11 @@ def _token_volumes(job: JobView, settings: Settings) -> list[dict[str, Any]]:
         ]}}
         for name, audience in wanted.items() if audience
     ]  # fmt: skip
+
+
+def _store_audience(job: JobView, settings: Settings) -> str | None:
+    """For whom the record's token is made out; None where it wants none of the operator's."""
+    return settings.store_token_audiences.get(job.namespace, settings.store_token_audience) or None
 
 
 def _dataset_audience(job: JobView, split: str) -> str | None:
@@ -239,7 +245,7 @@ def _fetch_containers(job: JobView, attempt: int, settings: Settings) -> list[di
                 container, f"{split}-token", Env.DATASET_IDENTITY, DATASET_TOKEN_DIRECTORY
             )
         if not found:  # the first of all finds out whether the record can be written
-            container = _with_store(container, settings)
+            container = _with_store(container, job, settings)
         resources = {k: v for k, v in _cpu_and_memory(job, settings).items() if v}
         found.append({**container, "resources": resources})
     return found
@@ -247,20 +253,22 @@ def _fetch_containers(job: JobView, attempt: int, settings: Settings) -> list[di
 
 def _trainer(job: JobView, attempt: int, settings: Settings) -> dict[str, Any]:
     return {
-        **_with_store(_container(job, attempt, settings, TRAINER_CONTAINER, ["train"]), settings),
+        **_with_store(
+            _container(job, attempt, settings, TRAINER_CONTAINER, ["train"]), job, settings
+        ),
         "resources": _resources(job, settings),
         "lifecycle": {"preStop": {"exec": {"command": ["sihl-trainer", "stop"]}}},
     }
 
 
-def _with_store(container: dict[str, Any], settings: Settings) -> dict[str, Any]:
+def _with_store(container: dict[str, Any], job: JobView, settings: Settings) -> dict[str, Any]:
     """The container with the keys of the run records' store, or a token that keys are lent for."""
     keys = [
         # Whether there must be an access key, or a service account is asked, the Secret says.
         _from_secret(Env.store(key), STORE_SECRET, key, optional=key not in STORE_PLACE_KEYS)
         for key in STORE_KEYS
     ]
-    if settings.store_token_audience:
+    if _store_audience(job, settings):
         container = _with_token(container, "store-token", Env.STORE_IDENTITY, STORE_TOKEN_DIRECTORY)
     files = {"name": Env.STORE_FILES, "value": STORE_SECRET_DIRECTORY}
     mount = _keys_mount("store", STORE_SECRET_DIRECTORY)
@@ -294,6 +302,7 @@ def _container(
         {"name": "HOME", "value": SCRATCH_DIRECTORY},
         _from_field(Env.POD_NAME, "metadata.name"),
         _from_field(Env.NODE_NAME, "spec.nodeName"),
+        _from_field(Env.SERVICE_ACCOUNT, "spec.serviceAccountName"),
     ]
     if settings.log_format == JSON:
         env.append({"name": Env.LOG_FORMAT, "value": JSON})

@@ -38,7 +38,9 @@ class Settings:
     shared_memory: str = "1Gi"  # /dev/shm; counts against the memory limit as it fills
     scratch_size: str = ""  # limit of the scratch volume; empty: none
     default_service_account: str = ""  # of jobs that name none; empty: the namespace's default
+    service_accounts: Mapping[str, str] = field(default_factory=dict)  # the same, by namespace
     store_token_audience: str = ""  # of a token that lends keys of the store; empty: no token
+    store_token_audiences: Mapping[str, str] = field(default_factory=dict)  # by namespace
     default_runtime_class: str = ""  # of a job that names none; empty: the cluster's own
     runner_user: int | None = 10001  # None, written as nothing: whom the cluster assigns
 
@@ -85,6 +87,8 @@ _CHECKS: Mapping[str, Callable[[Any], None]] = {
     "shared_memory": given.an_amount("1Mi", "2Gi"),
     "scratch_size": given.maybe(given.an_amount("1Mi", "2Gi")),
     "default_service_account": given.maybe(given.an_object_name),
+    "service_accounts": given.by_namespace(given.an_object_name),
+    "store_token_audiences": given.by_namespace(given.anything),
     "default_runtime_class": given.maybe(given.an_object_name),
     "runner_user": given.unless_none(given.between(1, 2**31 - 1)),
     "watch_namespaces": given.each(given.a_namespace),
@@ -100,7 +104,9 @@ _CHECKS: Mapping[str, Callable[[Any], None]] = {
     "reserve_after": given.a_duration(at_least=0),
 }
 """What a field's value may be; a duration that is not here is a second or more."""
-_JSON = ("default_node_selector", "default_tolerations")
+_JSON = (
+    "default_node_selector", "default_tolerations", "service_accounts", "store_token_audiences",
+)  # fmt: skip
 _MAY_BE_NONE = ("runner_user",)
 
 

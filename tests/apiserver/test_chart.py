@@ -20,6 +20,7 @@ from sihl_operator.storekeeper import ROTATE, Post, SecretsApi, tend
 from tests.support.chart import packaged, render, texts
 from tests.support.waiting import eventually
 from tests.unit.test_chart import EXTERNAL
+from tests.unit.test_chart_identity import BY_ACCOUNT, BY_ROLE
 from tests.unit.test_chart_platform import MONITORS, PLACES
 
 SYSTEM = "chart-system"
@@ -232,6 +233,10 @@ VALUES: dict[str, dict[str, Any]] = {
     },
     "both families": {**SEEN, "service": {"ipFamilyPolicy": "PreferDualStack"}},
     "a store of yours": {**EXTERNAL, "namespaces": {"chart-a": EXTERNAL["namespaces"]["vision"]}},
+    "a store of yours by service accounts": {
+        **BY_ROLE,
+        "namespaces": {"chart-a": BY_ACCOUNT["namespaces"]["vision"]},
+    },
     "least": {
         "dashboard": {"enabled": False},
         "operator": {"replicas": 1},

@@ -468,6 +468,36 @@ def test_a_job_that_would_be_accepted_and_find_its_data_is_checked_and_not_submi
     assert sihl("-o", "name")[1] == ""
 
 
+def test_what_only_the_pods_service_account_may_is_told_and_not_held_against_the_job(
+    sihl: Typing, team: Team, bucket: s3.S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"endpoint": bucket.endpoint, "bucket": "data", "serviceAccount": "true"}
+    team.core.create_namespaced_secret(
+        team.namespace, {"metadata": {"name": "sihl-store"}, "stringData": said}
+    )
+    text = manifest("night", dataset=put_dataset(team, bucket))
+    words = ("check", "-", "--set", "runner.serviceAccountName=sihl-jobs")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    code, out, _ = sihl(*words, stdin=text)
+    assert code == 1
+    assert "mend   account sihl-jobs" in out
+    role = {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/jobs"}
+    account = {"metadata": {"name": "sihl-jobs", "annotations": role}}
+    team.core.create_namespaced_service_account(team.namespace, account)
+    code, out, _ = sihl(*words, stdin=text)
+    assert code == 0, out
+    assert "is there, with the role arn:aws:iam::1:role/jobs" in out
+    assert "only its pod can be the service account: no key for s3://data" in out
+    key, secret = bucket.reader
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    code, out, _ = sihl(*words, stdin=text)
+    assert code == 0, out
+    assert "it is asked with your keys" in out
+
+
 def test_what_is_to_be_mended_is_told_all_at_once(
     sihl: Typing, team: Team, bucket: s3.S3Server
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.datasets import classification
 from tests.support.s3 import S3Server, serve
 
 
@@ -17,6 +18,15 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with serve(folder) as server:
         server.make_bucket("data")
         server.make_bucket("private")
+        yield server
+
+
+@pytest.fixture(scope="session")
+def lending_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """One that takes keys which are lent, with a small dataset in bucket `data`."""
+    with serve(tmp_path_factory.mktemp("lending"), lends=True) as server:
+        server.make_bucket("data")
+        server.put("data", classification())
         yield server
 
 

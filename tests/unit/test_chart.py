@@ -270,7 +270,7 @@ def test_the_way_to_a_store_of_yours_is_said_once_for_jobs_dashboard_and_network
         assert set(found) <= set(STORE_KEYS)
     policy = one(objects, "NetworkPolicy", "sihl-trainer", "vision")["spec"]
     ports = {port["port"] for rule in policy["egress"] for port in rule["ports"]}
-    assert ports == {53, 5353, 443, 3128}
+    assert ports == {53, 5353, 80, 443, 3128}
 
 
 def test_a_store_of_yours_without_keys_is_refused_by_name() -> None:
@@ -404,7 +404,7 @@ def test_trainer_pods_reach_names_and_stores_only() -> None:
     policy = one(render(TWO), "NetworkPolicy", "sihl-trainer", "cells")["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     ports = [port["port"] for rule in policy["egress"] for port in rule["ports"]]
-    assert sorted(ports) == [53, 53, 443, 5353, 5353, 8333]
+    assert sorted(ports) == [53, 53, 80, 443, 5353, 5353, 8333]
 
 
 @pytest.mark.parametrize(
@@ -422,7 +422,7 @@ def test_trainer_pods_reach_the_port_of_a_store_of_yours(endpoint: str, port: in
     objects = render(values)
     policy = one(objects, "NetworkPolicy", "sihl-trainer", "cells")["spec"]
     ports = [port["port"] for rule in policy["egress"] for port in rule["ports"]]
-    assert sorted(ports) == sorted([53, 53, 5353, 5353, *{443, port}])
+    assert sorted(ports) == sorted([53, 53, 80, 5353, 5353, *{443, port}])
 
 
 def test_every_value_is_explained() -> None:

@@ -176,7 +176,7 @@ def settings(objects: list[Any]) -> Settings:
                 "dashboard": {"store": {"existingSecret": "team-stores"}},
                 "networkPolicy": {"s3Ports": [8443]},
             },
-            {53, 5353, 443, 6443, 8443, 16443},
+            {53, 5353, 80, 443, 6443, 8443, 16443},
         ),
     ],
     ids=["embedded", "a store of yours", "its port is the API server's too", "stores of others"],

@@ -54,7 +54,7 @@ from tests.support.datasets import (
     jpeg,
 )
 from tests.support.proxy import Faults, proxied
-from tests.support.s3 import READER, S3Server, serve
+from tests.support.s3 import READER, S3Server
 from tests.support.waiting import eventually
 
 BUCKET = "data"
@@ -389,22 +389,18 @@ def test_wrong_credentials_are_told_with_bucket_endpoint_and_secret(
     assert "wrong" not in str(caught.value)
 
 
-def test_keys_that_expire_read_with_their_session_token_and_not_without(tmp_path: Path) -> None:
-    with serve(tmp_path / "s3", lends=True) as server:
-        server.make_bucket(BUCKET)
-        server.put(BUCKET, classification())
-        key, secret, token = server.lend()
-        spec, without = job(endpoint=server.endpoint), environment((key, secret))
-        (tmp_path / "dataset").mkdir()
-        fetch_split(
-            spec, "train", tmp_path / "dataset", {**without, Env.dataset("sessionToken"): token}
-        )
-        with pytest.raises(Refused):
-            fetch_split(spec, "train", tmp_path / "dataset", without)
-        settings = S3Settings(server.endpoint, BUCKET, key, secret, session_token=token)
-        record = S3Store(settings)
-        assert record.get("metadata.yaml") == classification()["metadata.yaml"]
-        assert token in record.settings.secrets
+def test_keys_that_expire_read_with_their_session_token_and_not_without(
+    lending_s3: S3Server, tmp_path: Path
+) -> None:
+    key, secret, token = lending_s3.lend()
+    spec, without = job(endpoint=lending_s3.endpoint), environment((key, secret))
+    fetch_split(spec, "train", tmp_path, {**without, Env.dataset("sessionToken"): token})
+    with pytest.raises(Refused):
+        fetch_split(spec, "train", tmp_path, without)
+    settings = S3Settings(lending_s3.endpoint, BUCKET, key, secret, session_token=token)
+    record = S3Store(settings)
+    assert record.get("metadata.yaml") == classification()["metadata.yaml"]
+    assert token in record.settings.secrets
 
 
 def test_a_bucket_that_the_credentials_may_not_read_is_access_denied(

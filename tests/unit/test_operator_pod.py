@@ -159,6 +159,19 @@ def test_the_service_account_is_the_jobs_or_the_platforms() -> None:
     assert rendered(usual, runner=runner)["spec"]["serviceAccountName"] == "mine"
 
 
+def test_what_is_said_of_a_namespace_counts_there_before_what_is_said_of_all() -> None:
+    for namespace, account, audience in (("team", "own", "sts"), ("other", "runner", "minio")):
+        settings = Settings(
+            default_service_account="runner",
+            service_accounts={namespace: "own"},
+            store_token_audience="minio",
+            store_token_audiences={namespace: "sts"},
+        )
+        pod = rendered(settings)
+        assert pod["spec"]["serviceAccountName"] == account
+        assert tokens(pod)["trainer"] == [(Env.STORE_IDENTITY, audience)]
+
+
 def test_a_stop_has_the_jobs_grace_and_asks_for_a_checkpoint_first() -> None:
     pod = rendered()
     assert pod["spec"]["terminationGracePeriodSeconds"] == 60

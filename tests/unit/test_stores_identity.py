@@ -16,7 +16,13 @@ from sihl_dashboard.records import S3Place
 from sihl_dashboard.records import S3Settings as Read
 from sihl_s3.access import Access, Keys, WebIdentity
 from sihl_s3.answers import FaultError
-from sihl_s3.identity import ROLE_VARIABLE, TOKEN_VARIABLE, claims_of, sts_of
+from sihl_s3.identity import (
+    AGENT_VARIABLE,
+    ROLE_VARIABLE,
+    TOKEN_VARIABLE,
+    claims_of,
+    sts_of,
+)
 from sihl_s3.lending import EARLY_SECONDS, PAUSE_SECONDS, SETTLED_SECONDS, Lender
 from sihl_trainer.errors import Refused, Unavailable
 from sihl_trainer.fetch.bucket import Bucket
@@ -24,7 +30,7 @@ from sihl_trainer.fetch.location import keys_from_environment
 from sihl_trainer.fetch.main import fetch_split
 from sihl_trainer.record.s3 import S3Settings, S3Store
 from tests.support.datasets import classification, job
-from tests.support.s3 import BORROWER, KEEPER, S3Server, serve
+from tests.support.s3 import BORROWER, KEEPER, S3Server
 from tests.support.sts import SUBJECT, Sts, lending, token_of
 from tests.support.waiting import eventually
 
@@ -32,17 +38,9 @@ BUCKET = "data"
 LENT = ("lent-key", "lent-secret", "lent-token")
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with serve(tmp_path_factory.mktemp("s3"), lends=True) as server:
-        server.make_bucket(BUCKET)
-        server.put(BUCKET, classification())
-        yield server
-
-
 @pytest.fixture
-def sts(store: S3Server) -> Iterator[Sts]:
-    with lending(functools.cache(store.lend), BORROWER, KEEPER) as service:
+def sts(lending_s3: S3Server) -> Iterator[Sts]:
+    with lending(functools.cache(lending_s3.lend), BORROWER, KEEPER) as service:
         yield service
 
 
@@ -81,10 +79,12 @@ def bucket_as(endpoint: str, environ: dict[str, str], **credentials: Any) -> Buc
 
 
 def test_a_dataset_is_read_with_what_is_lent_for_the_webhooks_token(
-    store: S3Server, sts: Sts, token: Path, tmp_path: Path
+    lending_s3: S3Server, sts: Sts, token: Path, tmp_path: Path
 ) -> None:
     environ = given_by_webhook(token) | {Env.POD_NAME: "cells-runner"}
-    fetch_split(reading_as(store.endpoint, stsEndpoint=sts.endpoint), "train", tmp_path, environ)
+    fetch_split(
+        reading_as(lending_s3.endpoint, stsEndpoint=sts.endpoint), "train", tmp_path, environ
+    )
     assert len(list((tmp_path / "train" / "images").iterdir())) == len(classification()) - 2
     (asked,) = sts.asked  # once, for boto3 and obstore
     assert asked["WebIdentityToken"] == token.read_text()
@@ -93,46 +93,46 @@ def test_a_dataset_is_read_with_what_is_lent_for_the_webhooks_token(
 
 
 def test_the_operators_token_and_the_jobs_role_count_before_the_webhooks(
-    store: S3Server, sts: Sts, token: Path, tmp_path: Path
+    lending_s3: S3Server, sts: Sts, token: Path, tmp_path: Path
 ) -> None:
     own = tmp_path / "own"
     own.write_text(token_of(number=7))
     environ = given_by_webhook(token, "arn:aws:iam::1:role/other") | {
         Env.DATASET_IDENTITY: str(own)
     }
-    spec = reading_as(store.endpoint, stsEndpoint=sts.endpoint, roleArn=BORROWER)
+    spec = reading_as(lending_s3.endpoint, stsEndpoint=sts.endpoint, roleArn=BORROWER)
     fetch_split(spec, "train", tmp_path, environ)
     assert sts.asked[0]["WebIdentityToken"] == own.read_text()
 
 
 @pytest.mark.parametrize("kind", ["keys", "anonymous"])
 def test_no_other_place_is_asked_as_the_service_account(
-    store: S3Server, sts: Sts, token: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+    lending_s3: S3Server, sts: Sts, token: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environ = given_by_webhook(token) | {
         "AWS_ENDPOINT_URL_STS": sts.endpoint,
-        Env.dataset("accessKeyId"): store.reader[0],
+        Env.dataset("accessKeyId"): lending_s3.reader[0],
         Env.dataset("secretAccessKey"): "wrong",
     }
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    location = job(endpoint=store.endpoint).dataset.train
+    location = job(endpoint=lending_s3.endpoint).dataset.train
     if kind == "anonymous":
         location = location.model_copy(update={"credentials": None})
     bucket = Bucket(location, keys_from_environment(location, environ), patience=0)
     with pytest.raises(Exception, match="refused to list"):
         bucket.list()
-    record = S3Store(S3Settings(store.endpoint, BUCKET, "wrong", "wrong"), attempts=1)
+    record = S3Store(S3Settings(lending_s3.endpoint, BUCKET, "wrong", "wrong"), attempts=1)
     with pytest.raises(Refused, match="refused"):
         record.objects("")
     assert sts.asked == []
 
 
 def test_keys_that_expire_while_a_job_runs_are_lent_anew_for_the_token_of_then(
-    store: S3Server, sts: Sts, token: Path
+    lending_s3: S3Server, sts: Sts, token: Path
 ) -> None:
     sts.seconds = 1
-    said = {"endpoint": store.endpoint, "bucket": BUCKET, "serviceAccount": "true",
+    said = {"endpoint": lending_s3.endpoint, "bucket": BUCKET, "serviceAccount": "true",
             "roleArn": KEEPER, "stsEndpoint": sts.endpoint}  # fmt: skip
     environ = {Env.store(key): text for key, text in said.items()}
     record = S3Store(
@@ -148,7 +148,7 @@ def test_keys_that_expire_while_a_job_runs_are_lent_anew_for_the_token_of_then(
     eventually(renewed)
     assert [each.key for each in record.objects("kept/")] == ["kept/first", "kept/second"]
     before = len(sts.asked)
-    reader = bucket_as(store.endpoint, given_by_webhook(token), stsEndpoint=sts.endpoint)
+    reader = bucket_as(lending_s3.endpoint, given_by_webhook(token), stsEndpoint=sts.endpoint)
     listed = reader.list("images/").objects
     remote = listed[min(listed)]
 
@@ -161,8 +161,10 @@ def test_keys_that_expire_while_a_job_runs_are_lent_anew_for_the_token_of_then(
     eventually(read_anew)
 
 
-def test_the_dashboards_own_identity_reads_records(store: S3Server, sts: Sts, token: Path) -> None:
-    said = {"endpoint": store.endpoint, "bucket": BUCKET, "serviceAccount": "true",
+def test_the_dashboards_own_identity_reads_records(
+    lending_s3: S3Server, sts: Sts, token: Path
+) -> None:
+    said = {"endpoint": lending_s3.endpoint, "bucket": BUCKET, "serviceAccount": "true",
             "stsEndpoint": sts.endpoint}  # fmt: skip
     environ = {Env.store(key): text for key, text in said.items()}
     place = S3Place(Read.from_environment(environ | given_by_webhook(token)))
@@ -209,7 +211,7 @@ def test_the_record_says_the_same_of_its_store(lender_only: Sts, token: Path) ->
 @pytest.mark.parametrize(
     ("environ", "told"),
     [
-        ({}, f"no {TOKEN_VARIABLE}"),
+        ({}, f"neither {TOKEN_VARIABLE} nor {AGENT_VARIABLE}"),
         ({TOKEN_VARIABLE: "/nowhere/token"}, "no file /nowhere/token"),
         ({TOKEN_VARIABLE: "/dev/null"}, "no file /dev/null"),
     ],

@@ -27,6 +27,8 @@ from sihl_dashboard.cli.session import Session
 from sihl_dashboard.records import RecordsError, S3Place, S3Settings, StoreAwayError
 
 _RULES = "schema and rules"
+_NOT_THE_POD = "only its pod can be the service account"
+_ROLE_ANNOTATION = "eks.amazonaws.com/role-arn"
 _PATIENCE = {"attempts": 1, "timeout": 10}
 
 
@@ -64,6 +66,7 @@ def _looked_at(session: Session, job: Mapping[str, Any]) -> Iterator[Finding]:
         yield odd("settings", each)
     looker = _Looker(session, is_asked)
     if is_asked:
+        yield from looker.account(spec)
         yield from looker.store()
     yield from looker.dataset(spec)
 
@@ -130,6 +133,10 @@ class _Looker:
         try:
             keys = self.session.cluster.store(self.session.namespace)
             self.within = keys.get("endpoint", "")
+            by_account = store.is_by_account(keys)
+            if by_account:
+                yield ok(what, "names a bucket, and has the pod's service account lent its keys")
+                what = "store"
             settings = store.settings(keys)
         except DeniedError as error:
             yield unknown(what, str(error))
@@ -137,11 +144,35 @@ class _Looker:
         except NotFoundError as error:
             yield mend(what, f"{error}: jobs there have no place for their records; create it")
             return
+        except store.NoKeyError as error:
+            yield unknown(what, f"{_NOT_THE_POD}: {error}")
+            return
         except (CommandError, RecordsError) as error:
             yield mend(what, str(error))
             return
-        yield ok(what, "names a bucket and keys")
+        if by_account:
+            yield unknown("store", f"{_NOT_THE_POD}: it is asked with your keys")
+        else:
+            yield ok(what, "names a bucket and keys")
         yield from self._reached("store", settings)
+
+    def account(self, spec: TrainingJobSpec) -> Iterator[Finding]:
+        """The service account that the job names: without it no pod is made."""
+        name = spec.runner.service_account_name
+        if not name:
+            return
+        what = f"account {name}"
+        try:
+            annotations = self.session.cluster.account(self.session.namespace, name)
+        except DeniedError as error:
+            yield unknown(what, str(error))
+        except NotFoundError as error:
+            yield mend(what, f"{error}: create it, or correct runner.serviceAccountName")
+        except CommandError as error:
+            yield mend(what, str(error))
+        else:
+            role = annotations.get(_ROLE_ANNOTATION)
+            yield ok(what, f"is there, with the role {role}" if role else "is there")
 
     def dataset(self, spec: TrainingJobSpec) -> Iterator[Finding]:
         """Each split's Secret, bucket, metadata and images."""
@@ -181,7 +212,7 @@ class _Looker:
         secret = credentials.secret_name
         what = f"{split}: secret {secret}" if secret else f"{split}: service account"
         if secret is None or not self.has_cluster:
-            why = "no cluster was asked" if secret else "only its pod can be the service account"
+            why = "no cluster was asked" if secret else _NOT_THE_POD
             try:
                 keys = store.own_keys(f"s3://{location.bucket}")
             except CommandError as error:

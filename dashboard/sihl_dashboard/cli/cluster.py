@@ -173,6 +173,14 @@ class Cluster:
                 f"{what} of {shown(namespace)} holds what is no text: correct it"
             ) from None
 
+    def account(self, namespace: str, name: str) -> dict[str, str]:
+        """A service account's annotations. Raises DeniedError, NotFoundError."""
+        with self._asked(f"the service account {shown(name)}", namespace):
+            found = self._core.read_namespaced_service_account(
+                name, namespace, _request_timeout=_TIMEOUT
+            )
+        return dict(found.metadata.annotations or {})
+
     def has_pod(self, job: Job) -> bool:
         """Whether the job's present attempt has a pod.
 

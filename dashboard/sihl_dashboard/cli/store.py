@@ -29,6 +29,10 @@ REMEDY = "give --record DIR or --record s3://bucket/prefix"
 _SCHEME = "s3://"
 
 
+class NoKeyError(CommandError):
+    """The user has no keys of S3's."""
+
+
 def named_place(record: str, endpoint: str | None, environ: Mapping[str, str]) -> Place:
     """What `--record` names.
 
@@ -61,15 +65,15 @@ def own_keys(where: str) -> dict[str, str]:
         where: What they are for, for the message.
 
     Raises:
-        CommandError: there are none.
+        NoKeyError: there are none.
     """
     try:
         keys = boto3.session.Session().get_credentials()
         found = keys.get_frozen_credentials() if keys else None
     except BotoCoreError as error:
-        raise CommandError(f"no key for {shown(where)}: {shown(error)}") from None
+        raise NoKeyError(f"no key for {shown(where)}: {shown(error)}") from None
     if found is None or not found.access_key or not found.secret_key:
-        raise CommandError(
+        raise NoKeyError(
             f"no key for {shown(where)}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
             "or AWS_PROFILE"
         )
@@ -101,14 +105,19 @@ def cluster_place(
     return S3Place(replace(found, endpoint=reached(found.endpoint)))
 
 
+def is_by_account(keys: Mapping[str, str]) -> bool:
+    """Whether a store's Secret has a pod's service account in place of keys."""
+    return keys.get("serviceAccount", "").lower() == "true" and not keys.get("accessKeyId")
+
+
 def settings(keys: Mapping[str, str]) -> S3Settings:
     """Of a store, by the keys of its Secret, or one's own where it has a pod's identity instead.
 
     Raises:
         SettingsError: Something is missing, which it names.
-        CommandError: There are no keys of one's own.
+        NoKeyError: There are no keys of one's own.
     """
-    if keys.get("serviceAccount", "").lower() == "true" and not keys.get("accessKeyId"):
+    if is_by_account(keys):
         others = {key: text for key, text in keys.items() if key != "serviceAccount"}
         keys = {**others, **own_keys(f"{_SCHEME}{keys.get('bucket', '')}")}
     return S3Settings.from_environment({Env.store(k): keys[k] for k in STORE_KEYS if k in keys})

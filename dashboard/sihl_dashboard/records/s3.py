@@ -18,10 +18,10 @@ from sihl_dashboard.records.errors import (
     printable,
 )
 from sihl_dashboard.records.place import Content, Item
-from sihl_s3.access import Access, Keys, WebIdentity
+from sihl_s3.access import Access, Identity, Keys
 from sihl_s3.answers import Fault, FaultError, Kind
 from sihl_s3.client import Connection, told
-from sihl_s3.identity import web_identity
+from sihl_s3.identity import identity_of
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class S3Settings:
     addressing: Addressing | None = None
     certificate_authority: str = field(default="", repr=False)
     proxy: str = ""
-    identity: WebIdentity | None = None
+    identity: Identity | None = None
 
     @property
     def access(self) -> Access:
@@ -108,9 +108,9 @@ class S3Settings:
         )
 
 
-def _identity(values: Mapping[str, str], environ: Mapping[str, str]) -> WebIdentity:
+def _identity(values: Mapping[str, str], environ: Mapping[str, str]) -> Identity:
     token_file = environ.get(Env.STORE_IDENTITY, "")
-    return web_identity(values["endpoint"], values["region"], values, token_file, environ)
+    return identity_of(values["endpoint"], values["region"], values, token_file, environ)
 
 
 class S3Place:
@@ -215,8 +215,8 @@ class S3Place:
         if self.settings.access_key_id and self._connection.is_paid_by_reader():
             return "its readers pay (requester pays), which is not supported: copy it"
         if self.settings.identity is not None:
-            who = self.settings.identity.role_arn or "the service account of this pod"
-            return f"grant {who} read and list below {self.prefix or 'the bucket'}/"
+            below = self.prefix or "the bucket"
+            return f"grant {self.settings.identity.who} read and list below {below}/"
         if self.settings.access_key_id:
             return (
                 "correct the access key and its secret, or grant them read and list below "

@@ -19,7 +19,7 @@ from obstore import exceptions
 
 from sihl_api.runtime import ExitCode
 from sihl_api.trainingjob import S3Location
-from sihl_s3.access import Keys, WebIdentity
+from sihl_s3.access import Identity, Keys
 from sihl_s3.answers import Fault, FaultError, Kind
 from sihl_s3.client import Connection
 from sihl_trainer.errors import BadConfig, BadData, Refused, TrainerError, Unavailable
@@ -81,9 +81,9 @@ class Bucket:
     def __init__(
         self,
         location: S3Location,
-        keys: Keys | WebIdentity | None,
+        keys: Keys | Identity | None,
         patience: float = PATIENCE,
-        renewed: Callable[[], Keys | WebIdentity | None] | None = None,
+        renewed: Callable[[], Keys | Identity | None] | None = None,
     ) -> None:
         self.location = location
         self.patience = patience
@@ -266,7 +266,7 @@ class Bucket:
             self._use(keys)
             return True
 
-    def _use(self, keys: Keys | WebIdentity | None) -> None:
+    def _use(self, keys: Keys | Identity | None) -> None:
         self._keys = keys
         try:
             self._connection = Connection(
@@ -312,9 +312,10 @@ class Bucket:
         if not self._answered and self._connection.is_paid_by_reader():
             text += "it is one whose readers pay (requester pays), which is not supported: copy it"
             return BadConfig("DatasetRequesterPays", text)
-        if isinstance(self._keys, WebIdentity):
-            role = self._keys.role_arn or "the pod's service account"
-            text += fault.remedy or f"grant {role} read and list, or correct the dataset's bucket"
+        if isinstance(self._keys, Identity):
+            text += fault.remedy or (
+                f"grant {self._keys.who} read and list, or correct the dataset's bucket"
+            )
             return Refused("DatasetAccessDenied", text)
         text += fault.remedy or (
             f"correct accessKeyId and secretAccessKey in Secret {credentials.secret_name}, grant "

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 
 from sihl_api.runtime import DATASET_KEYS, DATASET_OPTIONAL_KEYS, Env
 from sihl_api.trainingjob import S3Location
-from sihl_s3.access import Access, Keys, WebIdentity
-from sihl_s3.identity import web_identity
+from sihl_s3.access import Access, Identity, Keys
+from sihl_s3.identity import identity_of
 from sihl_trainer.credentials import refuse_impossible
 from sihl_trainer.errors import BadConfig, Refused
 
 
 def keys_from_environment(
     location: S3Location, environ: Mapping[str, str]
-) -> Keys | WebIdentity | None:
+) -> Keys | Identity | None:
     """As whom a location is read: by the keys of its Secret, or as the pod itself.
 
     Keys that are given count before a service account: a machine of one's own has none.
@@ -26,7 +26,7 @@ def keys_from_environment(
     if credentials is None:
         return None
     if credentials.service_account and Env.dataset("accessKeyId") not in environ:
-        return web_identity(
+        return identity_of(
             location.endpoint,
             location.region or "",
             {"roleArn": credentials.role_arn or "", "stsEndpoint": credentials.sts_endpoint or ""},
@@ -46,7 +46,7 @@ def keys_from_environment(
     return Keys(values["accessKeyId"], values["secretAccessKey"], values["sessionToken"])
 
 
-def access_of(location: S3Location, keys: Keys | WebIdentity | None) -> Access:
+def access_of(location: S3Location, keys: Keys | Identity | None) -> Access:
     """Which way leads to a location's bucket."""
     return Access(
         location.endpoint.rstrip("/"),

@@ -12,7 +12,7 @@ from sihl_api.record import RecordPaths
 from sihl_api.runtime import DATASET_DIRECTORY, HTTP_PORT, Env, ExitCode, JobReference, Result
 from sihl_api.trainingjob import Head, S3Location, TrainingJobSpec
 from sihl_api.units import human_bytes
-from sihl_s3.access import Keys, WebIdentity
+from sihl_s3.access import Identity, Keys
 from sihl_trainer.data.documents import METADATA_LIMIT
 from sihl_trainer.data.names import TRAIN, VALIDATION
 from sihl_trainer.dataset.feeds import choose_set, needs_metadata
@@ -124,7 +124,7 @@ def fetch_split(
     location = _location(spec, split)
     progress = progress or FetchProgress(split)
 
-    def keys() -> Keys | WebIdentity | None:
+    def keys() -> Keys | Identity | None:
         return keys_from_environment(location, dataset_keys(environ))
 
     bucket = Bucket(location, keys(), patience, renewed=keys)

@@ -13,10 +13,10 @@ from boto3.s3.transfer import TransferConfig
 
 from sihl_api.runtime import STORE_KEYS, STORE_OPTIONAL_KEYS, STORE_SECRET, Env
 from sihl_api.trainingjob import Addressing
-from sihl_s3.access import Access, Keys, WebIdentity
+from sihl_s3.access import Access, Identity, Keys
 from sihl_s3.answers import Fault, FaultError, Kind
 from sihl_s3.client import Connection, told
-from sihl_s3.identity import web_identity
+from sihl_s3.identity import identity_of
 from sihl_trainer.credentials import refuse_impossible
 from sihl_trainer.errors import Refused, TrainerError, Unavailable
 from sihl_trainer.record.store import CHUNK_BYTES, MissingObjectError, StoredObject
@@ -46,7 +46,7 @@ class S3Settings:
     addressing: Addressing | None = None
     certificate_authority: str = field(default="", repr=False)
     proxy: str = ""
-    identity: WebIdentity | None = None
+    identity: Identity | None = None
 
     @property
     def access(self) -> Access:
@@ -244,9 +244,9 @@ class S3Store:
             raise _explained(error.fault, key, self.settings) from error
 
 
-def _identity(values: Mapping[str, str], environ: Mapping[str, str]) -> WebIdentity:
+def _identity(values: Mapping[str, str], environ: Mapping[str, str]) -> Identity:
     token_file = environ.get(Env.STORE_IDENTITY, "")
-    return web_identity(values["endpoint"], values["region"], values, token_file, environ)
+    return identity_of(values["endpoint"], values["region"], values, token_file, environ)
 
 
 def _addressing(text: str) -> Addressing | None:
@@ -290,7 +290,7 @@ def _explained(fault: Fault, key: str, settings: S3Settings) -> TrainerError | M
         case Kind.DENIED:
             who = "correct the Secret's keys accessKeyId and secretAccessKey, or grant them"
             if settings.identity is not None:
-                who = f"grant {settings.identity.role_arn or 'the service account of the pod'}"
+                who = f"grant {settings.identity.who}"
             below = settings.prefix or "the bucket"
             remedy = fault.remedy or f"{who} read, write, list and delete below {below}/"
             return Refused(
