@@ -5,68 +5,35 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
 from functools import partial
 
-from sihl_api.logs import about
 from sihl_api.runtime import ProgressReport
 from sihl_api.traces import Traces, Untraced
-from sihl_api.trainingjob import ConditionType, Phase
-from sihl_operator import status as say
+from sihl_api.trainingjob import Phase
 from sihl_operator.acts import Acts
 from sihl_operator.alarms import Alarms
 from sihl_operator.attempts import Attempts
-from sihl_operator.decision import Deletion
 from sihl_operator.endings import Ending
+from sihl_operator.heads import Asked, Heads
 from sihl_operator.kube import Api
-from sihl_operator.lifecycle import Moment, decide, patience_left
 from sihl_operator.metrics import Metrics
-from sihl_operator.places import Place, Places
 from sihl_operator.pod import demand
-from sihl_operator.queues import (
-    BEHIND,
-    NEXT,
-    OCCUPIED,
-    TAKEN,
-    Queue,
-    Reason,
-    in_line,
-    kept,
-    unended,
-)
-from sihl_operator.reports import reported
+from sihl_operator.queues import BEHIND, NEXT, OCCUPIED, in_line
 from sihl_operator.scheduling import POSITIONS, Verdict, admit
 from sihl_operator.settings import Settings
 from sihl_operator.sightings import Clocks
-from sihl_operator.views import JobView, Key, PodView, pod_name
+from sihl_operator.steps import Steps
+from sihl_operator.views import JobView, Key, PodView
 from sihl_operator.world import World
 from sihl_operator.writes import Writes
 
 log = logging.getLogger(__name__)
 
-_NOBODY = Queue()
 _RETRY_SECONDS = 2.0
 _TOGETHER_SECONDS = 0.005
 """What changes within this time is decided on together: a round costs more than an event."""
 _LONGEST_PAUSE = 10.0
 """Between two beats of the heart, though nothing is due."""
-
-
-@dataclass
-class _Asked:
-    """A queue that a round asks for who is next.
-
-    Attributes:
-        queue: It.
-        changed: Who waits in it and is not as it was.
-        head: Who is next, if the queue is free and somebody may start.
-        why: Why those who wait do.
-    """
-
-    queue: Queue
-    changed: set[Key] = field(default_factory=set)
-    head: JobView | None = None
-    why: Reason = BEHIND
 
 
 class Rounds:
@@ -98,7 +65,6 @@ class Rounds:
         """Seconds of the monotonic clock."""
         self._settings = settings
         self._metrics = metrics
-        self._wall = clocks.wall
         self._entitled = entitled
         self._began = False
         self._wake = asyncio.Event()
@@ -106,9 +72,8 @@ class Rounds:
         self._attempts = Attempts(world, api, self._writes, settings, clocks.wall)
         self._acts = Acts(world, self._writes, self._attempts, settings, clocks.wall, self.wake)
         self._alarms = Alarms()
-        self._places = Places(settings.position_interval)
-        self._short: set[Key] = set()
-        """Queues whose next job did not start: asked again whenever room is given to another."""
+        self._heads = Heads(world, self._acts, self._alarms, settings)
+        self._steps = Steps(world, self._acts, self._attempts, self._alarms, settings, clocks.wall)
 
     @property
     def leading(self) -> bool:
@@ -145,7 +110,7 @@ class Rounds:
             if not self.leading:  # whoever begins to lead decides on everything
                 self.world.dirty.clear()
                 self.world.dirty_queues.clear()
-                self._places.forget_all()
+                self._steps.forget_all()
                 continue
             with self._metrics.decisions.time():
                 try:
@@ -171,21 +136,19 @@ class Rounds:
             if in_line(job):
                 asked.setdefault((job.namespace, job.queue), set()).add(job.key)
             else:
-                self._consider(job, now)
+                self._steps.take(job, now)
         if not (asked or self.world.occupancy.changed):
             return
         self.world.occupancy.changed = False
         # 3. Ask the queues that are free for who is next, and the others why they are not.
-        queues = self._ask(asked, now)
+        queues = self._heads.ask(asked, now)
         # 4. See for whom there is room.
         heads = [queue.head for queue in queues if queue.head is not None]
         verdicts = self._verdicts(heads)
         # 5. Start those.
         self._admit(verdicts)
         # 6. Who did not start is asked again whenever room is given to another.
-        self._short = {
-            (job.namespace, job.queue) for job in heads if job.key not in self._acts.starting
-        }
+        self._heads.started(heads)
         # 7. Tell who waits why, and in which place.
         told = {verdict.job.key: verdict for verdict in verdicts}
         for queue in queues:
@@ -205,53 +168,9 @@ class Rounds:
             if job is not None:
                 jobs.append(job)
             else:
-                self._places.forget(key)
+                self._steps.forget(key)
                 self._writes.forget(key)
         return jobs, {queue: set() for queue in queues}
-
-    # --- 3: who is next ----------------------------------------------------------------------
-
-    def _ask(self, changed: dict[Key, set[Key]], now: float) -> list[_Asked]:
-        """The queues to ask, those among them that lacked room, each with its head."""
-        asked = changed | {queue: set() for queue in self._short - changed.keys()}
-        found = []
-        for key in sorted(asked):
-            queue = self.world.queues.get(key, _NOBODY)
-            reason = self._occupant(key, queue, now)
-            first = next((job for job in queue.line if self._may_start(job)), None)
-            if reason is None and first is not None:
-                found.append(_Asked(queue, asked[key], first))
-            else:
-                found.append(_Asked(queue, asked[key], None, reason or OCCUPIED))
-        return found
-
-    def _may_start(self, job: JobView) -> bool:
-        return job.key not in self._acts.resting and not self.world.seen.backoff(job)
-
-    def _occupant(self, key: Key, queue: Queue, now: float) -> Reason | None:
-        """Why a queue is not free, or None. A pod that serves no current attempt is sent away."""
-        if queue.active or key in self._acts.starting.values():
-            return OCCUPIED
-        name = (key[0], pod_name(key[1]))
-        if name in self.world.foreign:
-            return TAKEN
-        pod = self.world.pods.get(name)
-        if pod is not None and pod.kept:
-            return kept(pod)
-        if pod is None or pod.ended:
-            return None
-        self._send_away(pod, key, now)
-        return self._acts.lacking.get(pod.key) or unended(pod)
-
-    def _send_away(self, pod: PodView, queue: Key, now: float) -> None:
-        if pod.deleting:
-            left = patience_left(pod, self.world.ages(None, pod), self._settings)
-            if left > 0:
-                self._alarms.set(now + left, queue, "queue")
-            else:
-                self._acts.send_away(Deletion(*pod.key, pod.uid, 0))
-        elif self.world.job_of(pod) is not None:  # one that is gone takes its pod along by itself
-            self._acts.send_away(Deletion(*pod.key, pod.uid, None))
 
     # --- 4 and 5: who has room ---------------------------------------------------------------
 
@@ -270,7 +189,7 @@ class Rounds:
 
     # --- 7: who waits ------------------------------------------------------------------------
 
-    def _tell(self, asked: _Asked, verdicts: dict[Key, Verdict], now: float) -> None:
+    def _tell(self, asked: Asked, verdicts: dict[Key, Verdict], now: float) -> None:
         """Positions and reasons for those who wait; the rest of a long queue is left in peace."""
         queue = asked.queue
         shown = queue.line[:POSITIONS]
@@ -285,51 +204,11 @@ class Rounds:
                 reason = verdict.reason, verdict.message
                 if (left := self._settings.reserve_after - self.world.seen.waited(job)) > 0:
                     self._alarms.set(now + left, job.key)
-            self._consider(job, now, (position, reason))
+            self._steps.take(job, now, (position, reason))
         for key in sorted((queue.placed | asked.changed) - {job.key for job in shown}):
-            self._consider(self.world.jobs[key], now, (None, BEHIND))
+            self._steps.take(self.world.jobs[key], now, (None, BEHIND))
 
-    # --- one job -----------------------------------------------------------------------------
-
-    def _consider(self, job: JobView, now: float, place: Place = (None, OCCUPIED)) -> None:
-        """Decide on one job and start what follows."""
-        if job.key in self._acts.busy or self._places.settled(job, place):
-            return
-        until = self._places.put_off_until(job, place, now)
-        if until is not None:
-            self._alarms.set(until, job.key)  # an earlier alarm may just have rung
-            return
-        pod = self.world.pod_of(job)
-        if pod is not None:  # created, whatever the answer was: never again under this number
-            self._attempts.over(job)
-        try:
-            decision = decide(job, pod, self._moment(job, pod, place))
-        except Exception:  # one user's job must not hold up all others
-            with about(job.told):
-                log.exception("%s/%s: cannot be decided on; trying again", *job.key)
-            self._acts.rest(job)
-            return
-        if decision.after is not None:
-            self._alarms.set(now + decision.after, job.key)
-        if decision.refresh and (due := self._places.refresh(job.key, now)) > now:
-            self._alarms.set(due, job.key)
-            if decision.after is None and in_line(job):  # of others, the pod may tell more
-                self._places.put_off(job, place, due)
-        elif decision.acts:
-            self._acts.carry_out(job, decision)
-        elif in_line(job) and decision.after is None:
-            self._places.settle(job, place)
-
-    def _moment(self, job: JobView, pod: PodView | None, place: Place) -> Moment:
-        position, reason = place
-        backoff = self.world.seen.backoff(job)
-        if backoff:
-            reason = _as_told(job) or reason
-        return Moment(
-            self._wall(), self._settings, position, reason, backoff,
-            self._attempts.creating(job), self.world.ages(job, pod),
-            self.world.hearsay.of(pod.uid) if pod is not None else (),
-        )  # fmt: skip
+    # --- beside the rounds -------------------------------------------------------------------
 
     async def tell_blind(self, end: Ending) -> None:
         """What the operator's role lacks to see the cluster is said by all who wait.
@@ -341,14 +220,5 @@ class Rounds:
 
     def tell_progress(self, job: JobView, pod: PodView, report: ProgressReport) -> None:
         """Write what a pod said of its progress, if it is news."""
-        if job.key in self._acts.busy or not self.leading:
-            return
-        decision = reported(job, pod, report, self._wall())
-        if decision.acts:
-            self._acts.carry_out(job, decision)
-
-
-def _as_told(job: JobView) -> Reason | None:
-    """What a job that backs off was told: why its last attempt ended."""
-    told = say.condition(job.status, ConditionType.ADMITTED)
-    return (told.reason, told.message) if told else None
+        if self.leading:
+            self._steps.tell_progress(job, pod, report)

@@ -50,7 +50,7 @@ BUGS = (
         "            job = await self._writes.status(job, say.starting(job, self._clock()))\n"),
     Bug("attempt-not-raised", "status",
         "attempt = job.attempt + 1\n", "attempt = max(1, job.attempt)\n"),
-    Bug("queue-free-while-admitting", "rounds",
+    Bug("queue-free-while-admitting", "heads",
         "if queue.active or key in self._acts.starting.values():", "if queue.active:"),
     Bug("capacity-counted-late", "occupancy",
         "room.promise(demand)  # promised room is taken room", "pass"),
@@ -71,8 +71,8 @@ BUGS = (
         "return -job.priority, -job.created, job.name"),
     Bug("places-counted-from-zero", "rounds",
         "enumerate(shown, start=1)", "enumerate(shown, start=0)"),
-    Bug("backoff-ignored", "rounds", " and not self.world.seen.backoff(job)\n", "\n"),
-    Bug("second-overtakes-while-first-is-queued", "rounds",
+    Bug("backoff-ignored", "heads", " and not self._world.seen.backoff(job)\n", "\n"),
+    Bug("second-overtakes-while-first-is-queued", "heads",
         "if self._may_start(job)), None)",
         "if job.phase is Phase.QUEUED and self._may_start(job)), None)"),
     # --- whose pod it is ---------------------------------------------------------------------
@@ -95,9 +95,10 @@ BUGS = (
         besides=(("views",
         'grace=float(metadata.get("deletionGracePeriodSeconds") or 0),',
         'grace=(parse(metadata.get("deletionTimestamp")) or 0.0) + 20,'),)),
-    Bug("backoff-held-against-the-own-clock", "rounds",
-        " and not self.world.seen.backoff(job)\n",
-        " and (job.retry_after or '') <= say.rfc3339(self._wall())\n"),
+    Bug("backoff-held-against-the-own-clock", "heads",
+        " and not self._world.seen.backoff(job)\n",
+        " and (job.retry_after or '') <= "
+        "__import__('sihl_operator.views').views.rfc3339(self._acts._clock())\n"),
     # --- what the status says ----------------------------------------------------------------
     Bug("checkpoint-falls", "status",
         "(old is not None and old.step >= new.step)", "(old is not None and old.step == new.step)"),

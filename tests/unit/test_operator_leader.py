@@ -351,7 +351,7 @@ async def test_who_stands_by_keeps_nothing_and_decides_on_everything_once_it_lea
     stays = job("stays", spec={})
     api.objects["stays"] = dict(stays.raw)
     world.saw_job(stays.raw)
-    places = rounds._places
+    places = rounds._steps._places
     places._refreshed["team", "gone-1"] = NOW  # it has led before
     places._slots["team", "gone-2"] = NOW
     await rest()
