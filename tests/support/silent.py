@@ -9,7 +9,7 @@ import asyncio
 import signal
 import sys
 
-from sihl_operator import main
+from sihl_operator import main, process
 from sihl_operator.rounds import Rounds
 
 _run = Rounds.run
@@ -27,5 +27,5 @@ async def run(self: Rounds) -> None:
 
 if __name__ == "__main__":
     Rounds.run = run  # type: ignore[method-assign] # a task that hangs, and does not end
-    main._SILENT_SECONDS = 3.0
+    process._SILENT_SECONDS = 3.0
     sys.exit(main.main())

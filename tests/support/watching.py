@@ -11,7 +11,8 @@ import kopf
 
 from sihl_operator.jobwatch import JobWatch
 from sihl_operator.kube import KubeApi
-from sihl_operator.main import Operator, registry
+from sihl_operator.main import registry
+from sihl_operator.process import Operator
 from sihl_operator.reflector import Reflector
 from sihl_operator.settings import Settings
 

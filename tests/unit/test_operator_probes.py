@@ -11,8 +11,9 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from sihl_operator.kube import UnavailableError
-from sihl_operator.main import Operator
+from sihl_operator.process import Operator
 from sihl_operator.reflector import Reflector
+from sihl_operator.relist import Relist
 from sihl_operator.settings import Settings
 
 
@@ -81,9 +82,14 @@ class EmptyApi:
         return [], "1"
 
 
+def reads(made: Operator, api: EmptyApi) -> None:
+    made.reflector = Reflector(made.world, api, lambda: None)  # type: ignore[arg-type]
+    made.relist = Relist(made.reflector, made.rounds, made.leader, made.settings.relist_interval)
+
+
 async def test_a_replica_is_ready_once_it_has_read_the_cluster_and_while_it_has_no_fault() -> None:
     made = operator()
-    made.reflector = Reflector(made.world, EmptyApi(), lambda: None)  # type: ignore[arg-type]
+    reads(made, EmptyApi())
     request = make_mocked_request("GET", "/readyz")
     answer = await made._answer_ready(request)
     assert (answer.status, answer.text) == (503, "the cluster has not been read yet")
@@ -111,7 +117,7 @@ async def test_a_replica_that_cannot_read_the_cluster_any_more_is_not_ready_unti
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made, api = operator(), FallibleApi()
-    made.reflector = Reflector(made.world, api, lambda: None)  # type: ignore[arg-type]
+    reads(made, api)
     loop = asyncio.get_running_loop()
     began = loop.time()
 
@@ -122,7 +128,7 @@ async def test_a_replica_that_cannot_read_the_cluster_any_more_is_not_ready_unti
         answer = await made._answer_ready(make_mocked_request("GET", "/readyz"))
         return answer.status, answer.text
 
-    made._trouble = ": no route to host"
+    made.relist._trouble = ": no route to host"
     interval = made.settings.relist_interval
     assert await answer(0) == (200, "ok")
     api.away = True
