@@ -12,7 +12,7 @@ from typing import Any
 from release.archives import rewrite
 from release.errors import ReleaseError
 from release.installed import Contents
-from release.source import timestamp
+from sihl_api.times import rfc3339
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -157,7 +157,7 @@ def _normalised_config(
     config: Document, diffs: Iterable[str], epoch: int, labels: Mapping[str, str]
 ) -> Document:
     """An image's configuration with what a container is given, and nothing of its making."""
-    created = timestamp(epoch)
+    created = rfc3339(epoch)
     inner = config.get("config", {})
     return {
         "created": created,

@@ -11,7 +11,8 @@ from zipfile import ZipFile
 
 from release.installed import Package
 from release.layout import PlatformImage
-from release.source import Source, timestamp
+from release.source import Source
+from sihl_api.times import rfc3339
 
 _UNKNOWN = "NOASSERTION"
 _NAMESPACE = "https://sihl.ai/spdx"
@@ -75,7 +76,7 @@ def _requirements(declared: Iterable[str]) -> list[Document]:
 def _document(
     title: str, digest: str, source: Source, root: Document, parts: list[Document], how: str
 ) -> Document:
-    created = timestamp(source.epoch)
+    created = rfc3339(source.epoch)
     related = [_relation(_DOCUMENT, "DESCRIBES", _ROOT)]
     related += [_relation(_ROOT, how, part["SPDXID"]) for part in parts]
     return {

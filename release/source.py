@@ -8,7 +8,6 @@ import tarfile
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from release.errors import ReleaseError
@@ -50,11 +49,6 @@ class Source:
         if self.tags:
             return self.declared
         return f"{self.declared}.dev0+g{self.commit[:12]}"
-
-
-def timestamp(epoch: int) -> str:
-    """Seconds since 1970 as documents spell them: 2026-01-02T03:04:05Z."""
-    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def require_releasable(source: Source) -> None:

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from typing import Any
+
+from sihl_api.times import rfc3339
 
 JSON = "json"
 TEXT = "text"
@@ -49,7 +50,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end."""
         fields: dict[str, Any] = {
-            "time": rfc3339(record.created),
+            "time": rfc3339(record.created, "milliseconds"),
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
@@ -61,12 +62,6 @@ class JsonFormatter(logging.Formatter):
         if record.stack_info:
             fields["stack"] = self.formatStack(record.stack_info)
         return json.dumps(fields, default=str)
-
-
-def rfc3339(seconds: float) -> str:
-    """A time since 1970, in milliseconds: `2026-01-02T03:04:05.678Z`."""
-    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
 
 
 def _as_kopf_tells(record: logging.LogRecord) -> Job | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Any
 
+from sihl_api.times import rfc3339
 from sihl_operator.kube import ApiError, ConflictError, KubeApi, NotFoundError, UnavailableError
 from sihl_operator.settings import Settings
 
@@ -196,4 +197,4 @@ class Leader:
 
 
 def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return rfc3339(time.time(), "microseconds")

@@ -26,6 +26,7 @@ from sihl_api.runtime import (
     Env,
     reference_json,
 )
+from sihl_api.times import rfc3339
 from sihl_api.trainingjob import API_VERSION, KIND, Credentials
 from sihl_api.units import quantity
 from sihl_operator.capacity import Demand
@@ -41,7 +42,6 @@ from sihl_operator.views import (
     pod_name,
     pod_requests,
     resources,
-    rfc3339,
 )
 
 _SECURITY = {

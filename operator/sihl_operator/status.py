@@ -13,6 +13,7 @@ from typing import Any
 from sihl_api.reading import is_ours
 from sihl_api.runtime import RECORD_NOT_WRITABLE, ProgressReport, RecordReport, Result
 from sihl_api.text import shortened
+from sihl_api.times import rfc3339
 from sihl_api.trainingjob import (
     CheckpointStatus,
     Condition,
@@ -24,7 +25,7 @@ from sihl_api.trainingjob import (
 )
 from sihl_operator.endings import Ending, Verdict
 from sihl_operator.queues import refusal
-from sihl_operator.views import JobView, PodView, pod_name, rfc3339
+from sihl_operator.views import JobView, PodView, pod_name
 
 MESSAGE_LIMIT = 2000
 """Of a condition's message, in characters: a person reads it in `kubectl describe`."""

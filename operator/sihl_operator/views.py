@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -20,6 +19,7 @@ from sihl_api.runtime import (
     Result,
     read_result,
 )
+from sihl_api.times import since_1970
 from sihl_api.trainingjob import (
     GROUP,
     QUEUE_ANNOTATION,
@@ -50,14 +50,9 @@ Key = tuple[str, str]
 """(namespace, name)."""
 
 
-def rfc3339(when: float) -> str:
-    """Seconds since 1970 as metav1.Time has them: whole seconds, UTC."""
-    return f"{datetime.fromtimestamp(int(when), UTC).isoformat()[:19]}Z"
-
-
 def parse(text: str | None) -> float | None:
     """Seconds since 1970, or None for None."""
-    return datetime.fromisoformat(text).timestamp() if text else None
+    return since_1970(text) if text else None
 
 
 def pod_name(queue: str) -> str:

@@ -98,7 +98,7 @@ BUGS = (
     Bug("backoff-held-against-the-own-clock", "heads",
         " and not self._world.seen.backoff(job)\n",
         " and (job.retry_after or '') <= "
-        "__import__('sihl_operator.views').views.rfc3339(self._acts._clock())\n"),
+        "__import__('sihl_api.times').times.rfc3339(self._acts._clock())\n"),
     # --- what the status says ----------------------------------------------------------------
     Bug("checkpoint-falls", "status",
         "(old is not None and old.step >= new.step)", "(old is not None and old.step == new.step)"),

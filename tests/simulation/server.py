@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from sihl_api.times import rfc3339
 from sihl_operator.kube import (
     KINDS,
     AlreadyExistsError,
@@ -21,7 +22,6 @@ from sihl_operator.kube import (
     See,
     UnavailableError,
 )
-from sihl_operator.views import rfc3339
 
 Raw = dict[str, Any]
 Key = tuple[str, str]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
 from typing import Any
 
 from kubernetes import client
 
 from sihl_api.runtime import Result
+from sihl_api.times import now
 
 HEARTBEAT_SECONDS = 5.0
 _ROOM = {"cpu": "64", "memory": "256Gi", "pods": "110", "ephemeral-storage": "1Ti"}
@@ -49,7 +49,7 @@ class HandKubelet:
 
     def runs(self, pod: Any, address: str = "127.0.0.1") -> None:
         """The dataset is there and the trainer runs, at an address of this machine."""
-        self._say(pod, "Running", {"running": {"startedAt": _now()}}, address)
+        self._say(pod, "Running", {"running": {"startedAt": now()}}, address)
 
     def ends(self, pod: Any, code: int, result: Result | None = None) -> None:
         """The trainer ended."""
@@ -98,11 +98,7 @@ class HandKubelet:
             room = {**self._room, "nvidia.com/gpu": str(gpus)}
             ready = {
                 "type": "Ready", "status": "True", "reason": "Test", "message": "",
-                "lastHeartbeatTime": _now(),
+                "lastHeartbeatTime": now(),
             }  # fmt: skip
             status = {"capacity": room, "allocatable": room, "conditions": [ready]}
             self._core.patch_node_status(name, {"status": status})
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from sihl_api.times import rfc3339
 from sihl_operator.metrics import Metrics
-from sihl_operator.views import JobView, rfc3339
+from sihl_operator.views import JobView
 from sihl_operator.world import World
 from tests.support.objects import NOW, Raw, job, raw_node, raw_pod
 from tests.unit.test_operator_rounds import SlowApi, leading

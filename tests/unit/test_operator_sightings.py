@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sihl_api.times import rfc3339
 from sihl_operator import status as say
 from sihl_operator.decision import NOTHING
 from sihl_operator.lifecycle import Moment, decide, patience_left
 from sihl_operator.settings import Settings
 from sihl_operator.sightings import Sightings
-from sihl_operator.views import rfc3339
 from sihl_operator.world import World
 from tests.support.objects import NOW, RUNNING, ended, job, raw_pod, waiting
 

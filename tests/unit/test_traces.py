@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from sihl_api.runtime import Env, ExitCode
+from sihl_api.times import rfc3339
 from sihl_api.traces import Span, attempt_id, job_id, trace_id, traces_to
 from sihl_operator.settings import Settings, read_settings
 from sihl_operator.spans import spans_of
-from sihl_operator.views import JobView, rfc3339
+from sihl_operator.views import JobView
 from sihl_trainer.errors import BadData
 from sihl_trainer.spans import PodSpans, fetch_traced
 from tests.support.objects import NOW, Raw, job

@@ -10,6 +10,7 @@ import boto3
 from botocore.exceptions import BotoCoreError
 
 from sihl_api.runtime import DATASET_KEYS, DATASET_OPTIONAL_KEYS, Env
+from sihl_api.times import now
 from sihl_api.trainingjob import S3Location, TrainingJobSpec
 from sihl_trainer.data.names import TRAIN, VALIDATION
 from sihl_trainer.dataset.metadata import IMAGES
@@ -19,7 +20,6 @@ from sihl_trainer.fetch.fetched import train_of, write_fetched
 from sihl_trainer.fetch.fingerprint import marks_on_disk
 from sihl_trainer.fetch.main import fetch_split
 from sihl_trainer.fetch.progress import FetchProgress
-from sihl_trainer.record.writer import now
 from sihl_trainer.terminal import ProgressLine
 
 

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sihl_api.logs import JSON, Job, JsonFormatter, rfc3339
+from sihl_api.logs import JSON, Job, JsonFormatter
 from sihl_api.runtime import Env, JobReference
+from sihl_api.times import rfc3339
 from sihl_trainer.environment import attempt_of, job_of
 from sihl_trainer.errors import BadConfig
 
@@ -94,5 +95,5 @@ def _as_text(fields: Mapping[str, Any]) -> str:
 
 
 def _printed(line: bytes) -> dict[str, Any]:
-    text = line.decode(errors="replace")
-    return {"time": rfc3339(time.time()), "level": "INFO", "logger": "worker", "message": text}
+    at, text = rfc3339(time.time(), "milliseconds"), line.decode(errors="replace")
+    return {"time": at, "level": "INFO", "logger": "worker", "message": text}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
 from sihl_api.reading import read_status
+from sihl_api.times import since_1970
 from sihl_api.trainingjob import (
     QUEUE_ANNOTATION,
     ConditionType,
@@ -208,10 +208,9 @@ def left(progress: Progress | None) -> str | None:
 def age(created: str, now: float) -> str:
     """How long ago a time was; nothing where it is none."""
     try:
-        time = datetime.fromisoformat(created)
+        passed = now - since_1970(created)
     except ValueError:
         return ""
-    passed = now - (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
     return f"{int(passed // _DAY)}d" if passed >= 2 * _DAY else human_seconds(max(passed, 0))
 
 

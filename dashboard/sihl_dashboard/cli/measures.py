@@ -7,11 +7,11 @@ import io
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
+from sihl_api.times import rfc3339
 from sihl_dashboard.cli.plot import Canvas, chart
 from sihl_dashboard.cli.terminal import shown, table
 from sihl_dashboard.records import Curves, Job, JobRef, Records, Trouble, View
@@ -100,7 +100,7 @@ def _take(curves: Curves, found: dict[int, Point]) -> None:
 
 def _time(clock: float) -> str | None:
     try:
-        return f"{datetime.fromtimestamp(clock, UTC).isoformat(timespec='seconds')[:19]}Z"
+        return rfc3339(clock)
     except (ValueError, OverflowError, OSError):
         return None
 

@@ -6,12 +6,13 @@ import json
 import math
 from array import array
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
+
+from sihl_api.times import since_1970
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -165,8 +166,7 @@ def _number(value: Any) -> float:
 def seconds_of(text: Any, unknown: float = math.nan) -> float:
     """Seconds from 1970 to an RFC 3339 time; `unknown` for what is none: clocks do not decide."""
     try:
-        time = datetime.fromisoformat(text)
-        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+        return since_1970(text)
     except (TypeError, ValueError, OverflowError):
         return unknown
 

@@ -14,8 +14,8 @@ from pydantic import Field, ValidationError
 
 from sihl_api.fingerprint import DatasetFingerprint, SplitFingerprint
 from sihl_api.runtime import Message
+from sihl_api.times import now
 from sihl_trainer.data.names import TRAIN, VALIDATION
-from sihl_trainer.record.writer import now
 
 log = logging.getLogger(__name__)
 

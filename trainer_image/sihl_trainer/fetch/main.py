@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sihl_api.record import RecordPaths
 from sihl_api.runtime import DATASET_DIRECTORY, HTTP_PORT, Env, ExitCode, JobReference, Result
+from sihl_api.times import now
 from sihl_api.trainingjob import Head, S3Location, TrainingJobSpec
 from sihl_api.units import human_bytes
 from sihl_s3.access import Identity, Keys
@@ -39,7 +40,6 @@ from sihl_trainer.http import ProgressServer
 from sihl_trainer.identity import tell_whose
 from sihl_trainer.record.reach import REACH_PATIENCE, reach_record
 from sihl_trainer.record.s3 import S3Settings, S3Store
-from sihl_trainer.record.writer import now
 from sihl_trainer.secretfiles import dataset_keys, store_keys
 from sihl_trainer.signals import StopSignals
 from sihl_trainer.spans import fetch_traced

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from sihl_api.record import ColumnName, MetricLine, RecordPaths, to_read
+from sihl_api.times import since_1970
 from sihl_trainer.record.segments import listed, settled, text_lines
 from sihl_trainer.record.store import Store
 
@@ -106,6 +106,6 @@ def read_columns(store: Store, paths: RecordPaths, attempt: int) -> Columns | No
 
 def _seconds(time: str) -> float:
     try:
-        return datetime.fromisoformat(time).timestamp()
+        return since_1970(time)
     except ValueError:
         return math.nan

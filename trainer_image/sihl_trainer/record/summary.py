@@ -16,11 +16,11 @@ from sihl_api.record import (
     SummaryProgress,
 )
 from sihl_api.runtime import Result
+from sihl_api.times import now
 from sihl_trainer.newest import Newest
 from sihl_trainer.record.history import History, read_history, read_summary
 from sihl_trainer.record.store import Store
 from sihl_trainer.record.tally import Tally
-from sihl_trainer.record.writer import now
 
 log = logging.getLogger(__name__)
 

@@ -8,12 +8,12 @@ import logging
 import platform
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from sihl_api.fingerprint import DatasetFingerprint
 from sihl_api.record import JobRecord, MetricLine, RecordPaths, segments_of, to_read
 from sihl_api.runtime import JobReference, Result
+from sihl_api.times import now
 from sihl_trainer.errors import TrainerError
 from sihl_trainer.record.columns import write_columns
 from sihl_trainer.record.retry import backoff
@@ -184,11 +184,6 @@ def write_job(
             paths.job_json,
             record.model_dump_json(by_alias=True, exclude_none=True, indent=1).encode(),
         )
-
-
-def now() -> str:
-    """The time as the API writes it: RFC 3339 in UTC, whole seconds."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _versions() -> dict[str, str]:

@@ -11,13 +11,14 @@ from pathlib import Path
 from sihl_api.fingerprint import DatasetFingerprint
 from sihl_api.record import AttemptSummary, Better, MetricLine, RecordPaths
 from sihl_api.runtime import Result
+from sihl_api.times import now
 from sihl_trainer.errors import TrainerError
 from sihl_trainer.fetch.fetched import fingerprint_of, read_fetched
 from sihl_trainer.record.pictures import PictureUploader
 from sihl_trainer.record.store import Store
 from sihl_trainer.record.summary import SummaryKeeper
 from sihl_trainer.record.writable import Writable
-from sihl_trainer.record.writer import RecordWriter, now
+from sihl_trainer.record.writer import RecordWriter
 
 log = logging.getLogger(__name__)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Gauge
 
 from sihl_api.record import MetricLine
 from sihl_api.runtime import JobReference, ProgressReport, RecordReport
+from sihl_api.times import since_1970
 from sihl_api.trainingjob import CheckpointStatus, Progress
 from sihl_api.units import human_seconds, seconds
 from sihl_trainer.identity import tell_whose
@@ -108,7 +108,7 @@ class Status:
         """A durable checkpoint, and what its upload took where this attempt did it."""
         self._unsaved.reset()
         self._checkpoint_step.set(status.step)
-        self._checkpoint_time.set(datetime.fromisoformat(status.saved_at).timestamp())
+        self._checkpoint_time.set(since_1970(status.saved_at))
         if size is not None:
             self._checkpoint_bytes.set(size)
         if took is not None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from sihl_api.times import now
 from sihl_trainer.dataset.loading import batches
 from sihl_trainer.dataset.samples import Batch
 from sihl_trainer.model.model import VisionModel
@@ -23,7 +24,7 @@ from sihl_trainer.training.distributed import Ranks
 from sihl_trainer.training.evaluation import validate
 from sihl_trainer.training.optimizer import set_rate
 from sihl_trainer.training.pace import Order, Pace
-from sihl_trainer.training.report import Meter, now, tell
+from sihl_trainer.training.report import Meter, tell
 from sihl_trainer.training.run import Run
 from sihl_trainer.training.schedule import rate_factor, validation_due
 

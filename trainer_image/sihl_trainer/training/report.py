@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from datetime import UTC, datetime
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from sihl_api.record import MetricLine
 from sihl_api.runtime import ExitCode
+from sihl_api.times import now
 from sihl_api.units import seconds
 from sihl_trainer.errors import TrainerError
 from sihl_trainer.training.channel import MetricsMessage, ProgressMessage
@@ -150,8 +150,3 @@ def tell(run: Run, stage: Any, rate: float | None = None, remaining: float | Non
 def line(at: int, kind: Any, values: dict[str, float]) -> MetricLine:
     """A line for the record."""
     return MetricLine(time=now(), step=at, kind=kind, values=values)
-
-
-def now() -> str:
-    """The time as the record spells it, in UTC."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
