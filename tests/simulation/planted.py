@@ -58,7 +58,7 @@ BUGS = (
         "job.namespace, job.name, job.resource_version, patch",
         "job.namespace, job.name, (await self._api.get_job(*job.key))['metadata']"
         "['resourceVersion'], patch"),
-    Bug("edit-moves-a-running-job", "views",
+    Bug("edit-moves-a-running-job", "views.job",
         'return (self.active and self.stored_status.get("queue")) or self.wanted_queue',
         "return self.wanted_queue"),
     Bug("suspended-job-admitted", "queues",
@@ -76,11 +76,11 @@ BUGS = (
         "if self._may_start(job)), None)",
         "if job.phase is Phase.QUEUED and self._may_start(job)), None)"),
     # --- whose pod it is ---------------------------------------------------------------------
-    Bug("earlier-attempt-taken-for-the-current", "views",
+    Bug("earlier-attempt-taken-for-the-current", "views.pod",
         "self.job_uid == job.uid and self.attempt == job.attempt", "self.job_uid == job.uid"),
-    Bug("namesakes-pod-taken-for-the-jobs", "views",
+    Bug("namesakes-pod-taken-for-the-jobs", "views.pod",
         "self.job_uid == job.uid and self.attempt == job.attempt", "self.attempt == job.attempt"),
-    Bug("deletion-taken-for-the-end", "views",
+    Bug("deletion-taken-for-the-end", "views.pod",
         'return self.gone or self.phase in ("Succeeded", "Failed")',
         'return self.gone or self.deleting or self.phase in ("Succeeded", "Failed")'),
     Bug("running-before-it-runs", "lifecycle",
@@ -92,9 +92,10 @@ BUGS = (
     Bug("grace-held-against-the-own-clock", "lifecycle",
         "if left > 0:\n        return Decision(after=left)",
         "if moment.now < pod.grace:\n        return Decision(after=pod.grace - moment.now)",
-        besides=(("views",
+        besides=(("views.pod",
         'grace=float(metadata.get("deletionGracePeriodSeconds") or 0),',
-        'grace=(parse(metadata.get("deletionTimestamp")) or 0.0) + 20,'),)),
+        'grace=20 + (__import__("sihl_operator").views.parse('
+        'metadata.get("deletionTimestamp")) or 0.0),'),)),
     Bug("backoff-held-against-the-own-clock", "heads",
         " and not self._world.seen.backoff(job)\n",
         " and (job.retry_after or '') <= "
@@ -129,7 +130,7 @@ BUGS = (
         "    if job.unwanted:\n        return Decision(status=_stopped(told, pod, end, moment), ",
         "    if job.unwanted or end.verdict is Verdict.STOPPED:\n"
         "        return Decision(status=_stopped(told, pod, end, moment), "),
-    Bug("deleted-job-trains-on", "views",
+    Bug("deleted-job-trains-on", "views.job",
         "return self.suspend or self.deleting", "return self.suspend"),
     # --- what judges read --------------------------------------------------------------------
     Bug("edit-of-what-has-ended-unseen", "lifecycle",
@@ -197,7 +198,7 @@ def source_of(module: str) -> Path:
     """A module's file."""
     package = importlib.util.find_spec("sihl_operator")
     assert package is not None and package.submodule_search_locations
-    return Path(package.submodule_search_locations[0]) / f"{module}.py"
+    return Path(package.submodule_search_locations[0]) / f"{module.replace('.', '/')}.py"
 
 
 def main() -> int:

@@ -1,0 +1,31 @@
+"""Small typed views of what the API server sends: jobs, pods, nodes."""
+
+from sihl_operator.views.job import JobView
+from sihl_operator.views.node import (
+    NodeView,
+    Resources,
+    Usage,
+    node_view,
+    pod_requests,
+    resources,
+    usage_view,
+)
+from sihl_operator.views.pod import (
+    ATTEMPT_LABEL,
+    JOB_LABEL,
+    JOB_UID_LABEL,
+    PROJECT_LABEL,
+    QUEUE_LABEL,
+    ContainerView,
+    PodView,
+    pod_name,
+    pod_view,
+)
+from sihl_operator.views.raw import Key, Raw, lean, parse
+
+__all__ = [
+    "ATTEMPT_LABEL", "JOB_LABEL", "JOB_UID_LABEL", "PROJECT_LABEL", "QUEUE_LABEL",
+    "ContainerView", "JobView", "Key", "NodeView", "PodView", "Raw", "Resources", "Usage",
+    "lean", "node_view", "parse", "pod_name", "pod_requests", "pod_view", "resources",
+    "usage_view",
+]  # fmt: skip
