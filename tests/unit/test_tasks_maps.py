@@ -73,12 +73,29 @@ def test_a_file_where_a_folder_should_be_is_refused(tmp_path: Path) -> None:
     [
         (["a.jpg", "a.png"], "masks/a.png could annotate 'a.jpg' or 'a.png': rename one"),
         ([], "masks/a.png annotates no image: none in images/ has the stem 'a'; add"),
+        (["A.jpg", "b.jpg"], "has the stem 'a'; did you mean 'A'? Call it A.png"),
     ],
 )
 def test_a_map_that_is_of_no_single_image_is_refused(images: list[str], says: str) -> None:
     with pytest.raises(BadData) as caught:
         MapFolder(Path("masks"), {"a": "a.png"}).beside(images)
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a_mask", "a.jpg", "a-labelIds", "a (1)"])
+def test_a_map_that_is_called_more_than_its_image_is_told_what_to_call_it(name: str) -> None:
+    with pytest.raises(BadData, match=r"did you mean 'a'\? Call it a\.png"):
+        MapFolder(Path("masks"), {name: f"{name}.png"}).beside(["a.jpg", "b.jpg"])
+
+
+@pytest.mark.parametrize("name", ["b.npy", "b.bmp", "b.json"])
+def test_a_file_of_another_kind_that_has_an_images_stem_is_not_passed_over(
+    tmp_path: Path, name: str
+) -> None:
+    found = map_folder(folder(tmp_path, "a.png", name), [".png"])
+    with pytest.raises(BadData, match=f"masks/{name}: this task's annotations are .png files"):
+        found.beside(["a.jpg", "b.jpg"])
+    assert map_folder(folder(tmp_path, "b.png"), [".png"]).beside(["a.jpg", "b.jpg"]).names
 
 
 @given(
@@ -196,6 +213,18 @@ def test_files_that_are_no_color_maps_are_refused(tmp_path: Path) -> None:
         BadData, match=r"masks/a\.png is damaged: it breaks off .*: replace the file"
     ):
         colored(path, PALETTE)
+
+
+@pytest.mark.parametrize("alpha", [0, 128])
+def test_colours_that_are_transparent_are_refused_and_transparent_black_is_black(
+    tmp_path: Path, alpha: int
+) -> None:
+    map_ = Image.new("RGBA", (2, 1), (*COLORS["cat"], 255))
+    map_.putpixel((1, 0), (0, 0, 0, alpha))
+    assert colored(png(tmp_path, map_), PALETTE).tolist() == [[1, 0]]
+    map_.putpixel((1, 0), (*COLORS["cat"], alpha))
+    with pytest.raises(BadData, match="has a transparent pixel .* at x 1, y 0: save it without"):
+        colored(png(tmp_path, map_), PALETTE)
 
 
 def wide_png(values: np.ndarray) -> bytes:

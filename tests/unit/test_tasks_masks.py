@@ -195,6 +195,16 @@ def test_pages_are_read_as_they_were_written(tmp_path: Path) -> None:
         assert array.ndim == 3 or np.array_equal(grey(page), array)
 
 
+@pytest.mark.parametrize("left_out", [20, 60, 200])
+def test_a_file_that_breaks_off_is_refused_by_name_whichever_page_it_is(
+    tmp_path: Path, left_out: int
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (2, 16, 16, 3)).astype(np.uint8)
+    (tmp_path / "a.tif").write_bytes(written(noise)[:-left_out])
+    with pytest.raises(BadData, match=r"a\.tif .*: replace the file"):
+        [grey(page) for _, page in pages(tmp_path / "a.tif")]
+
+
 def test_pages_of_different_sizes_are_refused_with_their_number(tmp_path: Path) -> None:
     path = tmp_path / "masks" / "a.tiff"
     path.parent.mkdir()

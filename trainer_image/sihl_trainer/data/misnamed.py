@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import unquote
 
 from sihl_trainer.data.kinds import unread_by_name
@@ -34,6 +34,14 @@ def remedy(name: str, images: Iterable[str], others: Iterable[str] = ()) -> str 
             return f"did you mean one of {', '.join(map(repr, found[:3]))}? Write it in full"
     base = _base(name)
     return remedy(base, known, others) if base != name else None
+
+
+def likely(name: str, known: Sequence[str]) -> str | None:
+    """The one of some names that another one was meant to be; None: none or several come near."""
+    for alike, _ in _LIKENESSES:
+        if found := [each for each in known if alike(each) == alike(name)]:
+            return found[0] if len(found) == 1 else None
+    return None
 
 
 def _base(name: str) -> str:

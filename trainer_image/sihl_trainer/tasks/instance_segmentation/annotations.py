@@ -140,7 +140,6 @@ def _image(page: Image.Image, path: Path) -> Image.Image:
     Pillow turns TIFFs upright by itself.
     """
     if page.mode == "RGB" and bits(page) == 8:
-        page.load()
         return page
     return Image.fromarray(rgb(page, path))
 

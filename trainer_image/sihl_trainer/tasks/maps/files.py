@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from PIL import Image
 from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from sihl_trainer.data import foreign, images, png
-from sihl_trainer.data.misnamed import remedy
+from sihl_trainer.data.misnamed import likely
 from sihl_trainer.data.names import is_hidden, is_image
 from sihl_trainer.errors import BadData
 
@@ -31,11 +31,13 @@ class MapFolder:
         path: The folder's.
         files: Its files' names, by stem.
         of_image: Their names, by the image's.
+        others: Names of files beside them that have another suffix.
     """
 
     path: Path
     files: dict[str, str]
     of_image: dict[str, str] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
 
     @property
     def names(self) -> Sequence[str]:
@@ -47,11 +49,16 @@ class MapFolder:
         name = self.of_image.get(image)
         return None if name is None else self.path / name
 
+    @property
+    def _suffix(self) -> str:
+        return PurePath(next(iter(self.files.values()))).suffix
+
     def beside(self, names: Sequence[str]) -> MapFolder:
         """The folder, of a dataset that has these images.
 
         Raises:
-            BadData: A file whose stem is no image's, or is that of several.
+            BadData: A file whose stem is no image's, or is that of several; or one of another kind
+                that has the stem of an image without a map.
         """
         found: dict[str, str] = {}  # image by stem
         for image in names:
@@ -70,15 +77,19 @@ class MapFolder:
             raise BadData(
                 "DatasetImageMissing",
                 f"{self.path.name}/{alone[0]}{more} annotates no image: none in images/ has the "
-                f"stem {_stem(alone[0])!r}; {_meant(_stem(alone[0]), names)}",
+                f"stem {_stem(alone[0])!r}; {_meant(alone[0], names)}",
             )
+        unread = {_stem(other): other for other in self.others}
+        if lost := sorted({_stem(image) for image in names} & unread.keys() - found.keys()):
+            raise _of_another_kind(self.path, unread[lost[0]], self._suffix)
         return replace(self, of_image={image: self.files[stem] for stem, image in found.items()})
 
 
 def map_folder(path: Path, suffixes: Sequence[str]) -> MapFolder:
     """The files in a folder with one of these suffixes, in lower case, the format's own first.
 
-    What is no image (a read-me, say) is passed over, and so are folders.
+    What is no image (a read-me, say) is passed over unless it has an image's stem, and so are
+    folders.
 
     Raises:
         BadData: There is no such folder or file, two files have one stem, or an image has another
@@ -94,16 +105,14 @@ def map_folder(path: Path, suffixes: Sequence[str]) -> MapFolder:
             + (f". It looks like {told}" if is_file and (told := foreign.in_file(path)) else ""),
         )
     files: dict[str, str] = {}
+    others: list[str] = []
     for name in sorted(entry.name for entry in path.iterdir() if entry.is_file()):
         if is_hidden(name):
             continue
         if not name.lower().endswith(tuple(suffixes)):
             if is_image(name):
-                raise BadData(
-                    "DatasetAnnotationInvalid",
-                    f"{path.name}/{name}: this task's annotations are {suffixes[0]} files: save "
-                    "it as one, or remove it",
-                )
+                raise _of_another_kind(path, name, suffixes[0])
+            others.append(name)
             continue
         stem = _stem(name)
         if stem in files:
@@ -120,7 +129,7 @@ def map_folder(path: Path, suffixes: Sequence[str]) -> MapFolder:
             "image that is annotated"
             + (f". What it has looks like {told}" if (told := foreign.in_folder(path)) else ""),
         )
-    return MapFolder(path, files)
+    return MapFolder(path, files, others=tuple(others))
 
 
 @contextmanager
@@ -184,9 +193,20 @@ def fault_in_aspect(path: Path, own: tuple[int, int], image: tuple[int, int]) ->
     )
 
 
-def _meant(stem: str, images: Sequence[str]) -> str:
-    found = remedy(stem, [_stem(image) for image in images])
-    return f"{found} (here as its stem)" if found else "add the image or remove the file"
+def _of_another_kind(path: Path, name: str, suffix: str) -> BadData:
+    return BadData(
+        "DatasetAnnotationInvalid",
+        f"{path.name}/{name}: this task's annotations are {suffix} files: save it as one, or "
+        "remove it",
+    )
+
+
+def _meant(name: str, images: Sequence[str]) -> str:
+    own, stems = _stem(name), [_stem(image) for image in images]
+    longer = [stem for stem in stems if own.startswith(stem) and not own[len(stem)].isalnum()]
+    if found := likely(own, stems) or max(longer, key=len, default=None):
+        return f"did you mean {found!r}? Call it {found}{PurePath(name).suffix}"
+    return "add the image or remove the file"
 
 
 def _stem(name: str) -> str:

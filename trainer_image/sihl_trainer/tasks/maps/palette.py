@@ -94,6 +94,7 @@ _NUMBERS = (
     "it is grey all over, as maps of category numbers are: write each number as its category's "
     "colour"
 )
+_MIXED = "smooth edges and lossy compression mix colours; what is to be ignored is black"
 
 
 class Palette:
@@ -137,7 +138,7 @@ class Palette:
         if unknown.any():
             row, column = divmod(int(starts[unknown.argmax()]), colors.shape[1])
             is_grey = (colors == colors[..., :1]).all()
-            why = _NUMBERS if is_grey else "smooth edges and lossy compression mix colours"
+            why = _NUMBERS if is_grey else _MIXED
             raise invalid_map(
                 path,
                 f"has colour {colors[row, column].tolist()} at x {column}, y {row}, which is no "
@@ -173,12 +174,25 @@ def rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:
     """An opened map's colours [h, w, 3], upright; of grey ones all three are the same.
 
     Raises:
-        BadData: It has more than 8 bits a channel, or another kind of colour.
+        BadData: It has more than 8 bits a channel, or another kind of colour; or a pixel with a
+            colour that is transparent, so that nobody can tell whether it counts.
     """
     if image.mode not in _MODES or bits(image) > 8:
         depth = f"{bits(image)} bits a channel" if bits(image) > 8 else f"mode {image.mode}"
         raise invalid_map(path, f"has {depth}: save it as RGB with 8 bits a channel")
-    return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    upright = ImageOps.exif_transpose(image)
+    if not upright.has_transparency_data:
+        return np.asarray(upright.convert("RGB"))
+    found = np.asarray(upright.convert("RGBA"))
+    colors, hidden = found[..., :3], (found[..., 3] < 255) & found[..., :3].any(-1)
+    if hidden.any():
+        row, column = np.unravel_index(int(hidden.argmax()), hidden.shape)
+        raise invalid_map(
+            path,
+            f"has a transparent pixel of colour {colors[row, column].tolist()} at x {column}, y "
+            f"{row}: save it without transparency, black where nothing counts",
+        )
+    return colors
 
 
 def _color(item: Value) -> Color | None:

@@ -20,7 +20,7 @@ _GREY_MODES = ("1", "L", "I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 def pages(path: Path) -> Iterator[tuple[int, Image.Image]]:
-    """The pages of a TIFF with their numbers from 1 on, each to be used before the next.
+    """The decoded pages of a TIFF with their numbers from 1 on, each to be used before the next.
 
     Raises:
         BadData: Not a TIFF that can be decoded, or the pages differ in size.
@@ -34,6 +34,7 @@ def pages(path: Path) -> Iterator[tuple[int, Image.Image]]:
                     f"page {number} is {page.width} pixels wide and {page.height} high, page 1 "
                     f"{first[0]} and {first[1]}: save all pages at the size of one",
                 )
+            page.load()  # here, where it is told which file cannot be decoded
             yield number, page
 
 
