@@ -55,6 +55,19 @@ DETECTING = (
 SELF_SUPERVISED = (Task.VIEW_INVARIANCE, Task.AUTOENCODING, Task.ANOMALY_DETECTION)
 
 
+_ELSEWHERE = {
+    Task.OBJECT_DETECTION: ("detect", "boxes", "bbox"),
+    Task.MULTICLASS_CLASSIFICATION: ("classify", "imageclassification"),
+    Task.KEYPOINT_DETECTION: ("pose", "poseestimation", "keypoints"),
+    Task.QUADRILATERAL_DETECTION: ("obb", "orientedobjectdetection"),
+    Task.SEMANTIC_SEGMENTATION: ("segment",),
+    Task.INSTANCE_SEGMENTATION: ("segment",),
+    Task.DEPTH_ESTIMATION: ("depth", "monoculardepth"),
+    Task.TEXT_RECOGNITION: ("ocr",),
+}
+"""What other tools call tasks, which is too unlike to be guessed."""
+
+
 def task_from_words(words: str) -> Task:
     """The task that metadata names in words, in any case and spacing, with or without 'learning'.
 
@@ -65,8 +78,12 @@ def task_from_words(words: str) -> Task:
     for task in Task:
         if wanted in (task.value.lower(), f"{task.value.lower()}learning"):
             return task
-    near = get_close_matches(words.lower(), [task.words for task in Task], n=1)
-    remedy = f"did you mean {near[0]!r}?" if near else f"write one of {known_tasks()}"
+    named = [task.words for task in Task]
+    near = [task.words for task, others in _ELSEWHERE.items() if wanted in others]
+    near = near or [each for each in named if each.endswith(f" {words.lower()}")]
+    near = near or get_close_matches(words.lower(), named, n=1)
+    meant = " or ".join(map(repr, near))
+    remedy = f"did you mean {meant}?" if near else f"write one of {known_tasks()}"
     raise ValueError(f"unknown task {words!r}: {remedy}")
 
 

@@ -91,6 +91,8 @@ _DENIED = {
     "NotSignedUp", "SignatureDoesNotMatch", "TokenRefreshRequired", "Unauthorized",
     "UnauthorizedAccess", "UserSuspended",
 }  # fmt: skip
+_EXPIRED = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
+_DISABLED = {"AccountProblem", "AllAccessDisabled", "NotSignedUp", "UserSuspended"}
 _NO_PATHS = {"InvalidPathAccess", "PathStyleDomainForbidden", "SecondLevelDomainForbidden"}
 _NO_HOSTS = {"VirtualHostDomainRequired"}
 _FULL = {
@@ -146,9 +148,7 @@ def fault_of_code(
     if "must be made to API port" in message:  # MinIO's console
         return _not_s3(f"answered that it is not the S3 service ({message})")
     if code in _DENIED:
-        remedy = "grant these keys kms:Decrypt of the key that the bucket is encrypted with"
-        return Fault(Kind.DENIED, "AccessDenied", "refused",
-                     remedy if "kms:" in message else "", code)  # fmt: skip
+        return Fault(Kind.DENIED, "AccessDenied", "refused", _remedy(code, message), code)
     if fault := _unreadable(code, message):
         return fault
     if code in _FULL:
@@ -175,6 +175,18 @@ def _missing(code: str, lists: bool, access: Access) -> Fault:
                      "took the bucket for an object, as where the endpoint's host names a bucket "
                      "already", remedy, code)  # fmt: skip
     return Fault(Kind.NO_BUCKET, "BucketNotFound", "has no such bucket", detail=code)
+
+
+def _remedy(code: str, message: str) -> str:
+    """What to do about keys that are refused, where that is not to correct them."""
+    if code in _EXPIRED:
+        return "put keys that have not expired in their place, with the sessionToken that is theirs"
+    if code in _DISABLED:
+        return "have the account that the keys belong to put in order, or take others"
+    if "kms:" in message:
+        return "grant these keys kms:Decrypt of the key that the bucket is encrypted with"
+    action = re.search(r"not authorized to perform:? ([a-z0-9]+:\w+)", message)
+    return f"grant these keys {action[1]}" if action else ""
 
 
 def _skewed(code: str, headers: Mapping[str, str]) -> Fault:
@@ -269,7 +281,7 @@ def _page(answer: Answer, text: str, access: Access) -> Fault:
         return Fault(Kind.SETTING, "EndpointWrong", "speaks https only",
                      f"set endpoint: {secure}", str(answer.status))  # fmt: skip
     shown = f"answered {answer.status} with {what}{f' ({title})' if title else ''}"
-    if answer.status in _BUSY:
+    if answer.status in _BUSY or answer.status >= 520:  # the latter are Cloudflare's
         return Fault(Kind.AWAY, "Unavailable",
                      f"{shown}, as a proxy or load balancer does whose store is away")  # fmt: skip
     if answer.status in (401, 403, 407, 451, 511):

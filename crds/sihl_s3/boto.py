@@ -8,7 +8,7 @@ import ssl
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +27,7 @@ from botocore.utils import get_environ_proxies, parse_timestamp
 from sihl_s3.access import Access, Keys, is_certificate, is_proxy, without_bucket
 from sihl_s3.answers import Answer, Fault, FaultError, Kind, fault_on_the_way
 
+_NEVER = datetime.fromtimestamp(0, UTC)
 _NOWHERE = {"config_file": "/dev/null", "credentials_file": "/dev/null"}
 
 
@@ -105,12 +106,17 @@ def _loader() -> Any:
 
 
 def timestamp(value: Any) -> datetime:
-    """As botocore's, which spends more on an object's time than on all else of a listing."""
+    """As botocore's, which spends more on an object's time than on all else of a listing.
+
+    What is no time is the first that there is.
+    """
     if isinstance(value, str) and value.endswith("Z"):
         with suppress(ValueError):
             return datetime.fromisoformat(value)
-    found: datetime = parse_timestamp(value)
-    return found
+    with suppress(ValueError):
+        found: datetime = parse_timestamp(value)
+        return found
+    return _NEVER  # what a store writes there is asked by nobody but to tell files apart
 
 
 def _reader(access: Access) -> Callable[..., None]:

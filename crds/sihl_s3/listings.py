@@ -35,11 +35,12 @@ class Listings:
         first = {"Bucket": self._bucket, **query}
         page = self._page("list_objects_v2", first)
         yield page
-        before = None
+        before, empty = None, 0
         while page.get("IsTruncated"):
+            empty = 0 if page.get("Contents") or page.get("CommonPrefixes") else empty + 1
             # Not every store lists in the order of the keys: what tells is where it goes on.
             after = page.get("NextContinuationToken") or _last(page)
-            if after == before:
+            if after == before or empty > MOST_EMPTY:
                 raise FaultError(_REPEATED)
             if page.get("NextContinuationToken"):
                 page = self._page("list_objects_v2", {**first, "ContinuationToken": after})
@@ -51,6 +52,8 @@ class Listings:
 
     def _page(self, operation: str, query: Mapping[str, Any]) -> dict[str, Any]:
         page: dict[str, Any] = self._ask(lambda client: getattr(client, operation)(**query))
+        if any("Key" not in each or each.get("Size", -1) < 0 for each in page.get("Contents", ())):
+            raise FaultError(_SIZELESS)
         return page if page.get("EncodingType") or not self._encodes(page) else _decoded(page)
 
     def _encodes(self, page: Mapping[str, Any]) -> bool:
@@ -74,10 +77,14 @@ class Listings:
         return True
 
 
-_REPEATED = Fault(Kind.SETTING, "Unsupported", "lists the same objects again and again",
+_REPEATED = Fault(Kind.SETTING, "Unsupported", "lists the same objects, or none, again and again",
                   "take a store that lists in pages")  # fmt: skip
 
 
+_SIZELESS = Fault(Kind.SETTING, "Unsupported", "lists objects without their keys or sizes",
+                  "take a store that tells them")  # fmt: skip
+MOST_EMPTY = 1000
+"""Pages in a row without an object, which there are where many were deleted."""
 _PLAIN = re.compile(r'[^!-~]|[#?"<>]')
 """What a key has in it only where it is not encoded."""
 

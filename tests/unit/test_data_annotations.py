@@ -19,6 +19,7 @@ from sihl_trainer.data.names import MAX_NAME_BYTES, fault_in_name
 from sihl_trainer.dataset.feeds import Split, open_split
 from sihl_trainer.dataset.metadata import read_metadata
 from sihl_trainer.errors import BadConfig, BadData
+from sihl_trainer.tasks.listed import unknown_name
 from sihl_trainer.tasks.multiclass_classification.target import CategoryTarget
 from sihl_trainer.tasks.object_detection.target import BoxesTarget
 from sihl_trainer.tasks.rooms import format_of
@@ -102,7 +103,7 @@ def test_metadata_in_json_says_the_same(tmp_path: Path) -> None:
         ("task: object detection\ncategories: [a, a]\nannotations: a.yaml", "'a' twice: keep one"),
         (
             "task: object detection\ncategories: [a, null]\nannotations: a.yaml",
-            "None, which is no name: write",
+            'null, which is no name: write one, in quotes if it is called so ("null")',
         ),
         ("task: object detection\ncategories: [a]", "`annotations` must name"),
         (
@@ -138,6 +139,28 @@ def test_metadata_in_json_says_the_same(tmp_path: Path) -> None:
             "called `classes`: rename it",
         ),
         ("train: images/train\nnames: {0: cat}", "It looks like YOLO's format"),
+        (
+            "task: object detection\nannotations: a.yaml\ncategories: [cat: small]",
+            "has {cat: 'small'}, which is no name",
+        ),
+        (
+            "task: text recognition\nannotations: a.yaml\ncharset: ab",
+            "must list at least one name: [a, b, c]; this task",
+        ),
+        (
+            f"task: object detection\nannotations: a.yaml\ncategories: [{'x' * 999}]",
+            "which is no name: write one of at most 200 characters",
+        ),
+        (
+            "task: object detection\ncategories: [a]\nannotations: a\\b.yaml",
+            "has a backslash, and folders are parted by /",
+        ),
+        (
+            "task: object detection\ncategories: [a]\nannotations: 'a.yaml '",
+            "'a.yaml ' begins or ends with a space",
+        ),
+        ("task: classification", "did you mean 'multiclass classification' or 'multilabel class"),
+        ("task: OCR", "did you mean 'text recognition'?"),
     ],
 )
 def test_metadata_at_odds_with_the_schema_is_refused_by_field(
@@ -147,6 +170,12 @@ def test_metadata_at_odds_with_the_schema_is_refused_by_field(
         read_metadata(write(tmp_path, {"metadata.yaml": text}))
     assert "metadata.yaml" in str(caught.value)
     assert says in str(caught.value)
+
+
+def test_annotations_may_be_named_from_the_datasets_folder_on(tmp_path: Path) -> None:
+    text = BOXES.replace("annotations.yaml", "./sub/a.yaml")
+    metadata = read_metadata(write(tmp_path, {"metadata.yaml": text}))
+    assert str(metadata.sets["a"].source) == "sub/a.yaml"
 
 
 def test_what_a_datasets_people_note_beside_its_fields_is_theirs(tmp_path: Path) -> None:
@@ -201,7 +230,11 @@ def test_null_is_not_annotated_and_an_empty_list_is_no_object(tmp_path: Path) ->
             "box 1: xmax 5 must be greater than xmin 5: bbox is [xmin,",
         ),
         ("0.jpg: [{category: cat, bbox: [5, 9, 6, 2]}]", "box 1: ymax 2 must be greater"),
-        ("0.jpg: [{category: cat, bbox: [1, 2, 3]}]", "must be {category: ..., bbox: [xmin, ymin,"),
+        ("0.jpg: [{category: cat, bbox: [1, 2, 3]}]", "bbox [1, 2, 3] must be four numbers: [xmin"),
+        ("0.jpg: [{category: cat, bbox: [1, 2, 3, 4, 0.9]}]", "bbox [1, 2, 3, 4, 0.9] must be"),
+        ("0.jpg: [{category: cat, bbox: ['1,5', 2, 3, 4]}]", "bbox ['1,5', 2, 3, 4] must be four"),
+        ("0.jpg: [{category: cat, bbox: '1 2 3 4'}]", "bbox '1 2 3 4' must be four numbers"),
+        ("0.jpg: [{category: null, bbox: [1, 2, 3, 4]}]", "and is {category: null, bbox: [1, 2"),
         ("0.jpg: [{category: cat, bbox: [1, 2, x, 4]}]", "must be four numbers: [xmin, ymin,"),
         ("0.jpg: [{category: cat, bbox: [1, 2, .nan, 4]}]", "must be four numbers"),
         ("0.jpg: [{bbox: [1, 2, 3, 4]}]", "must be {category: ..., bbox: "),
@@ -229,6 +262,29 @@ def test_an_unknown_category_is_told_with_the_known_ones(tmp_path: Path) -> None
         "annotations.yaml, line 2, \"1.jpg\": unknown category 'cow'; the metadata lists cat, dog: "
         "correct it here, or add it to `categories` there"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "says"),
+    [
+        ("Big Cat", "big cat", "did you mean 'big cat'? Case, spaces and Unicode forms count"),
+        ("cat ", "cat", "did you mean 'cat'? Case"),
+        ("cat\u200b", "cat", "'cat\\u200b' (U+200B); the metadata lists cat: did you mean 'cat'?"),
+        (
+            "cafe\u0301",
+            "caf\u00e9",
+            "(U+0301); the metadata lists caf\u00e9: did you mean 'caf\u00e9'? C",
+        ),
+        ("\u0441at", "cat", "'\u0441at' (U+0441); the metadata lists cat: did you mean 'cat'?"),
+        ("0", "cat", "'cat', if its number counts from 0: names are read"),
+        ("1", "7", "unknown category '1'; the metadata lists 7: correct it here"),
+        ("cats", "cat", "did you mean 'cat'? Else correct it here, or add it to `categories`"),
+    ],
+)
+def test_a_name_that_was_meant_to_be_a_known_one_is_told_with_that(
+    name: str, known: str, says: str
+) -> None:
+    assert says in unknown_name(name, [known])
 
 
 @pytest.mark.parametrize(
@@ -374,6 +430,10 @@ COCO = (
         ("a.json", {"a.json": '{"info": {}, "items": [{"id": "0"}]}'}, "Datumaro's format"),
         ("a.json", {"a.json": '{"description": "", "objects": []}'}, "Supervisely's format"),
         ("a.json", {"a.json": '{"source-ref": "s3://a/0.jpg"}\n{}\n'}, "SageMaker's format"),
+        ("a.txt", {"a.txt": "1,1,9,1,9,9,1,9,plate\n"}, "CSV"),
+        ("a.tsv", {"a.tsv": "0.jpg\tcat\n1.jpg\tdog\n"}, "CSV"),
+        ("a.txt", {"a.txt": "0.jpg 1\n1.jpg 2\n"}, "CSV"),
+        ("a.jsonl", {"a.jsonl": '{"file_name": "0.jpg"}\n{"file_name": "1.jpg"}\n'}, "JSON Lines"),
         ("a.csv", {"a.csv": "filename,xmin,ymin,xmax,ymax,class\n0.jpg,1,1,2,2,cat\n"}, "CSV"),
     ],
 )
@@ -388,11 +448,41 @@ def test_annotations_of_other_tools_are_recognized_and_it_is_told_how_to_convert
     assert "rite one" in caught.value.message
 
 
-def test_a_comment_with_commas_is_no_table(tmp_path: Path) -> None:
-    comment = b"# class, xmin, xmax\n# checked by anna, bert\n"
-    files = detection(2)
-    files["annotations.yaml"] = comment + files["annotations.yaml"]
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# class, xmin, xmax\n# checked by anna, bert\n0.jpg: []\n1.jpg: []\n",
+        "0.jpg : []\n1.jpg : []\n",
+        '"0.jpg": [] # a, b, c, d\n"1.jpg": []\n',
+        "'0.jpg' : []\n1.jpg: []\n",
+    ],
+)
+def test_a_mapping_with_commas_and_spaces_is_no_table(tmp_path: Path, text: str) -> None:
+    files = detection(2) | {"annotations.yaml": text.encode()}
     assert opened(write(tmp_path, files), BOX_HEAD).annotated == ["0.jpg", "1.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "annotations: {0.jpg: []}\n",
+            "looks like entries under `annotations`. Write them at the top",
+        ),
+        ("version: 2\n", "(entries are called as images are, 000.jpg, which 'version' is not)"),
+    ],
+)
+def test_an_entry_that_is_no_images_is_told_as_that(tmp_path: Path, text: str, says: str) -> None:
+    files = detection(2) | {"annotations.yaml": text.encode()}
+    with pytest.raises(BadData) as caught:
+        opened(write(tmp_path, files), BOX_HEAD)
+    assert says in str(caught.value)
+
+
+def test_a_file_that_maps_categories_to_images_is_told_to_be_turned_round(tmp_path: Path) -> None:
+    files = classification(2) | {"annotations.yaml": b"cat: [0.jpg]\ndog: [1.jpg]\n"}
+    with pytest.raises(BadData, match="write the category behind each image, not the other way"):
+        opened(write(tmp_path, files), CLASS_HEAD)
 
 
 @pytest.mark.parametrize(
@@ -461,6 +551,13 @@ def test_a_set_that_annotates_no_image_is_refused(tmp_path: Path) -> None:
 def test_missing_annotations_are_told_by_name(tmp_path: Path) -> None:
     files = {name: body for name, body in classification().items() if name != "annotations.yaml"}
     with pytest.raises(BadData, match=r"annotations\.yaml is missing, .*: add it, or correct"):
+        opened(write(tmp_path, files), CLASS_HEAD)
+
+
+def test_annotations_under_a_name_that_is_near_are_told(tmp_path: Path) -> None:
+    files = classification() | {"metadata.yaml": CLASSES.replace("annotations.yaml", "A.yml")}
+    files["a.yaml"] = files.pop("annotations.yaml")
+    with pytest.raises(BadData, match=r"A\.yml is missing, .*; did you mean 'a\.yaml', which is"):
         opened(write(tmp_path, files), CLASS_HEAD)
 
 

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sihl_trainer.data.documents import Entry, number, read_entries
+from sihl_trainer.data.documents import Entry, number, quoted, read_entries
 from sihl_trainer.errors import BadData
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc", "Cn"]), max_size=8)
@@ -69,7 +69,7 @@ def test_null_is_null_unless_it_is_quoted(tmp_path: Path, word: str) -> None:
         ("a: !!python/object/apply:os.system [ls]\n", "line 1, column 4: a tag"),
         ("a: 1\nb: 2\na: 3\n", 'line 3, "a": given twice'),
         ("a: {b: 1, b: 2}\n", '"b" is given twice; keep one'),
-        ("a: 1\n---\nb: 2\n", "line 2, column 1: a second document; join it to the first"),
+        ("a: 1\n---\nb: 2\n", "line 2, column 1: a second document, as"),
         ("- a\n", "is no mapping: write it as `key: value`"),
         ("", "is empty: upload it again"),
         ("# nothing\n", "is no mapping: write it as `key: value`"),
@@ -105,6 +105,10 @@ def test_what_is_wrong_with_yaml_is_told_with_its_place(
         ('{"a": {"b": 1, "b": 2}}', "the key 'b' twice: keep one"),
         ("[1]", 'is no mapping: write it as `{"key": value}`'),
         ("[" * 100_000, "deep; write it flatter"),
+        ('{"0.jpg": 1}\n{"1.jpg": 2}', "line 2, column 1: a second document, as tools write one"),
+        ('{"a": "\\ud83d"}', "has half a character in '\\ud83d': write both halves"),
+        ('{"\\ude00": 1}', "has half a character in '\\ude00'"),
+        ('{"a": {"\\ude00": 1}}', "has half a character in '\\ude00'"),
         ("", "annotations.json is empty: upload it again"),
         ("version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer: upload what it"),
     ],
@@ -117,6 +121,20 @@ def test_what_is_wrong_with_json_is_told_with_its_place(
     assert says in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (["1", "1,5", None], "[1, '1,5', null]"),
+        ({"a": ["b"]}, "{a: ['b']}"),
+        ("9" * 5000, "9" * 80 + "..."),
+        ([["1"] * 99] * 99, "[" + "[1, 1, 1, 1, 1, 1, 1, 1, 1, 1], " * 2 + "[1, 1, 1, 1, ..."),
+    ],
+)
+def test_a_value_is_told_as_a_file_has_it_and_no_longer_than_a_line(value: Any, told: str) -> None:
+    assert quoted(value)[:70] == told[:70]
+    assert len(quoted(value)) <= 83
+
+
 def test_true_and_false_are_in_json_what_they_are_in_yaml(tmp_path: Path) -> None:
     entries = read(tmp_path, '{"a": true, "b": [false]}', "a.json")
     assert [entry.value for entry in entries] == ["true", ["false"]]
@@ -124,7 +142,7 @@ def test_true_and_false_are_in_json_what_they_are_in_yaml(tmp_path: Path) -> Non
 
 def test_what_is_no_text_at_all_is_called_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_bytes(b"\x1f\x8b\x08\0\0\0\0\0")
-    with pytest.raises(BadData, match=r"a\.yaml is a gzip archive: write YAML or JSON"):
+    with pytest.raises(BadData, match=r"a\.yaml is a gzip archive: unpack it, or write YAML"):
         list(read_entries(tmp_path / "a.yaml"))
 
 

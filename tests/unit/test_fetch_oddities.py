@@ -135,6 +135,34 @@ def test_objects_that_nobody_can_mean_are_told_with_the_first_ones_image(
     assert told.endswith("the first in '0.jpg'")
 
 
+@pytest.mark.parametrize(
+    ("task", "fields", "value", "says"),
+    [
+        ("MulticlassClassification", "categories: [a, b]", "a", "all 6 images have the same name"),
+        ("MetricLearning", "identities: [a, b]", "b", "all 6 images have the same name"),
+        ("Regression", "range: [0, 9]", "5", "all 6 values are 5: nothing to learn"),
+    ],
+)
+def test_annotations_that_are_all_alike_are_told_as_nothing_to_learn(
+    tmp_path: Path, task: str, fields: str, value: str, says: str
+) -> None:
+    metadata = f"task: {task}\n{fields}\nannotations: annotations.yaml\n"
+    lines = "".join(f"{number}.jpg: {value}\n" for number in range(6))
+    files = {"metadata.yaml": metadata.encode(), "annotations.yaml": lines.encode()}
+    write(tmp_path / "train", classification(6) | files)
+    assert any(says in each for each in warnings(tmp_path, {"name": "all", "task": task}))
+
+
+def test_depth_maps_without_a_pixel_that_is_known_are_told(tmp_path: Path) -> None:
+    files = {name: body for name, body in classification(6).items() if "images/" in name}
+    metadata = b"task: depth estimation\nrange: [1, 9]\nannotations: maps\n"
+    unknown = encoded(Image.new("L", (24, 16)), "PNG")
+    maps = {f"maps/{number}.png": unknown for number in range(6)}
+    write(tmp_path / "train", files | maps | {"metadata.yaml": metadata})
+    found = warnings(tmp_path, {"name": "depth", "task": "DepthEstimation"})
+    assert any("no map has a pixel that is known" in each for each in found)
+
+
 def test_keypoints_in_the_corner_are_told_as_those_that_nobody_has_seen(tmp_path: Path) -> None:
     metadata = (
         "task: keypoint detection\nkeypoints: [a, b]\nsymmetry: []\nannotations: annotations.yaml\n"

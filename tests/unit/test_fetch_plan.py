@@ -84,6 +84,7 @@ def test_no_images_are_told_with_the_place_and_the_suffixes() -> None:
     ("inside", "beside", "says"),
     [
         (("cat", "dog"), ("images",), r"there are folders in it \(cat, dog\): move the images out"),
+        ((), ("0.jpg", "Images.zip"), "there is '0.jpg' beside it: move the images into images/"),
         ((), ("Images",), "there is Images/ beside it: rename that to images/"),
         ((), ("img", "maps"), "there is img/ beside it: rename that to images/"),
     ],

@@ -25,6 +25,7 @@ from sihl_dashboard.records.errors import printable
 from sihl_operator.decision import Notice
 from sihl_operator.events import event_for
 from sihl_operator.status import with_condition
+from sihl_s3 import listings
 from sihl_s3.access import Access, Keys, region_in
 from sihl_s3.boto import trusted
 from sihl_trainer.errors import BadConfig, BadData, Refused, TrainerError, Unavailable
@@ -132,6 +133,10 @@ WHAT_IS_TOLD: dict[str, tuple[Reply, type[TrainerError], str, str]] = {
         Reply(503, b"no healthy upstream", {"content-type": "text/plain"}),
         Unavailable, "Unavailable", "answered 503 with words ('no healthy upstream')",
     ),
+    "a service before a store that is away": (
+        page(521, "Web server is down"),
+        Unavailable, "Unavailable", "answered 521 with a web page ('Web server is down'), as",
+    ),
     "a bucket elsewhere": (
         error(301, "PermanentRedirect", more="<Endpoint>data.s3.eu-west-3.amazonaws.com</Endpoint>",
               x_amz_bucket_region="eu-west-3"),
@@ -163,6 +168,20 @@ WHAT_IS_TOLD: dict[str, tuple[Reply, type[TrainerError], str, str]] = {
     "a key of a key service": (
         error(403, "AccessDenied", "not authorized to perform: kms:Decrypt on resource"),
         Refused, "AccessDenied|AccessRefused", "grant these keys kms:Decrypt",
+    ),
+    "keys that have expired": (
+        error(400, "ExpiredToken", "The provided token has expired."),
+        Refused, "AccessDenied|AccessRefused",
+        "(ExpiredToken): put keys that have not expired in their place, with the sessionToken",
+    ),
+    "an account that is suspended": (
+        error(403, "UserSuspended"),
+        Refused, "AccessDenied|AccessRefused", "have the account that the keys belong to put",
+    ),
+    "a right that is missing": (
+        error(403, "AccessDenied", "User: arn:aws:iam::1:user/x is not authorized to perform: "
+              "s3:ListBucket on resource"),
+        Refused, "AccessDenied|AccessRefused", "grant these keys s3:ListBucket",
     ),
     "no room": (
         error(507, "XMinioStorageFull"), Refused, "Full", "has no room left when .* (XMinio",
@@ -566,10 +585,14 @@ def by_the_first_version(asked: Asked) -> Reply | None:
 
 
 def without(pattern: str) -> Manner:
+    return lists_with(pattern, "")
+
+
+def lists_with(pattern: str, text: str) -> Manner:
     def lists(asked: Asked) -> Reply | None:
         if not asked.lists:
             return None
-        return listing(FILES, asked.query, item=lambda text: re.sub(pattern, "", text))
+        return listing(FILES, asked.query, item=lambda item: re.sub(pattern, text, item))
 
     return lists
 
@@ -596,6 +619,7 @@ UNLIKE: dict[str, Manner] = {
     "lists in pages": in_pages,
     "lists no ETags": without("<ETag>.*</ETag>"),
     "lists no times": without("<LastModified>.*</LastModified>"),
+    "lists times that are none": lists_with("(?<=<LastModified>)[^<]*", "yesterday"),
     "compares ETags in its own way": compares_bare,
     "knows no checksums": knows_no_checksums,
 }
@@ -618,6 +642,30 @@ def test_a_store_that_lists_the_same_page_again_and_again_is_told() -> None:
 
     with answering(FILES, repeats) as server, pytest.raises(BadConfig, match="again and again"):
         bucket_of(server.endpoint).list("images/")
+
+
+@pytest.mark.parametrize("size", ["", "<Size>-1</Size>"])
+def test_a_store_that_lists_no_sizes_is_told(size: str) -> None:
+    manner = lists_with("<Size>.*</Size>", size)
+    with answering(FILES, manner) as server, pytest.raises(BadConfig, match="without their keys"):
+        bucket_of(server.endpoint).list("images/")
+
+
+def test_a_store_that_goes_on_for_ever_with_nothing_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Asked] = []
+
+    def goes_on(request: Asked) -> Reply:
+        asked.append(request)
+        token = f"<NextContinuationToken>{len(asked)}</NextContinuationToken>"
+        body = f"<ListBucketResult><IsTruncated>true</IsTruncated>{token}</ListBucketResult>"
+        return Reply(200, body.encode(), {"content-type": "application/xml"})
+
+    monkeypatch.setattr(listings, "MOST_EMPTY", 5)
+    with answering(FILES, goes_on) as server, pytest.raises(BadConfig, match="or none, again and"):
+        bucket_of(server.endpoint).list("images/")
+    assert len(asked) == 6
 
 
 # --- keys ------------------------------------------------------------------------------------

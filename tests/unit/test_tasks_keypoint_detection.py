@@ -118,6 +118,7 @@ def test_an_instance_that_shows_no_keypoint_is_left_out_and_counted(
          "instance 1: unknown keypoint 'nose'; the metadata lists left, right, tail: correct it "
          "here, or add it to `keypoints` there"),
         ("[{}, {left: [1]}]", "instance 2: left must be [x, y], two numbers, or null where it is"),
+        ("[{left: [1, 2, 0]}]", "and is [1, 2, 0]: leave out the third number, COCO's visibility"),
         ("[{left: [1, x]}]", "left must be [x, y], two numbers"),
         ("[{left: 1}]", "left must be [x, y], two numbers"),
         ("[{left: [1, .nan]}]", "left must be [x, y], two numbers"),

@@ -223,7 +223,7 @@ def test_colours_that_are_transparent_are_refused_and_transparent_black_is_black
     map_.putpixel((1, 0), (0, 0, 0, alpha))
     assert colored(png(tmp_path, map_), PALETTE).tolist() == [[1, 0]]
     map_.putpixel((1, 0), (*COLORS["cat"], alpha))
-    with pytest.raises(BadData, match="has a transparent pixel .* at x 1, y 0: save it without"):
+    with pytest.raises(BadData, match=r"has a transparent pixel .* at x 1, y 0: save it without"):
         colored(png(tmp_path, map_), PALETTE)
 
 

@@ -110,6 +110,7 @@ def test_null_is_not_annotated_and_an_empty_list_is_no_object() -> None:
          "corner [9, 0] is there twice: write four different ones"),
         ("[{category: cat, quad: [[0, 0], [9, 0], [9, 9]]}]", "must be four corners of two"),
         ("[{category: cat, quad: [[0, 0], [9, 0], [9, 9], [0, x]]}]", "must be four corners of"),
+        ("[{category: cat, quad: [[0, 0], [9, 0], [9, 9], [0, 9], [0, 0]]}]", "is the first again"),
         ("[{category: cat, quad: [0, 0, 9, 0, 9, 9, 0, 9]}]", "must be four corners of two"),
         ("[{quad: [[0, 0], [9, 0], [9, 9], [0, 9]]}]", "must be {category: ..., quad: [[x, y],"),
         ("[{category: cow, quad: [[0, 0], [9, 0], [9, 9], [0, 9]]}]", "metadata lists cat, dog"),

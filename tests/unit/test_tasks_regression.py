@@ -55,12 +55,12 @@ def test_an_image_has_a_number_within_the_range_whose_ends_belong_to_it() -> Non
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        ("old", "old is no finite number: write one within [-10, 8.7], or null if not annotated"),
-        (".nan", ".nan is no finite number"),
-        (".inf", ".inf is no finite number"),
+        ("old", "'old' is no finite number: write one within [-10, 8.7], or null if not annotated"),
+        (".nan", "'.nan' is no finite number"),
+        (".inf", "'.inf' is no finite number"),
         ("1e999", "1e999 is no finite number"),
-        ("true", "true is no finite number"),
-        ("[1]", "a list or mapping is no finite number"),
+        ("true", "'true' is no finite number"),
+        ("[1]", "[1] is no finite number"),
         ("8.71",
          "8.71 lies outside `range`, [-10, 8.7]: correct it here, or widen `range` in the metada"),
         ("-10.0001", "-10.0001 lies outside `range`"),

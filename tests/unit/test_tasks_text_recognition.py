@@ -132,6 +132,14 @@ def test_an_entry_at_odds_with_the_format_is_refused_by_its_place(
     assert says in str(caught.value)
 
 
+@pytest.mark.parametrize(("text", "token"), [("e\u0301", "\u00e9"), ("\u00e9", "e\u0301")])
+def test_a_text_in_another_unicode_form_than_the_tokens_is_told_as_that(
+    tmp_path: Path, text: str, token: str
+) -> None:
+    with pytest.raises(BadData, match="in another Unicode form than the `tokens` in the metadata"):
+        lines(tmp_path, f"a.png: caf{text}\n", ["c", "a", "f", token])
+
+
 def test_tokens_are_the_metadatas_and_each_is_there_once() -> None:
     assert read_info({"tokens": ["a", " ", "qu"]}, "metadata.yaml").categories == ("a", " ", "qu")
     with pytest.raises(BadData, match=r"metadata\.yaml: `tokens` has 'a' twice"):

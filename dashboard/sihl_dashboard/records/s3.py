@@ -26,7 +26,6 @@ from sihl_s3.identity import identity_of
 T = TypeVar("T")
 
 CONNECTIONS = 16
-_EXPIRED = {"InvalidToken", "ExpiredToken"}
 
 
 @dataclass(frozen=True)
@@ -203,15 +202,13 @@ class S3Place:
                 return StoreDeniedError(f"{self.name} does not exist: correct the bucket's name")
             case Kind.DENIED:
                 where = f"{self.name} refused {printable(key)} ({fault.detail})"
-                return StoreDeniedError(f"{where}: {fault.remedy or self._remedy(fault.detail)}")
+                return StoreDeniedError(f"{where}: {fault.remedy or self._remedy()}")
         text = printable(
             f"{self.name} {fault.when(f'read {key}')}: {fault.remedy or 'try again later'}"
         )
         return StoreAwayError(text) if fault.kind is Kind.AWAY else StoreDeniedError(text)
 
-    def _remedy(self, code: str) -> str:
-        if code in _EXPIRED and self.settings.session_token:
-            return "the key is a temporary one: fetch a new one, with its session token"
+    def _remedy(self) -> str:
         if self.settings.access_key_id and self._connection.is_paid_by_reader():
             return "its readers pay (requester pays), which is not supported: copy it"
         if self.settings.identity is not None:

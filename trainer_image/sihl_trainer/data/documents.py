@@ -29,7 +29,11 @@ METADATA_LIMIT = 16 * 2**20
 ANNOTATIONS_LIMIT = 2 * 2**30
 _MAX_DEPTH = 16
 _TOO_DEEP = f"nested more than {_MAX_DEPTH} deep; write it flatter"
+_HALF = re.compile("[\ud800-\udfff]")
+_EXTRA = "Extra data"
+_SECOND = "a second document, as tools write one for each image; join it to the first"
 _NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
+_LONGEST_SHOWN, _MOST_SHOWN = 80, 10
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -91,6 +95,23 @@ def number(value: Value) -> float | None:
     return result if isfinite(result) else None
 
 
+def quoted(value: Value) -> str:
+    """A value for a message: as a file has it, and no longer than a line."""
+    text = _flow(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+def _flow(value: Value) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_flow, value[:_MOST_SHOWN]))}]"
+    if isinstance(value, dict):
+        pairs = list(value.items())[:_MOST_SHOWN]
+        return "{" + ", ".join(f"{key}: {_flow(item)}" for key, item in pairs) + "}"
+    if value is None:
+        return "null"
+    return value if _NUMBER.fullmatch(value) else f"{value[: 2 * _LONGEST_SHOWN]!r}"
+
+
 # --- JSON ------------------------------------------------------------------------------------
 
 
@@ -104,7 +125,9 @@ def _read_json(path: Path) -> Iterator[Entry]:
             parse_constant=str,
         )
     except json.JSONDecodeError as error:
-        raise _unparsed(path, error.lineno, error.colno, error.msg) from None
+        told = _malformed if error.msg == _EXTRA else _unparsed
+        problem = _SECOND if error.msg == _EXTRA else error.msg
+        raise told(path, error.lineno, error.colno, problem) from None
     except RecursionError:
         raise _too_deep(path) from None
     except ValueError as error:
@@ -114,7 +137,7 @@ def _read_json(path: Path) -> Iterator[Entry]:
     if not isinstance(document, _Pairs):
         raise _not_a_mapping(path, '{"key": value}')
     for key, value in document:
-        yield Entry(key, _unpaired(path, value))
+        yield Entry(_whole(path, key), _unpaired(path, value))
 
 
 class _Pairs(list[tuple[str, Any]]):
@@ -127,7 +150,7 @@ def _unpaired(path: Path, value: Any, depth: int = 1) -> Value:
     if isinstance(value, _Pairs):
         pairs: dict[str, Value] = {}
         for key, item in value:
-            if key in pairs:
+            if _whole(path, key) in pairs:
                 raise BadData(
                     "DatasetMalformed",
                     f"{path.name}: an object has the key {key!r} twice: keep one of the two",
@@ -138,7 +161,17 @@ def _unpaired(path: Path, value: Any, depth: int = 1) -> Value:
         return [_unpaired(path, item, depth + 1) for item in value]
     if isinstance(value, bool):
         return str(value).lower()
-    return None if value is None else str(value)
+    return None if value is None else _whole(path, str(value))
+
+
+def _whole(path: Path, text: str) -> str:
+    if not text.isascii() and _HALF.search(text):
+        raise BadData(
+            "DatasetMalformed",
+            f"{path.name} has half a character in {text[:_LONGEST_SHOWN]!a}: write "
+            "both halves (\\ud83d\\ude00), or the character itself",
+        )
+    return text
 
 
 # --- YAML ------------------------------------------------------------------------------------
@@ -181,7 +214,7 @@ class _YamlEvents:
             yield Entry(self.key(event), self.value(self.next(), depth=1), line)
         self.next()  # end of the document
         if not isinstance(event := self.next(), yaml.StreamEndEvent):
-            raise self.refused(event, "a second document; join it to the first")
+            raise self.refused(event, _SECOND)
 
     def key(self, event: Any) -> str:
         if not isinstance(event, yaml.ScalarEvent):

@@ -30,8 +30,9 @@ _OTHERS = (
     "docs/tasks.md has the task's"
 )
 _CVAT, _LABELME, _VIA = (_OTHERS.format(name) for name in ("CVAT's", "LabelMe's", "VIA's"))
-_CREATE_ML, _LABEL_STUDIO, _CSV = (
-    _OTHERS.format(name) for name in ("CreateML's", "Label Studio's", "a table's (CSV)")
+_CREATE_ML, _LABEL_STUDIO, _CSV, _LINES = (
+    _OTHERS.format(name)
+    for name in ("CreateML's", "Label Studio's", "a table's (CSV)", "a list's (JSON Lines)")
 )
 _DATUMARO, _SUPERVISELY, _SAGEMAKER = (
     _OTHERS.format(name) for name in ("Datumaro's", "Supervisely's", "SageMaker's")
@@ -51,7 +52,8 @@ _HEADS = (
     (re.compile(rb'\s*\{\s*"description"\s*:.*?"(tags|objects)"\s*:', re.DOTALL), _SUPERVISELY),
     (re.compile(rb'\s*\{\s*"source-ref"\s*:'), _SAGEMAKER),
     (re.compile(rb'\s*\[\s*\{[^\[]*"(image_id|category_id)"'), _COCO),
-    (re.compile(rb'\s*\{\s*"(info|licenses|images|annotations|categories)"\s*:'), _COCO),
+    (re.compile(rb'\s*\{\s*"(info|licenses|images|annotations|categories)"\s*:\s*[^\s{]'), _COCO),
+    (re.compile(rb'\s*\{\s*"(info|licenses)"\s*:'), _COCO),
     (re.compile(rb'\s*\{.*?"(shapes|imagePath)"\s*:', re.DOTALL), _LABELME),
     (re.compile(rb'\s*\[\s*\{\s*"image"'), _CREATE_ML),
     (re.compile(rb'\s*\[\s*\{.*"(completions|annotation_id|data)"', re.DOTALL), _LABEL_STUDIO),
@@ -62,6 +64,9 @@ _HEADS = (
         _CSV,
     ),
     (re.compile(rb"(?!\s*#)([^\n:,{\[]+(,[^\n:,{\[]*)+\n){2}"), _CSV),
+    (re.compile(rb"(?!\s*#)[^\n:,{\[]+(,[^\n:,{\[]*){3,}(\n|\Z)"), _CSV),
+    (re.compile(rb"(?!\s*[#'\x22])[^\s:;]+\.(jpe?g|png|tiff?)[\t; ]+[^:\s#]", re.I), _CSV),
+    (re.compile(rb'\s*\{\s*"(type|file_name|image)"\s*:[^\n]*\}[ \t\r]*\n\s*\{'), _LINES),
 )
 _LAYOUTS = (
     ({"data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names", "labels"}, _YOLO),
@@ -74,6 +79,8 @@ def in_entry(entry: Entry) -> str | None:
     """Whose entry of a document it is, and how to convert that; None: nobody else's."""
     if isinstance(entry.value, dict) and "regions" in entry.value and "filename" in entry.value:
         return _VIA
+    if isinstance(entry.value, dict) and entry.key in ("images", "annotations"):
+        return f"entries under `{entry.key}`. Write them at the top, without it"
     return _KEYS.get(entry.key)
 
 

@@ -209,7 +209,7 @@ def others_told(files: Iterable[str]) -> str:
 
 def _told(kind: str | None, otherwise: str) -> str | None:
     if kind and kind.endswith(" archive"):
-        otherwise = "unpack it"
+        otherwise = "unpack it" if otherwise == CONVERT else f"unpack it, or {otherwise}"
     return kind and f"is {kind}: {_ADVICE.get(kind, otherwise)}"
 
 

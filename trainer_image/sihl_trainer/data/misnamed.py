@@ -36,6 +36,12 @@ def remedy(name: str, images: Iterable[str], others: Iterable[str] = ()) -> str 
     return remedy(base, known, others) if base != name else None
 
 
+def likely_told(name: str, known: Sequence[str]) -> str:
+    """What to append to a message about a file that is missing; may be empty."""
+    found = likely(name, known)
+    return f"; did you mean {found!r}, which is there?" if found else ""
+
+
 def likely(name: str, known: Sequence[str]) -> str | None:
     """The one of some names that another one was meant to be; None: none or several come near."""
     for alike, _ in _LIKENESSES:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sihl_trainer.data.kinds import others_told
+from sihl_trainer.data.names import is_image
 
 _ALIKE = frozenset(("image", "images", "img", "imgs", "jpegimages"))
 _SHOWN = 4
@@ -16,7 +17,7 @@ def images_told(files: Iterable[str], folders: Iterable[str], beside: Iterable[s
     Args:
         files: In images/, none of which is an image.
         folders: In images/.
-        beside: Folders beside it, itself included.
+        beside: Files and folders beside it, itself included.
     """
     if told := others_told(files):
         return told
@@ -24,7 +25,11 @@ def images_told(files: Iterable[str], folders: Iterable[str], beside: Iterable[s
         return f"there are folders in it ({_listed(folders)}): move the images out of these"
     beside = set(beside)
     alike = sorted(each for each in beside - {"images"} if each.lower() in _ALIKE)
-    return f"there is {alike[0]}/ beside it: rename that to images/" if alike else ""
+    if alike:
+        return f"there is {alike[0]}/ beside it: rename that to images/"
+    if found := sorted(filter(is_image, beside)):
+        return f"there is {found[0]!r} beside it: move the images into images/"
+    return ""
 
 
 def metadata_told(known: Iterable[str], files: Iterable[str], folders: Iterable[str]) -> str:

@@ -202,7 +202,7 @@ def image_names(files: Iterable[str], folder: Path) -> list[str]:
     """
     if found := sorted(filter(is_image, files)):
         return found
-    others = images_told(files, _folders(folder / IMAGES), _folders(folder))
+    others = images_told(files, _folders(folder / IMAGES), [path.name for path in _inside(folder)])
     raise BadData(
         "DatasetEmpty",
         f"no images in {folder / IMAGES}: "

@@ -134,7 +134,9 @@ def _annotation_set(file: str, name: str | None, fields: Value) -> AnnotationSet
 
 def _check_spelling(place: str, fields: Iterable[str]) -> None:
     """Whether each key is a field's name, or nobody's: what a dataset's people note is theirs."""
-    for key in set(fields) - set(_FIELDS):
+    for key in fields:
+        if key in _FIELDS:
+            continue
         if close := get_close_matches(key.lower(), _FIELDS, n=1, cutoff=0.8):
             raise _fault(place, f"unknown field `{key}`: did you mean `{close[0]}`?")
 
@@ -142,21 +144,27 @@ def _check_spelling(place: str, fields: Iterable[str]) -> None:
 def _source(place: str, value: Value) -> PurePosixPath:
     if not isinstance(value, str) or not value:
         raise _fault(place, "`annotations` must name the annotations' file, e.g. annotations.yaml")
-    parts = value.rstrip("/").split("/")
+    parts = value.removeprefix("./").rstrip("/").split("/")
     for part in parts:
-        if fault := fault_in_name(part):
+        if fault := fault_in_name(part) or _fault_in_part(part):
             raise _fault(
                 place,
                 f"`annotations: {value!r}` cannot be a path in the dataset: {fault}; write one "
                 "such as annotations.yaml",
             )
-    if parts[0] == IMAGES or value in METADATA_NAMES:
+    if parts[0] == IMAGES or parts[0] in METADATA_NAMES:
         raise _fault(
             place,
             f"`annotations: {value}` cannot be the metadata or lie in {IMAGES}/: move them to a "
             "file beside it",
         )
     return PurePosixPath(*parts)
+
+
+def _fault_in_part(part: str) -> str | None:
+    if "\\" in part:
+        return f"{part!r} has a backslash, and folders are parted by /"
+    return f"{part!r} begins or ends with a space" if part != part.strip() else None
 
 
 def _fault(place: str, what: str) -> BadData:

@@ -317,9 +317,12 @@ class Bucket:
                 f"grant {self._keys.who} read and list, or correct the dataset's bucket"
             )
             return Refused("DatasetAccessDenied", text)
-        text += fault.remedy or (
-            f"correct accessKeyId and secretAccessKey in Secret {credentials.secret_name}, grant "
-            "them read and list, or correct the dataset's bucket"
+        secret = f"Secret {credentials.secret_name}"
+        text += (
+            f"{fault.remedy} ({secret})"
+            if fault.remedy
+            else f"correct accessKeyId and secretAccessKey in {secret}, grant them read and list, "
+            "or correct the dataset's bucket"
         )
         return Refused("DatasetAccessDenied", text)
 

@@ -141,7 +141,7 @@ def fetch_split(
         download(bucket, folder, metadata, lambda _: None)
         annotations = _plan_annotations(bucket, folder, spec.model.heads, place)
     inside = bucket.list(f"{IMAGES}/")
-    images = plan_images(inside, place, top.folders)
+    images = plan_images(inside, place, [*top.objects, *top.folders])
     files = [*metadata, *annotations, *images]
 
     _remove_stale(folder / IMAGES, None, images)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from sihl_api.units import human_bytes, quantity
+from sihl_trainer.data.misnamed import likely_told
 from sihl_trainer.data.misplaced import images_told
 from sihl_trainer.data.names import IMAGE_SUFFIXES, fault_in_name, is_hidden, is_image
 from sihl_trainer.dataset.metadata import IMAGES, metadata_name
@@ -71,7 +72,7 @@ def plan_images(listing: Listing, place: str, beside: Iterable[str] = ()) -> lis
     Args:
         listing: Of images/.
         place: The dataset's, for messages.
-        beside: Folders in the dataset's.
+        beside: Files and folders in the dataset's.
 
     Raises:
         BadData: None at all, or a name that no file here can have.
@@ -118,7 +119,8 @@ def plan_annotations(
     raise BadData(
         "DatasetAnnotationsMissing",
         f"the metadata names {source} as annotations, but {place} has no such file or folder: "
-        "upload it, or correct `annotations` in the metadata",
+        "upload it, or correct `annotations` in the metadata"
+        + likely_told(source.name, [*beside.objects, *beside.folders]),
     )
 
 

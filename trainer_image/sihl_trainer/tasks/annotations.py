@@ -17,7 +17,9 @@ import numpy as np
 
 from sihl_api.trainingjob import Head, TrainingJobSpec
 from sihl_trainer.data import foreign
-from sihl_trainer.data.documents import Entry, Value, number, read_entries
+from sihl_trainer.data.documents import Entry, Value, number, quoted, read_entries
+from sihl_trainer.data.misnamed import likely_told
+from sihl_trainer.data.names import is_image
 from sihl_trainer.errors import BadData
 from sihl_trainer.tasks.contents import Contents
 from sihl_trainer.tasks.info import HeadInfo
@@ -149,15 +151,24 @@ def annotation_entries(path: Path) -> Iterator[Entry]:
             f"{path.name} is {'a folder' if is_folder else 'missing'}, but this task's annotations "
             "are one YAML or JSON file: add it, or correct `annotations` in the metadata"
             + (
-                f". It looks like {told}" if is_folder and (told := foreign.in_folder(path)) else ""
+                f". It looks like {told}"
+                if is_folder and (told := foreign.in_folder(path))
+                else likely_told(path.name, beside(path))
             ),
         )
     if told := foreign.in_file(path):
         raise BadData("DatasetAnnotationInvalid", f"{path.name} looks like {told}")
     for entry in read_entries(path):
         if told := foreign.in_entry(entry):
-            raise invalid(path, entry, f"this looks like {told}")
+            raise BadData(
+                "DatasetAnnotationInvalid", f"{path.name}, {entry.place}: this looks like {told}"
+            )
         yield entry
+
+
+def beside(path: Path) -> list[str]:
+    """Names of what lies in the folder of a path, which need not be there itself."""
+    return [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
 
 
 def list_entries(path: Path, what: str) -> Iterator[tuple[Entry, list[Value]]]:
@@ -240,56 +251,6 @@ def outside(points: np.ndarray, width: int, height: int) -> np.ndarray:
 
 def invalid(path: Path, entry: Entry, what: str) -> BadData:
     """The error for an entry that is not what the format asks for."""
+    if not is_image(entry.key):
+        what += f" (entries are called as images are, 000.jpg, which {quoted(entry.key)} is not)"
     return BadData("DatasetAnnotationInvalid", f"{path.name}, {entry.place}: {what}")
-
-
-_LISTS = ("categories", "labels", "identities", "keypoints", "tokens", "classes", "names")
-"""What metadata calls lists of names, for one task or another; the last two are other tools'."""
-
-
-def read_names(fields: dict[str, Value], field: str, place: str) -> tuple[str, ...]:
-    """A metadata field that lists distinct names.
-
-    Raises:
-        BadData: Not a list, empty, or with a name that is missing or there twice.
-    """
-    value = fields.get(field)
-    if not isinstance(value, list) or not value:
-        other = next((each for each in _LISTS if each in fields and field not in fields), None)
-        raise BadData(
-            "DatasetMetadataInvalid",
-            f"{place}: `{field}` must list at least one name: [cat, dog]"
-            + (f"; this task's names are not called `{other}`: rename it" if other else ""),
-        )
-    names: list[str] = []
-    for item in value:
-        if not isinstance(item, str) or not item:
-            raise BadData(
-                "DatasetMetadataInvalid",
-                f"{place}: `{field}` has {item!r}, which is no name: write one, or remove it",
-            )
-        if item in names:
-            raise BadData(
-                "DatasetMetadataInvalid",
-                f"{place}: `{field}` has {item!r} twice: keep one of the two",
-            )
-        names.append(item)
-    return tuple(names)
-
-
-def unknown_name(
-    name: str, known: Sequence[str], kind: str = "category", field: str = "categories"
-) -> str:
-    """The text for a name that the metadata does not list: a category, or of another kind.
-
-    Args:
-        name: The one that is unknown.
-        known: Those that are listed.
-        kind: What it names, for the message.
-        field: Which field of the metadata lists them.
-    """
-    shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
-    return (
-        f"unknown {kind} {name!r}; the metadata lists {shown}: correct it here, or add it to "
-        f"`{field}` there"
-    )

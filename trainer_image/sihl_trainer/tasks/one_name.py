@@ -7,9 +7,10 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sihl_trainer.tasks.annotations import Annotations, annotation_entries, invalid, unknown_name
+from sihl_trainer.tasks.annotations import Annotations, annotation_entries, invalid
 from sihl_trainer.tasks.contents import Contents, counted
 from sihl_trainer.tasks.info import HeadInfo
+from sihl_trainer.tasks.listed import unknown_name
 
 if TYPE_CHECKING:
     from sihl_trainer.tasks.target import Target
@@ -42,6 +43,12 @@ class OneName(Annotations):
             [index for name, index in found if images is None or name in images], info.categories
         )
 
+    def oddities(self) -> list[str]:
+        """One name for all: whoever always says it is right."""
+        if len(set(self._indices.values())) > 1:
+            return []
+        return [f"all {len(self._indices):,} images have the same name: nothing to tell apart"]
+
     @abstractmethod
     def of(self, index: int) -> Target:
         """The target of a name's index."""
@@ -69,7 +76,13 @@ def read_indices(path: Path, info: HeadInfo, kind: str, field: str) -> dict[str,
         if entry.value is None:
             continue
         if not isinstance(entry.value, str):
-            raise invalid(path, entry, f"must be one {kind}'s name, or null if not annotated")
+            turned = entry.key in indices
+            raise invalid(
+                path,
+                entry,
+                f"must be one {kind}'s name, or null if not annotated"
+                + (f"; write the {kind} behind each image, not the other way round" * turned),
+            )
         if entry.value not in indices:
             raise invalid(path, entry, unknown_name(entry.value, info.categories, kind, field))
         found[entry.key] = indices[entry.value]

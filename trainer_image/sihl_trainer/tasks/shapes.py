@@ -10,15 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 
 from sihl_trainer.data.documents import Value
-from sihl_trainer.tasks.annotations import (
-    Annotations,
-    check_no_shares,
-    invalid,
-    list_entries,
-    unknown_name,
-)
+from sihl_trainer.tasks.annotations import Annotations, check_no_shares, invalid, list_entries
 from sihl_trainer.tasks.contents import Contents, counted, longest, within
 from sihl_trainer.tasks.info import HeadInfo
+from sihl_trainer.tasks.listed import unknown_name
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -112,6 +112,11 @@ class DepthAnnotations(Annotations):
         self._spread.add(some[some > 0] * self._info.scale)
         return fault_in_aspect(path, (columns, rows), (width, height))
 
+    def oddities(self) -> list[str]:
+        """Maps without a pixel that is known."""
+        known = any(self._spread.histogram().counts)
+        return [] if known else ["no map has a pixel that is known (0 is not): nothing to learn"]
+
     def contents(
         self,
         info: HeadInfo,  # noqa: ARG002

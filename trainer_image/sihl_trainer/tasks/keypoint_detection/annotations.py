@@ -27,7 +27,7 @@ import numpy as np
 
 from sihl_api.tasks import Task
 from sihl_api.trainingjob import Head, TrainingJobSpec
-from sihl_trainer.data.documents import Value
+from sihl_trainer.data.documents import Value, quoted
 from sihl_trainer.errors import BadData
 from sihl_trainer.tasks.annotations import (
     Annotations,
@@ -37,10 +37,10 @@ from sihl_trainer.tasks.annotations import (
     list_entries,
     outside,
     point,
-    read_names,
 )
 from sihl_trainer.tasks.contents import Contents, longest, within
 from sihl_trainer.tasks.info import HeadInfo
+from sihl_trainer.tasks.listed import read_names, unknown_name
 
 if TYPE_CHECKING:
     from sihl_trainer.tasks.keypoint_detection.target import KeypointsTarget
@@ -49,6 +49,7 @@ log = logging.getLogger(__name__)
 
 SCORE = "score"
 """A field of predictions that are written down; no keypoint, unless one is called so."""
+_FLAG = ": leave out the third number, COCO's visibility, and write null where that is 0"
 Pairs: TypeAlias = "tuple[tuple[str, str], ...]"
 
 
@@ -224,21 +225,20 @@ def read(path: Path, info: HeadInfo) -> KeypointAnnotations:
 def _instance(item: Value, indices: Mapping[str, int]) -> list[float] | str:
     """x, y of each keypoint, NaN where invisible, or what is wrong with the entry."""
     if not isinstance(item, dict):
-        return "must be {keypoint: [x, y], ...}, null for an invisible one"
+        return f"must be {{keypoint: [x, y], ...}}, null for an invisible one; is {quoted(item)}"
     numbers = [np.nan] * (2 * len(indices))
     for name, value in item.items():
         if name not in indices:
             if name == SCORE:
                 continue
-            return (
-                f"unknown keypoint {name!r}; the metadata lists {_listed(list(indices))}: correct "
-                "it here, or add it to `keypoints` there"
-            )
+            return unknown_name(name, list(indices), "keypoint", "keypoints")
         if value is None:
             continue
         place = point(value)
         if place is None:
-            return f"{name} must be [x, y], two numbers, or null where it is invisible"
+            text = f"{name} must be [x, y], two numbers, or null where it is invisible"
+            is_flagged = isinstance(value, list) and len(value) == 3
+            return f"{text}, and is {quoted(value)}{_FLAG if is_flagged else ''}"
         numbers[2 * indices[name] : 2 * indices[name] + 2] = place
     return numbers
 

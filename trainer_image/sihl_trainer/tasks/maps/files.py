@@ -15,9 +15,10 @@ from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from sihl_trainer.data import foreign, images, png
-from sihl_trainer.data.misnamed import likely
+from sihl_trainer.data.misnamed import likely, likely_told
 from sihl_trainer.data.names import is_hidden, is_image
 from sihl_trainer.errors import BadData
+from sihl_trainer.tasks.annotations import beside
 
 _WIDE = ";16"  # in Pillow's names of how 16 bits a channel lie in a file
 _BITS_TAG = 258
@@ -102,7 +103,11 @@ def map_folder(path: Path, suffixes: Sequence[str]) -> MapFolder:
             f"{path.name} is {'a file' if is_file else 'missing'}, but this task's annotations are "
             f"a folder with a {suffixes[0]} file for each image: add it, or correct `annotations` "
             "in the metadata"
-            + (f". It looks like {told}" if is_file and (told := foreign.in_file(path)) else ""),
+            + (
+                f". It looks like {told}"
+                if is_file and (told := foreign.in_file(path))
+                else likely_told(path.name, beside(path))
+            ),
         )
     files: dict[str, str] = {}
     others: list[str] = []

@@ -13,8 +13,8 @@ from PIL import Image, ImageOps
 
 from sihl_trainer.data.documents import Value, number
 from sihl_trainer.errors import BadData
-from sihl_trainer.tasks.annotations import read_names, unknown_name
 from sihl_trainer.tasks.info import HeadInfo
+from sihl_trainer.tasks.listed import read_names, unknown_name
 from sihl_trainer.tasks.maps.files import bits, invalid_map, opened_map
 
 Color: TypeAlias = "tuple[int, int, int]"

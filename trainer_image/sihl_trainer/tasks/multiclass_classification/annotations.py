@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from sihl_api.tasks import Task
 from sihl_trainer.data.documents import Value
-from sihl_trainer.tasks.annotations import Format, read_names
+from sihl_trainer.tasks.annotations import Format
 from sihl_trainer.tasks.info import HeadInfo
+from sihl_trainer.tasks.listed import read_names
 from sihl_trainer.tasks.one_name import OneName, read_indices
 
 if TYPE_CHECKING:

@@ -16,16 +16,10 @@ import numpy as np
 
 from sihl_api.tasks import Task
 from sihl_trainer.data.documents import Value
-from sihl_trainer.tasks.annotations import (
-    Annotations,
-    Format,
-    annotation_entries,
-    invalid,
-    read_names,
-    unknown_name,
-)
+from sihl_trainer.tasks.annotations import Annotations, Format, annotation_entries, invalid
 from sihl_trainer.tasks.contents import Contents, counted, within
 from sihl_trainer.tasks.info import HeadInfo
+from sihl_trainer.tasks.listed import read_names, unknown_name
 
 if TYPE_CHECKING:
     from sihl_trainer.tasks.multilabel_classification.target import LabelsTarget

@@ -9,14 +9,14 @@ Pixels from the image's top left corner, x to the right, y down. A `score` besid
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sihl_api.tasks import Task
-from sihl_trainer.data.documents import Value, number
-from sihl_trainer.tasks.annotations import Format, fault_in_keys, outside, read_names
+from sihl_trainer.data.documents import Value, number, quoted
+from sihl_trainer.tasks.annotations import Format, fault_in_keys, outside
 from sihl_trainer.tasks.info import HeadInfo
+from sihl_trainer.tasks.listed import read_names
 from sihl_trainer.tasks.shapes import ShapeAnnotations, read_shapes, shown
 
 if TYPE_CHECKING:
@@ -68,23 +68,23 @@ def read(path: Path, info: HeadInfo) -> BoxAnnotations:
 def _box(item: Value) -> tuple[list[float], str] | str:
     """The four numbers and the category of an entry, or what is wrong with it."""
     fields = item if isinstance(item, dict) else {}
-    corners, category = fields.get("bbox"), fields.get("category")
-    if not isinstance(corners, list) or len(corners) != 4 or not isinstance(category, str):
-        return fault_in_keys(fields, _KEYS) or f"must be {{category: ..., bbox: {_CORNERS}}}"
     if fault := fault_in_keys(fields, _KEYS):
         return fault
-    box = [value for value in map(number, corners) if value is not None]
-    if len(box) < 4:
-        return f"bbox [{', '.join(map(str, corners))}] must be four numbers: {_CORNERS}"
-    xmin, ymin, xmax, ymax = box
+    corners, category = fields.get("bbox"), fields.get("category")
+    if "bbox" not in fields or not isinstance(category, str):
+        return f"must be {{category: ..., bbox: {_CORNERS}}}, and is {quoted(item)}"
+    box = [number(value) for value in corners] if isinstance(corners, list) else []
+    xmin, ymin, xmax, ymax = box if len(box) == 4 else (None,) * 4
+    if xmin is None or ymin is None or xmax is None or ymax is None:
+        return f"bbox {quoted(corners)} must be four numbers: {_CORNERS}"
     if xmax <= xmin:
-        return f"xmax {xmax:g} must be greater than xmin {xmin:g}: {_meant(box)}"
+        return f"xmax {xmax:g} must be greater than xmin {xmin:g}: {_meant(xmin, ymin, xmax, ymax)}"
     if ymax <= ymin:
-        return f"ymax {ymax:g} must be greater than ymin {ymin:g}: {_meant(box)}"
-    return box, category
+        return f"ymax {ymax:g} must be greater than ymin {ymin:g}: {_meant(xmin, ymin, xmax, ymax)}"
+    return [xmin, ymin, xmax, ymax], category
 
 
-def _meant(box: Sequence[float]) -> str:
+def _meant(*box: float) -> str:
     """What a box is to be written as, whose corners are none."""
     if max(box) <= 1:
         return f"bbox is {_CORNERS} in pixels, and not centre and size in shares of the image"

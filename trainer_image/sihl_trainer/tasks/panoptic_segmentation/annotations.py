@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from sihl_api.tasks import Task
 from sihl_trainer.data.documents import Value
 from sihl_trainer.errors import BadData
-from sihl_trainer.tasks.annotations import Annotations, Format, unknown_name
+from sihl_trainer.tasks.annotations import Annotations, Format
 from sihl_trainer.tasks.contents import Contents, Occurrences
 from sihl_trainer.tasks.info import HeadInfo
+from sihl_trainer.tasks.listed import unknown_name
 from sihl_trainer.tasks.maps.files import MapFolder, fault_in_aspect, invalid_map, map_folder
 from sihl_trainer.tasks.maps.palette import ColorInfo, Palette, palette_of, read_palette, rgb
 from sihl_trainer.tasks.masks.pages import SUFFIXES, grey, is_grey, pages

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from sihl_api.tasks import Task
-from sihl_trainer.data.documents import Value
-from sihl_trainer.tasks.annotations import Format, fault_in_keys, outside, point, read_names
+from sihl_trainer.data.documents import Value, quoted
+from sihl_trainer.tasks.annotations import Format, fault_in_keys, outside, point
 from sihl_trainer.tasks.info import HeadInfo
+from sihl_trainer.tasks.listed import read_names
 from sihl_trainer.tasks.shapes import ShapeAnnotations, read_shapes, shown
 
 if TYPE_CHECKING:
@@ -91,13 +92,16 @@ def _quad(item: Value) -> tuple[list[float], str] | str:
     """The corners, clockwise, one after the other, and the category; or what is wrong with it."""
     fields = item if isinstance(item, dict) else {}
     quad, category = fields.get("quad"), fields.get("category")
-    if not isinstance(quad, list) or not isinstance(category, str):
-        return fault_in_keys(fields, _KEYS) or f"must be {{category: ..., quad: {_QUAD}}}"
     if fault := fault_in_keys(fields, _KEYS):
         return fault
-    corners = [corner for corner in map(point, quad) if corner is not None]
-    if len(quad) != 4 or len(corners) != 4:
-        return f"quad must be four corners of two numbers: {_QUAD}"
+    if "quad" not in fields or not isinstance(category, str):
+        return f"must be {{category: ..., quad: {_QUAD}}}, and is {quoted(item)}"
+    given = quad if isinstance(quad, list) else []
+    corners = [corner for corner in map(point, given) if corner is not None]
+    if len(given) != 4 or len(corners) != 4:
+        is_closed = len(corners) == 5 and corners[0] == corners[4]
+        closes = "; the last is the first again: leave it out" if is_closed else ""
+        return f"quad {quoted(quad)} must be four corners of two numbers: {_QUAD}{closes}"
     if fault := fault_in(corners):
         return fault
     a, b, c, d = corners

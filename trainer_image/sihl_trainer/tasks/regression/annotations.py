@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from sihl_api.tasks import Task
-from sihl_trainer.data.documents import Value, number
+from sihl_trainer.data.documents import Value, number, quoted
 from sihl_trainer.errors import BadData
 from sihl_trainer.tasks.annotations import Annotations, Format, annotation_entries, invalid
 from sihl_trainer.tasks.contents import Contents, Spread
@@ -70,6 +70,13 @@ class ValueAnnotations(Annotations):
         spread.add([value for name, value in values if images is None or name in images])
         return spread.histogram()
 
+    def oddities(self) -> list[str]:
+        """Values that are all the same: whoever always says it is right."""
+        values = set(self._values.values())
+        if len(values) > 1:
+            return []
+        return [f"all {len(self._values):,} values are {values.pop():.9g}: nothing to learn"]
+
     def fault(self, name: str, width: int, height: int) -> str | None:  # noqa: ARG002
         """Nothing: a number fits an image of any size."""
         return None
@@ -113,12 +120,11 @@ def read(path: Path, info: HeadInfo) -> ValueAnnotations:
             continue
         value = number(entry.value)
         if value is None:
-            shown = entry.value if isinstance(entry.value, str) else "a list or mapping"
             raise invalid(
                 path,
                 entry,
-                f"{shown} is no finite number: write one within {_shown(info.range)}, or null if "
-                "not annotated",
+                f"{quoted(entry.value)} is no finite number: write one within "
+                f"{_shown(info.range)}, or null if not annotated",
             )
         if text := _outside(value, info):
             raise invalid(path, entry, text)

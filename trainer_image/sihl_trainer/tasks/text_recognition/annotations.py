@@ -13,6 +13,7 @@ leaves a rest which can be split as well.
 from __future__ import annotations
 
 import math
+import unicodedata
 from array import array
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -23,15 +24,10 @@ import numpy as np
 from sihl_api.tasks import Task
 from sihl_api.trainingjob import Head, TrainingJobSpec
 from sihl_trainer.data.documents import Value
-from sihl_trainer.tasks.annotations import (
-    Annotations,
-    Format,
-    annotation_entries,
-    invalid,
-    read_names,
-)
+from sihl_trainer.tasks.annotations import Annotations, Format, annotation_entries, invalid
 from sihl_trainer.tasks.contents import Contents, counted, within
 from sihl_trainer.tasks.info import HeadInfo
+from sihl_trainer.tasks.listed import read_names
 from sihl_trainer.tasks.text_recognition.columns import column_width, reading_level
 
 if TYPE_CHECKING:
@@ -234,7 +230,7 @@ def read(path: Path, info: HeadInfo) -> TextAnnotations:
             )
         found = known.split(entry.value)
         if isinstance(found, int):
-            raise invalid(path, entry, _unknown(entry.value, found))
+            raise invalid(path, entry, _unknown(entry.value, found, info.categories))
         names.append(entry.key)
         tokens.extend(found)
         ends.append(len(tokens))
@@ -247,8 +243,15 @@ def read(path: Path, info: HeadInfo) -> TextAnnotations:
     )
 
 
-def _unknown(text: str, at: int) -> str:
+def _unknown(text: str, at: int, known: Sequence[str]) -> str:
     """The text for what no token has; the number tells characters apart that look the same."""
+    for form in ("NFC", "NFD"):
+        alike = _Tokens([unicodedata.normalize(form, token) for token in known])
+        if isinstance(alike.split(unicodedata.normalize(form, text)), list):
+            return (
+                f"{text!r} is in another Unicode form than the `tokens` in the metadata: write "
+                "both in one, such as NFC"
+            )
     return (
         f"no token for {text[at]!r} (U+{ord(text[at]):04X}), character {at + 1} of {text!r}: "
         "correct it here, or add it to `tokens` in the metadata"
