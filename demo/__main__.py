@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from demo import alone, chart, datasets, images, jobs, live
+from demo import afterwards, alone, chart, datasets, images, jobs, live
 from demo import cluster as clusters
 from demo.cluster import Cluster
 from demo.commands import DemoError, say, step
@@ -39,47 +39,9 @@ def up(context: str | None, registry: str | None) -> None:
     with step(5, "three jobs, two projects"):
         names = jobs.submit(cluster, with_gpus=cluster.gpus() > 0)
         ended = live.watch(lambda: jobs.look(cluster, names), Console())
-    tell(cluster, ended, time.monotonic() - begun)
+    afterwards.tell(cluster, ended, time.monotonic() - begun)
     if any(job.phase != "Succeeded" for job in ended):
         raise DemoError("not every job succeeded")
-
-
-def tell(cluster: Cluster, ended: list[jobs.JobView], seconds: float) -> None:
-    """How it ended, and what to try next."""
-    for job in ended:
-        say(f"{job.name}: {job.phase}")
-        for name, value in sorted(job.metrics.items()):
-            say(f"  {name} = {value}")
-        say(f"  model: {job.model}" if job.model else f"  {job.trouble}")
-    kubectl = " ".join([*cluster.kubectl_command, "-n", chart.NAMESPACE])
-    say(f"\nAll of it took {seconds:.0f} s.")
-    show_dashboard(cluster, ended[0])
-    say("Try next:")
-    say(f"  {kubectl} get sihljob -o wide")
-    say(f"  {kubectl} describe sihljob {ended[0].name}")
-    say(f"  {kubectl} logs {ended[0].project}-runner")
-    show_argo_cd(cluster)
-    say("`make clean` takes down what was started.")
-
-
-def show_dashboard(cluster: Cluster, job: jobs.JobView) -> None:
-    """Where a job's project is seen in the browser, and what opens it."""
-    kubectl = " ".join(cluster.kubectl_command)
-    say(f"\nThe dashboard: http://localhost:8080/{chart.NAMESPACE}/{job.project}")
-    say("It is there while this runs:")
-    say(f"  {kubectl} -n {chart.SYSTEM_NAMESPACE} port-forward service/sihl-dashboard 8080:80")
-    say("and lets in whoever has the token that this prints:")
-    say(f"  {kubectl} -n {chart.NAMESPACE} create token {chart.USER} --duration=8h\n")
-
-
-def show_argo_cd(cluster: Cluster) -> None:
-    """How a cluster's Argo CD is told of the operator and its jobs."""
-    kubectl, folder = " ".join(cluster.kubectl_command), "gitops/argo-cd"
-    patch = f"patch configmap argocd-cm --patch-file {folder}/argocd-cm.yaml"
-    say("Run by an Argo CD, once the addresses in its files are yours (docs/gitops.md):")
-    say(f"  {kubectl} -n argocd {patch}")
-    files = ("projects", "application", "applicationset")
-    say(f"  {kubectl} apply {' '.join(f'-f {folder}/{name}.yaml' for name in files)}")
 
 
 def down() -> None:

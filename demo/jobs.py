@@ -79,20 +79,25 @@ def look(cluster: Cluster, names: Iterable[str]) -> list[JobView]:
 def view(job: dict[str, Any]) -> JobView:
     """A job's view from its raw object."""
     status = job.get("status", {})
-    progress = status.get("progress", {})
+    phase, progress = status.get("phase", ""), status.get("progress", {})
     failed = [
         condition
         for condition in status.get("conditions", [])
         if condition["type"] == "Failed" and condition["status"] == "True"
     ]
+    fetched = _of(
+        progress.get("datasetBytes"), progress.get("datasetTotalBytes"), human_bytes
+    )  # fmt: skip
+    is_training = progress.get("step") is not None
     return JobView(
         name=job["metadata"]["name"],
         project=job["spec"]["project"],
-        phase=status.get("phase", ""),
+        phase=phase,
         position=status.get("queuePosition"),
-        dataset=_of(progress.get("datasetBytes"), progress.get("datasetTotalBytes"), human_bytes),
+        dataset="" if is_training else fetched,
         step=_of(progress.get("step"), progress.get("maxSteps"), str),
-        left=progress.get("remaining") or "",
+        # Between the fetch and the first step nobody knows, and the fetch's was another's.
+        left=progress.get("remaining") or "" if is_training or phase == Phase.STARTING else "",
         metrics=status.get("metrics", {}),
         model=status.get("model", {}).get("uri", ""),
         trouble=f"{failed[0]['reason']}: {failed[0]['message']}" if failed else "",

@@ -41,6 +41,17 @@ def test_a_running_job_is_shown_with_its_step_and_time_left() -> None:
     assert "1m20s left" in line(seen)
 
 
+def test_a_fetch_is_shown_until_the_job_trains_and_its_time_left_until_it_has_ended() -> None:
+    fetched = {"datasetBytes": 2048, "datasetTotalBytes": 2048, "remaining": "7s"}
+    fetching = view(job("one", "p", phase="Starting", progress=fetched))
+    assert (fetching.dataset, fetching.left) == ("2.0 KiB of 2.0 KiB", "7s")
+    assert view(job("one", "p", phase="Running", progress=fetched)).left == ""
+    training = view(
+        job("one", "p", phase="Running", progress={**fetched, "step": 0, "maxSteps": 9})
+    )
+    assert (training.dataset, training.step, training.left) == ("", "0 of 9", "7s")
+
+
 def test_a_failed_job_is_shown_with_its_reason() -> None:
     condition = {"type": "Failed", "status": "True", "reason": "BadData", "message": "look here"}
     seen = view(job("one", "p", phase="Failed", conditions=[condition]))

@@ -251,13 +251,18 @@ def test_on_kind_the_demo_builds_loads_installs_uploads_submits_and_tells_the_en
     said = capfd.readouterr().out
     for name in names:
         assert f"{name}: Succeeded\n  digit/accuracy = 0.98\n  model: s3://m\n" in said
-    kubectl = f"{programs.path / 'kubectl'} --context=kind-sihl -n digits"
-    for command in ("get sihljob -o wide", f"describe sihljob {names[0]}", "logs"):
-        assert f"  {kubectl} {command}" in said
+    kubectl, sihl = "kubectl --context=kind-sihl", "kubectl sihl --context=kind-sihl -n digits"
     project = jobs.read(jobs.FILES[0])["spec"]["project"]
-    assert f"The dashboard: http://localhost:8080/digits/{project}\n" in said
-    assert f"  {kubectl} create token {chart.USER}" in said
-    assert " -n sihl-system port-forward service/sihl-dashboard 8080:80\n" in said
+    for line in (
+        f'export PATH={Path(sys.executable).parent}:"$PATH"',  # the plugin's; kubectl is on it
+        f"{sihl} compare digits-detection digits-detection-fast --diff-only",
+        f"{sihl} metrics {names[0]} --plot",
+        f"{kubectl} -n digits describe sihljob {names[0]}",
+        f"{kubectl} -n sihl-system port-forward service/sihl-dashboard 8080:80",
+        f"{kubectl} -n digits create token {chart.USER} --duration=8h",
+        f"http://localhost:8080/digits/{project}",
+    ):
+        assert f"  {line}\n" in said
     for file in re.findall(r"gitops/\S+", said):
         assert (ROOT / file).is_file()
     assert "patch configmap argocd-cm --patch-file gitops/argo-cd/argocd-cm.yaml\n" in said
