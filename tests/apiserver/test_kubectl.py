@@ -328,6 +328,10 @@ def test_a_job_that_has_not_started_has_no_record_yet(
     team.submit("night")
     code, _, err = sihl("metrics", "night")
     assert (code, "night has no record" in err, len(err.splitlines())) == (1, True, 1)
+    team.submit("day")
+    code, out, err = sihl("compare", "night", "day")
+    assert (code, out) == (1, "")
+    assert "note: night is left out: a job has a record once it has started\n" in err
 
 
 def test_a_store_that_only_the_cluster_reaches_is_read_by_another_address(

@@ -151,6 +151,7 @@ def test_a_whole_comparison_marks_what_differs_among_what_is_shared(sihl: Any) -
         line for line in out.splitlines() if "training.maxSteps" in line
     ]
     assert "  training.batchSize" in out
+    assert "training.maxDuration" not in out  # which neither has chosen
     assert json.loads(sihl("compare", "night", "day", "-o", "json")[1])["settings"] == [
         {"path": "spec.training.maxSteps", "values": {"night.night012": 100, "day.day01234": 200}}
     ]
@@ -284,6 +285,11 @@ def test_nothing_of_a_hostile_record_reaches_a_terminal_as_an_escape_sequence(
         _, out, err = sihl(*words)
         assert (out + err).replace("\n", "").isprintable(), words
         assert out or err
+
+
+def test_an_attempt_that_the_record_does_not_have_is_told_in_a_line(sihl: Any) -> None:
+    code, out, err = sihl("logs", "night", "--attempt", "7")
+    assert (code, out, err) == (1, "", "error: the record of night has no attempt 7\n")
 
 
 @pytest.mark.parametrize("verb", ["logs", "metrics", "pull"])

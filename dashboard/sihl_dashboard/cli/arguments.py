@@ -144,7 +144,7 @@ def _add_records(verbs: Mapping[str, argparse.ArgumentParser]) -> None:
     compare = verbs["compare"]
     compare.add_argument("jobs", nargs="+", metavar="JOB", help="the first is the baseline")
     compare.add_argument("--diff-only", action="store_true", help="leave out what they share")
-    compare.add_argument("-o", "--output", choices=("json",))
+    compare.add_argument("-o", "--output", choices=("json", "yaml"))
     ui = verbs["ui"]
     ui.add_argument("--port", type=int, default=0, help="of 127.0.0.1; by default any that is free")
     ui.add_argument(
@@ -165,6 +165,8 @@ _WITH_VALUE = ("-n", "--namespace", "--context", "--kubeconfig", "--record", "--
 
 def with_verb(words: Sequence[str]) -> list[str]:
     """What was typed, its verb first: options may stand before it, and without one it is `list`."""
+    if words[:1] == ["help"]:
+        return [*words[1:], "--help"]
     if any(word in ("-h", "--help", "--version") for word in words[:1]):
         return list(words)
     takes_value = False

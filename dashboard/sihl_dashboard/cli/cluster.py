@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import urllib3
+import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
@@ -42,6 +43,11 @@ _STREAM_TIMEOUT = (10, 900)
 _JOB_UID_LABEL = f"{GROUP}/job-uid"
 _ATTEMPT_LABEL = f"{GROUP}/attempt"
 _LONGEST_LINE = 1 << 20
+# The client says with these what a file of another shape makes it stumble over.
+_NO_KUBECONFIG = (
+    config.ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, LookupError,
+    AttributeError,
+)  # fmt: skip
 
 
 class Cluster:
@@ -64,16 +70,23 @@ class Cluster:
         configuration = client.Configuration()
         try:
             contexts, active = config.list_kube_config_contexts(file)
-            config.load_kube_config(file, context=context, client_configuration=configuration)
-        except config.ConfigException as error:
+            by_name = {each["name"]: each for each in contexts}
+            chosen = by_name.get(context) if context else active
+            if chosen is not None:
+                config.load_kube_config(file, context=context, client_configuration=configuration)
+        except _NO_KUBECONFIG as error:
             raise CommandError(
-                f"the kubeconfig {shown(file)} cannot be used ({shown(error)}): give --kubeconfig "
-                "and --context, or set KUBECONFIG"
+                f"the kubeconfig {shown(file)} cannot be used ({shown(error, 300)}): give "
+                "--kubeconfig and --context, or set KUBECONFIG"
             ) from None
-        chosen = [each for each in contexts if each["name"] == context] if context else [active]
+        if chosen is None:
+            raise CommandError(
+                f"there is no context {shown(context)} in the kubeconfig {shown(file)}: it has "
+                f"{shown(', '.join(map(str, by_name)), 300) or 'none'}"
+            )
         configuration.retries = False  # urllib3's own tries write warnings to the terminal
         api = client.ApiClient(configuration)
-        self.namespace = str((chosen[0].get("context") or {}).get("namespace") or "default")
+        self.namespace = str((chosen.get("context") or {}).get("namespace") or "default")
         self.server = str(configuration.host)
         self.configuration = configuration
         self._jobs = client.CustomObjectsApi(api)
@@ -81,13 +94,14 @@ class Cluster:
 
     def jobs(self, namespace: str | None, selector: str = "") -> list[Job]:
         """All jobs of a namespace, or of all (None), that meet a label selector."""
+        what = f"training jobs with -l {shown(selector)}" if selector else "training jobs"
         found: list[Job] = []
         following = None
         while True:
             options = {"limit": _PAGE, "label_selector": selector, "_request_timeout": _TIMEOUT}
             if following:
                 options["_continue"] = following
-            with self._asked("training jobs", namespace):
+            with self._asked(what, namespace):
                 if namespace is None:
                     page = self._jobs.list_cluster_custom_object(GROUP, VERSION, PLURAL, **options)
                 else:
@@ -275,4 +289,4 @@ def _explained(error: ApiException, what: str, where: str) -> CommandError:
             return AwayError(f"the cluster is busy: {message}")
         case status if status is None or status >= 500:
             return AwayError(f"the cluster did not answer as it should ({status}): {message}")
-    return CommandError(f"{what} is refused: {message}")
+    return CommandError(f"the cluster refuses {what}: {message}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -44,7 +43,9 @@ def told(
         data = _rows(refs, found.dataset)
     else:
         differing = {each.path for each in (*found.settings, *found.dataset)}
-        paths = sorted({path for each in facts.values() for path in each})
+        paths = sorted(
+            {path for each in facts.values() for path, fact in each.items() if fact is not None}
+        )
         settings, data = (
             [_row(refs, facts, path, path in differing) for path in paths if wanted(path)]
             for wanted in (is_setting, lambda path: path.startswith("data."))
@@ -67,7 +68,12 @@ def _section(
 
 
 def _rows(refs: Sequence[JobRef], differences: Sequence[Difference]) -> list[list[object]]:
-    return [[_path(each.path), *(_fact(each.values, ref) for ref in refs)] for each in differences]
+    """What nobody has chosen says nothing, though some jobs lack the part that it is of."""
+    return [
+        [_path(each.path), *(_fact(each.values, ref) for ref in refs)]
+        for each in differences
+        if any(value is not None for value in each.values.values())
+    ]
 
 
 def _row(
@@ -112,25 +118,22 @@ def _score(score: Score | None) -> str:
     return f"{text} ({score.delta:+.3g}{verdict})"
 
 
-def as_json(refs: Sequence[JobRef], found: Differences) -> str:
+def document(refs: Sequence[JobRef], found: Differences) -> dict[str, Any]:
     """All of it; jobs by their records' folders."""
 
     def by_job(each: Difference) -> dict[str, Any]:
         return {"path": each.path, "values": {ref.folder: v for ref, v in each.values.items()}}
 
-    return json.dumps(
-        {
-            "jobs": [ref.folder for ref in refs],
-            "settings": [by_job(each) for each in found.settings],
-            "dataset": [by_job(each) for each in found.dataset],
-            "unknownData": [ref.folder for ref in found.unknown_data],
-            "results": [
-                {
-                    "job": each.ref.folder, "metric": each.metric, "value": each.value,
-                    "step": each.step, "delta": each.delta, "isBetter": each.is_better,
-                }
-                for each in found.scores
-            ],
-        },
-        indent=2,
-    )  # fmt: skip
+    return {
+        "jobs": [ref.folder for ref in refs],
+        "settings": [by_job(each) for each in found.settings],
+        "dataset": [by_job(each) for each in found.dataset],
+        "unknownData": [ref.folder for ref in found.unknown_data],
+        "results": [
+            {
+                "job": each.ref.folder, "metric": each.metric, "value": each.value,
+                "step": each.step, "delta": each.delta, "isBetter": each.is_better,
+            }
+            for each in found.scores
+        ],
+    }  # fmt: skip

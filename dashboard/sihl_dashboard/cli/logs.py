@@ -14,7 +14,7 @@ from sihl_dashboard.cli.following import PAUSE, Follower
 from sihl_dashboard.cli.jobs import Job, headline
 from sihl_dashboard.cli.session import Session
 from sihl_dashboard.cli.terminal import shown, shown_line
-from sihl_dashboard.records import JobRef, Line, Log, RecordsError, Spot
+from sihl_dashboard.records import JobRef, Line, Log, MissingError, RecordsError, Spot
 
 _PAGE = 60
 """Lines at a time: of so many each may have 64 KiB."""
@@ -91,7 +91,10 @@ def _print_recorded(
 ) -> None:
     """All of it, or its last lines; a record that is followed, until it says how the job ended."""
     records, say = session.records, session.terminal.say
-    log = records.log(ref, attempt)
+    try:
+        log = records.log(ref, attempt)
+    except MissingError:
+        raise CommandError(f"the record of {shown(ref.job)} has no attempt {attempt}") from None
     after = log.end
     if after == log.start and not following:
         session.terminal.note(f"The record of {shown(ref.job)} has no log.")

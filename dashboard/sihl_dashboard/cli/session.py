@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -120,11 +119,23 @@ class Session:
         Raises:
             CommandError: there is none.
         """
-        if not self.record:
-            with suppress(NotFoundError):
-                job = self.cluster.job(self.namespace, name)
-                return JobRef(self.namespace, job.project, f"{job.name}.{job.uid[:8]}")
-        return store.find(self.records, self.place, self.namespace, name)
+        if self.record:
+            return store.find(self.records, self.place, self.namespace, name)
+        try:
+            job = self.cluster.job(self.namespace, name)
+        except NotFoundError as missing:
+            return self._earlier(name, missing)
+        return JobRef(self.namespace, job.project, f"{job.name}.{job.uid[:8]}")
+
+    def _earlier(self, name: str, missing: NotFoundError) -> JobRef:
+        """The record of a job that the cluster does not have any more. Raises CommandError."""
+        try:
+            return store.find(self.records, self.place, self.namespace, name)
+        except NotFoundError:
+            told = f"nor is there a record of an earlier one: kubectl sihl list -n {self.namespace}"
+            raise NotFoundError(f"{missing}, {told} shows the jobs that there are") from None
+        except CommandError as error:
+            raise CommandError(f"{missing}; of an earlier one nothing is known: {error}") from None
 
     def recorded(self, ref: JobRef) -> Job:
         """What is recorded of a job. Raises CommandError: nothing is, yet."""

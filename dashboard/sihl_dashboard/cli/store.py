@@ -147,7 +147,8 @@ def find(records: Records, place: Place, namespace: str, name: str) -> JobRef:
     """The record that a name means: a job's, the latest where several had it, or a folder's.
 
     Raises:
-        CommandError: there is none.
+        NotFoundError: there is none.
+        CommandError: it is no name.
     """
     try:
         check_name(name)
@@ -160,7 +161,7 @@ def find(records: Records, place: Place, namespace: str, name: str) -> JobRef:
     except QueryError as error:
         raise CommandError(str(error)) from None
     if not found:
-        raise CommandError(
+        raise NotFoundError(
             f"{shown(place.name)} has no record of a job {shown(name)} in namespace "
             f"{shown(namespace)}: kubectl sihl list --record ... shows what it has, and a job has "
             "one only once it has started"

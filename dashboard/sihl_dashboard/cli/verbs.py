@@ -300,13 +300,14 @@ def _compare(session: Session) -> int:
     options = session.options
     if len(options.jobs) < 2:
         raise UsageError("compare takes two jobs or more")
-    refs = list(dict.fromkeys(session.ref(name) for name in options.jobs))
-    if len(refs) < 2:
+    named = list(dict.fromkeys(session.ref(name) for name in options.jobs))
+    if len(named) < 2:
         raise UsageError("these are one job: name another")
+    refs = _begun(session, named)
     found = session.records.differences(refs, baseline=refs[0])
     session.tell(found.troubles)
-    if options.output == "json":
-        session.terminal.say(comparing.as_json(refs, found))
+    if options.output:
+        session.terminal.say(_document(options.output, comparing.document(refs, found)))
         return 0
     facts = None
     if not options.diff_only:
@@ -318,6 +319,23 @@ def _compare(session: Session) -> int:
     for ref in found.unknown_data:
         session.terminal.note(f"note: the record of {shown(ref.job)} does not tell its data")
     return 0
+
+
+def _begun(session: Session, refs: Sequence[JobRef]) -> list[JobRef]:
+    """Those that have a record. Raises CommandError: that are fewer than two."""
+    found = []
+    for ref in refs:
+        try:
+            session.records.job(ref)
+        except MissingError:
+            session.terminal.note(
+                f"note: {shown(ref.job)} is left out: a job has a record once it has started"
+            )
+        else:
+            found.append(ref)
+    if len(found) < 2:
+        raise CommandError("fewer than two of these jobs have a record to compare")
+    return found
 
 
 def _pull(session: Session) -> int:
