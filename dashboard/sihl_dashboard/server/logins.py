@@ -40,7 +40,9 @@ class TokenPeople:
         """Whose a token is. Raises UnknownPersonError, UndecidedError."""
         person = await self._reviews.whose(token) if len(token) <= _LONGEST else None
         if person is None:
-            raise UnknownPersonError("the token is not known, or not any longer")
+            raise UnknownPersonError(
+                "the cluster does not know this token, or not any longer", "log in with another"
+            )
         return replace(person, token=token)
 
     async def still(self, person: Person) -> bool:
