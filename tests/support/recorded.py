@@ -107,6 +107,8 @@ class Watched:
 
     def __init__(self, place: Place) -> None:
         self._place = place
+        self.is_near = False
+        self.is_near = False  # as a store afar: several threads read
         self.prefix = place.prefix
         self.name = place.name
         self.asked: list[str] = []

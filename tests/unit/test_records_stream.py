@@ -27,6 +27,7 @@ class Held:
 
     prefix = ""
     name = "memory"
+    is_near = True
 
     def __init__(self, objects: dict[str, bytes]) -> None:
         self.objects = objects

@@ -60,6 +60,10 @@ class Courses:
             found = course(kept.attempts, job.resumed)
             return found, [*troubles, *_told(job.ref, kept.attempts, found)]
 
+    def has_all(self, ref: JobRef) -> bool:
+        """Whether nothing of a job is left to be read, now or ever."""
+        return self._shelf.has_all(ref)
+
     def _read(self, job: Job, kept: Kept, max_age: float, troubles: list[Trouble]) -> None:
         """Read what is new; what was read stays if the store goes away."""
         now = self._clock()

@@ -174,7 +174,10 @@ def _grid(
 def _ghosts(
     ref: JobRef, course: Course, series: Series, x: Floats, grid: Grid, view: View
 ) -> list[Curve]:
-    gone = np.unique(course.attempts[series.lines[~course.current[series.lines]]])
+    superseded = ~course.current[series.lines]
+    if not superseded.any():
+        return []
+    gone = np.unique(course.attempts[series.lines[superseded]])
     return [_curve(ref, course, series, x, grid, view, int(attempt)) for attempt in gone]
 
 

@@ -185,9 +185,12 @@ class Records:
         courses: dict[JobRef, Course] = {}
         sizes: dict[JobRef, int] = {}
         troubles: list[Trouble] = []
-        for ref, job, found, told in self._jobs.map(
-            lambda ref: self._course(ref, max_age), dict.fromkeys(refs)
-        ):
+        wanted = list(dict.fromkeys(refs))
+        # Threads wait for a store together; where nothing is waited for they stand in each
+        # other's way, and take twice the time.
+        is_here = self._place.is_near or all(map(self._courses.has_all, wanted))
+        mapped = map if is_here else self._jobs.map
+        for ref, job, found, told in mapped(lambda ref: self._course(ref, max_age), wanted):
             troubles += told
             if job and found:
                 courses[ref] = found

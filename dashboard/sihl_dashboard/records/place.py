@@ -41,6 +41,9 @@ class Place(Protocol):
     name: str
     """What a person calls it; free of secrets."""
 
+    is_near: bool
+    """Whether reading waits for nobody: then several threads read no sooner than one."""
+
     def folders(self, prefix: str) -> list[str]:
         """Names, sorted, of what lies directly below a prefix that ends in a slash."""
 
@@ -64,6 +67,7 @@ class FolderPlace:
         self.root = root.resolve()
         self.prefix = ""
         self.name = f"folder {self.root}"
+        self.is_near = True
 
     def folders(self, prefix: str) -> list[str]:
         """Names, sorted, of what lies directly below a prefix that ends in a slash."""

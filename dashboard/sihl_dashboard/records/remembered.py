@@ -59,7 +59,7 @@ class Remembered:
         old: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.prefix, self.name = place.prefix, place.name
+        self.prefix, self.name, self.is_near = place.prefix, place.name, place.is_near
         self._place = place
         self._limit, self._old, self._clock = limit, old, clock
         self._lock = threading.Lock()

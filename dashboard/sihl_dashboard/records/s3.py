@@ -125,6 +125,7 @@ class S3Place:
         self.settings = settings
         self.prefix = settings.prefix
         self.name = f"store {settings.endpoint}, bucket {settings.bucket}"
+        self.is_near = False
         try:
             # Keys are ours, and there are many: boto3 need not look at each.
             self._connection = Connection(

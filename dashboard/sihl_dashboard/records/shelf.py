@@ -43,6 +43,7 @@ class Shelf:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._kept: OrderedDict[JobRef, Kept] = OrderedDict()
+        self._sizes: dict[JobRef, int] = {}
         self._lock = threading.Lock()
 
     def use(self, ref: JobRef, work: Callable[[Kept], None]) -> Kept:
@@ -52,12 +53,20 @@ class Shelf:
             self._kept.move_to_end(ref)
         with kept.lock:
             work(kept)
-        self._make_room()
+            size = kept.size
+        self._make_room(ref, size)
         return kept
 
-    def _make_room(self) -> None:
+    def has_all(self, ref: JobRef) -> bool:
+        """Whether a job's are here, and it had ended for good when they were read."""
         with self._lock:
-            taken = sum(kept.size for kept in self._kept.values())
+            return ref in self._kept and self._kept[ref].is_complete
+
+    def _make_room(self, ref: JobRef, size: int) -> None:
+        with self._lock:
+            if ref in self._kept:  # others may have needed its room meanwhile
+                self._sizes[ref] = size
+            taken = sum(self._sizes.values())
             while taken > self._limit and len(self._kept) > 1:
-                _, oldest = self._kept.popitem(last=False)
-                taken -= oldest.size
+                oldest, _ = self._kept.popitem(last=False)
+                taken -= self._sizes.pop(oldest, 0)

@@ -15,6 +15,8 @@ from pathlib import Path
 ROOT = "/static/"
 _ENTRY = "main.mjs"
 _IMPORTED = re.compile(r'from "(\.{1,2}/[^"]+\.mjs)"')
+_FETCHED = re.compile(r'from "(/assets/[^"]+)"')
+_STYLED = re.compile(r'"\.\./(\w+\.css)"|"(/assets/[^"]+\.css)"')
 _LAZY = re.compile(r'\bmodule: "(\w+)"')
 _VERSION = re.compile(r"v-[0-9a-f]{16}")
 
@@ -49,8 +51,12 @@ def page_of(folder: Path, page: str) -> bytes:
 def _page(folder: Path, page: str, version: str) -> bytes:
     text = (folder / "index.html").read_text()
     taken = needed_by(folder, page)
-    links = "".join(f'<link rel="modulepreload" href="{ROOT}{name}">\n' for name in taken)
-    text = text.replace("</head>", links + "</head>")
+    code = "".join((folder / name).read_text() for name in taken)
+    modules = [ROOT + name for name in taken] + _FETCHED.findall(code)
+    styles = [found or ROOT + own for own, found in _STYLED.findall(code)]
+    links = [f'<link rel="preload" as="style" href="{each}">\n' for each in dict.fromkeys(styles)]
+    links += [f'<link rel="modulepreload" href="{each}">\n' for each in dict.fromkeys(modules)]
+    text = text.replace("</head>", "".join(links) + "</head>")
     return text.replace(f'"{ROOT}', f'"{ROOT}{version}/').encode()
 
 

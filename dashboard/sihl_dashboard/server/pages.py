@@ -8,6 +8,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from sihl_dashboard.server.ahead import first_asked
 from sihl_dashboard.server.answers import Answer, answer_of, response
 from sihl_dashboard.server.modules import page_of, parted, version_of
 from sihl_dashboard.server.refusals import NotThereError
@@ -26,7 +27,11 @@ KINDS = {
 
 async def index(request: web.Request) -> web.StreamResponse:
     """The page; its script reads the address."""
-    return response(request, answer_of(page_of(STATIC, _page(request)), KINDS[".html"]))
+    page = _page(request)
+    answer = response(request, answer_of(page_of(STATIC, page), KINDS[".html"]))
+    if asked := first_asked(request, page):
+        answer.headers["Link"] = asked
+    return answer
 
 
 def _page(request: web.Request) -> str:

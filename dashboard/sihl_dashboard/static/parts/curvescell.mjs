@@ -19,6 +19,8 @@ export function curvesCell(root, props) {
 
   let isInView = false;
   let asked = "";
+  /** Whether there are newer points than the answer that is on its way may have. */
+  let isBehind = false;
   let current = null;
   let retry = 0;
   let coarse = null;
@@ -39,6 +41,7 @@ export function curvesCell(root, props) {
     const wanted = `${key}${JSON.stringify(range)}`;
     if (!isInView || (!isAnew && wanted === asked)) return;
     asked = wanted;
+    isBehind = false;
     clearTimeout(retry);
     current?.abort();
     const mine = (current = new AbortController());
@@ -56,8 +59,21 @@ export function curvesCell(root, props) {
       complain(error);
       if (error.passes) retry = setTimeout(() => ask(true), RETRY_MS * (1 + Math.random()));
     } finally {
-      if (current === mine) element.removeAttribute("aria-busy");
+      if (current === mine) {
+        current = null;
+        element.removeAttribute("aria-busy");
+        if (isBehind) stale();
+      }
     }
+  }
+
+  /** Its jobs have new points. An answer that is on its way is waited for, however slow it is. */
+  function stale() {
+    isBehind = current !== null;
+    if (isBehind) return;
+    asked = "";
+    if (isInView) ask(true);
+    else coarseKey = "";
   }
 
   async function answer(key, range, isAnew, signal) {
@@ -132,12 +148,7 @@ export function curvesCell(root, props) {
       props = { ...props, focused: job };
       picture.focus(job);
     },
-    /** Its jobs have new points. */
-    stale() {
-      asked = "";
-      if (isInView) ask(true);
-      else coarseKey = "";
-    },
+    stale,
     setInView(next) {
       if (next === isInView) return;
       isInView = next;

@@ -109,6 +109,25 @@ export function stitched(coarse, fine) {
 
 let running = 0;
 const waiting = [];
+/** Of several charts the first is drawn sooner if the server has nothing else to do. */
+let isFirst = true;
+
+const most = () => (isFirst ? 1 : MOST_AT_ONCE);
+
+function begin() {
+  if (running >= most()) return new Promise((go) => waiting.push(go));
+  running++;
+  return null;
+}
+
+function end() {
+  running--;
+  isFirst = !running && !waiting.length;
+  while (waiting.length && running < most()) {
+    running++;
+    waiting.shift()();
+  }
+}
 
 /**
  * Does a piece of work when its turn comes.
@@ -117,12 +136,10 @@ const waiting = [];
  * @returns {Promise<T>}
  */
 export async function inTurn(work) {
-  if (running >= MOST_AT_ONCE) await new Promise((go) => waiting.push(go));
-  running++;
+  await begin();
   try {
     return await work();
   } finally {
-    running--;
-    waiting.shift()?.();
+    end();
   }
 }
