@@ -13,24 +13,24 @@ case $registry in
   *://*) echo "give the registry as HOST or HOST/PATH, not as a URL: $registry" >&2; exit 2 ;;
 esac
 shift
-cd "$(dirname "$0")"
+here=$(cd "$(dirname "$0")" && pwd)
 
 echo "checking the files ..."
-sha256sum --check --strict --quiet SHA256SUMS || {
+(cd "$here" && sha256sum --check --strict --quiet SHA256SUMS) || {
   echo "this folder is not what was bundled: copy it again" >&2
   exit 1
 }
-chart=$(ls sihl-*.tgz)
-version=${chart#sihl-}
+chart=$(ls "$here"/sihl-*.tgz)
+version=${chart##*/sihl-}
 version=${version%.tgz}
-for image in images/*; do
-  name=${image#images/}
+for image in "$here"/images/*; do
+  name=${image##*/}
   echo "pushing $registry/sihl/$name:$version ..."
-  bin/crane push ${INSECURE:+--insecure} --index "$image" "$registry/sihl/$name:$version"
+  "$here/bin/crane" push ${INSECURE:+--insecure} --index "$image" "$registry/sihl/$name:$version"
 done
 if [ -n "$push_only" ]; then
-  echo "now: helm install sihl $chart -f images.yaml --set global.imageRegistry=$registry ..."
+  echo "now: helm install sihl $chart -f $here/images.yaml --set global.imageRegistry=$registry ..."
   exit 0
 fi
-exec bin/helm upgrade --install sihl "$chart" --namespace sihl-system --create-namespace \
-  --values images.yaml --set "global.imageRegistry=$registry" "$@"
+exec "$here/bin/helm" upgrade --install sihl "$chart" --namespace sihl-system --create-namespace \
+  --values "$here/images.yaml" --set "global.imageRegistry=$registry" "$@"

@@ -87,8 +87,9 @@ def served(registry: str, name: str, reference: str) -> str:
 
 def install(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run its script with what the folder has, and no program of this machine but the shell's."""
-    command = ["env", "-i", "PATH=/usr/bin:/bin", f"HOME={folder.parent}", "./install.sh", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    clean = ["env", "-i", "PATH=/usr/bin:/bin", f"HOME={folder.parent}"]
+    command = [*clean, f"{folder.name}/install.sh", *words]
+    return subprocess.run(command, cwd=folder.parent, capture_output=True, text=True)
 
 
 def test_its_images_reach_a_registry_under_the_digests_that_its_chart_then_asks_for(
