@@ -307,7 +307,7 @@ def test_gpus_are_given_out_once(team: Team, kubelet: HandKubelet, operator: Pro
     for number in range(3):  # two nodes of two GPUs each
         team.submit(f"job-{number}", project=f"q-{number}", runner={**SPEC["runner"], "gpus": 2})
     for number in range(2):
-        team.pod(f"q-{number}")
+        team.pod(f"q-{number}", attempt=None)  # a lead that lapsed between two writes costs one
     team.told("job-2", "Admitted", "WaitingForGPUs")
     team.submit("huge", project="q-huge", runner={**SPEC["runner"], "gpus": 4})
     told = team.told("huge", "Admitted", "NoNodeFits")

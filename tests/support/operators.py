@@ -61,7 +61,7 @@ class Process:
             return ""
 
     def wait_until_it_leads(self) -> None:
-        eventually(self.leads, 60, 0.1)
+        eventually(self.leads, 180, 0.1)  # a busy machine takes a minute to start a process
 
     def leads(self) -> bool:
         assert self._process.poll() is None, self.log.read_text()
