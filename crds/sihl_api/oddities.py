@@ -9,9 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
-from sihl_api.trainingjob import Dataset, Model, Runner, S3Location, Training, TrainingJobSpec
-from sihl_api.units import quantity
+from sihl_api.trainingjob import (
+    GROUP,
+    QUEUE_ANNOTATION,
+    Dataset,
+    Model,
+    Runner,
+    S3Location,
+    Training,
+    TrainingJobSpec,
+)
+from sihl_api.units import quantity, seconds
 
 _HELD_BY = {
     "argocd.argoproj.io/tracking-id": "Argo CD",
@@ -27,12 +37,24 @@ _HELD_BY = {
 def oddities(spec: TrainingJobSpec, metadata: Mapping[str, Any] | None = None) -> list[str]:
     """A sentence each, which names the field and says what it comes to."""
     return [
+        *_of_metadata(metadata or {}),
         *_of_life(spec, metadata or {}),
         *_of_dataset(spec.dataset),
         *_of_model(spec.model),
         *_of_training(spec.training),
         *_of_runner(spec.runner),
     ]
+
+
+def _of_metadata(metadata: Mapping[str, Any]) -> Iterator[str]:
+    for kind in ("labels", "annotations"):
+        for name in metadata.get(kind) or ():
+            known = kind == "annotations" and name == QUEUE_ANNOTATION
+            if name.startswith(f"{GROUP}/") and not known:
+                yield (
+                    f"metadata.{kind} has {name}, which nobody reads: another queue than the "
+                    f"project's is chosen by the annotation {QUEUE_ANNOTATION}."
+                )
 
 
 def _of_life(spec: TrainingJobSpec, metadata: Mapping[str, Any]) -> Iterator[str]:
@@ -54,10 +76,35 @@ def _of_dataset(dataset: Dataset) -> Iterator[str]:
             "is split off."
         )
 
+    if dataset.validation is not None and dataset.validation_fraction != _FRACTION:
+        yield (
+            f"dataset.validationFraction is {dataset.validation_fraction}, and dataset.validation "
+            "is given: nothing is split off."
+        )
+    for split, location in (("train", dataset.train), ("validation", dataset.validation)):
+        if location is None:
+            continue
+        if urlsplit(location.endpoint).hostname in _THIS_MACHINE:
+            yield (
+                f"dataset.{split}.endpoint is {location.endpoint}: in a cluster that is the job's "
+                "own pod, where no store is. Write the store's name or address as pods reach it."
+            )
+        if location.prefix != location.prefix.strip():
+            yield (
+                f"dataset.{split}.prefix is {location.prefix!r}, with a blank at its beginning or "
+                "end, which is part of the folder's name."
+            )
+
+
+_FRACTION = Dataset.model_fields["validation_fraction"].default
+_THIS_MACHINE = {"localhost", "127.0.0.1", "0.0.0.0", "::1", "::"}  # noqa: S104 (none is bound)
+
 
 def _place(location: S3Location) -> tuple[str, str, str]:
     """Where it lies, whatever keys read it."""
-    return location.endpoint.rstrip("/").lower(), location.bucket, location.prefix.strip("/")
+    url = urlsplit(location.endpoint.lower())
+    port = url.port or {"http": 80, "https": 443}[url.scheme]
+    return f"{url.hostname}:{port}", location.bucket, location.prefix.strip("/")
 
 
 def _of_model(model: Model) -> Iterator[str]:
@@ -91,7 +138,15 @@ def _of_training(training: Training) -> Iterator[str]:
             "which never falls."
         )
 
+    falls = training.optimizer.learning_rate * training.optimizer.weight_decay
+    if falls >= 1:
+        yield (
+            "training.optimizer.learningRate times weightDecay is "
+            f"{falls:g}: each step takes all of a weight, or more, and nothing is learnt."
+        )
 
+
+_DAY = 24 * 3600
 _SECRET = re.compile(r"(?i)(^|_)(TOKEN|PASSWORD|PASSWD|SECRET|API_?KEY|CREDENTIALS?)($|_)")
 
 
@@ -100,6 +155,16 @@ def _of_runner(runner: Runner) -> Iterator[str]:
         yield (
             f"runner.env has {', '.join(telling)}: whoever reads the job, its pod or its record "
             "reads it too. A secret does not belong there."
+        )
+    if seconds(runner.stop_grace_period) > _DAY:
+        yield (
+            f"runner.stopGracePeriod is {runner.stop_grace_period}: a pod that does not end, as on "
+            "a node that is lost, keeps its queue for as long."
+        )
+    if seconds(runner.checkpoint_interval) > _DAY:
+        yield (
+            f"runner.checkpointInterval is {runner.checkpoint_interval}: whatever ends the pod "
+            "without notice loses as much training."
         )
     disk = runner.resources.limits.get("ephemeral-storage")
     if disk is not None and quantity(disk) < quantity(runner.dataset_size):

@@ -13,6 +13,7 @@ from pydantic import Field, StringConstraints
 from sihl_api.schema import Rule, Schema
 from sihl_api.texts import (
     LABEL_NAME,
+    LABEL_NAME_LENGTH,
     LABEL_VALUE,
     LabelName,
     LabelValue,
@@ -24,7 +25,8 @@ from sihl_api.texts import (
 def keys_are_labels(field: str) -> Rule:
     """The names in a mapping of labels are such as a label can have."""
     return Rule(
-        f"!has(self.{field}) || self.{field}.all(k, k.{LABEL_NAME.cel})",
+        f"!has(self.{field}) || self.{field}.all(k, size(k) <= {LABEL_NAME_LENGTH} && "
+        f"k.{LABEL_NAME.cel})",
         LABEL_NAME.message,
         f".{field}",
     )
@@ -139,6 +141,13 @@ class LabelSelector(Schema):
 
 class PodAffinityTerm(Schema):
     """Other pods, and how near is near them."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("!has(self.matchLabelKeys) || !has(self.mismatchLabelKeys) || "
+             "self.matchLabelKeys.all(k, !(k in self.mismatchLabelKeys))",
+             "a label is given either in matchLabelKeys or in mismatchLabelKeys",
+             ".mismatchLabelKeys"),
+    )  # fmt: skip
 
     label_selector: LabelSelector = Field(description="Without it no pod would be meant.")
     topology_key: LabelName

@@ -10,15 +10,13 @@ from typing import Annotated, ClassVar
 from pydantic import StringConstraints
 
 from sihl_api.schema import Form, Rule, Schema
-from sihl_api.texts import ObjectName
+from sihl_api.texts import ObjectName, is_amount
 
 _RESERVED = "^([^/]*[.])?(sihl[.]ai|kubernetes[.]io|k8s[.]io)/"
 """Domains whose labels and annotations steer the operator, or Kubernetes itself."""
 _FREE_LABELS = "^app[.]kubernetes[.]io/(part-of|component|instance|version)$"
-_FREE_ANNOTATIONS = (
-    "^(cluster-autoscaler|descheduler[.]alpha)[.]kubernetes[.]io/|"
-    "^kubernetes[.]io/(ingress|egress)-bandwidth$"
-)
+_BANDWIDTH = "^kubernetes[.]io/(ingress|egress)-bandwidth$"
+_FREE_ANNOTATIONS = f"^(cluster-autoscaler|descheduler[.]alpha)[.]kubernetes[.]io/|{_BANDWIDTH}"
 
 
 def labels_are_free(field: str) -> Rule:
@@ -41,6 +39,28 @@ def annotations_are_free(field: str) -> Rule:
         "annotations of sihl.ai, prometheus.io, kubernetes.io and k8s.io are the operator's and "
         "the cluster's, but for cluster-autoscaler.kubernetes.io and a few: name yours like "
         "example.com/owner",
+        f".{field}",
+    )
+
+
+def annotations_have_room(field: str) -> Rule:
+    """All of them together are within the 256 KiB that the API server has for an object's."""
+    return Rule(
+        f"!has(self.{field}) || self.{field}.all(k, size(bytes(self.{field}[k])) <= 12288)",
+        "an annotation here has at most 12 KiB, since those of a pod have 256 KiB together: "
+        "shorten it",
+        f".{field}",
+    )
+
+
+def bandwidths_are_amounts(field: str) -> Rule:
+    """Else a node's network finds out, and makes no pod."""
+    text = f"self.{field}[k]"
+    return Rule(
+        f"!has(self.{field}) || self.{field}.all(k, !k.matches('{_BANDWIDTH}') || "
+        f"{is_amount(text)} && quantity({text}).compareTo(quantity('1k')) >= 0 && "
+        f"quantity({text}).compareTo(quantity('1P')) <= 0)",
+        "a bandwidth is counted in bits a second, from 1k to 1P: write it like 500M or 10G",
         f".{field}",
     )
 
@@ -82,6 +102,11 @@ class EnvironmentVariable(Schema):
             "keys and places belong into spec.dataset, GPUs into runner.gpus; others are free, for "
             "example NCCL_DEBUG",
             ".name",
+        ),
+        Rule(
+            "size(bytes(self.value)) <= 4096",
+            "a variable here has at most 4 KiB: what is longer belongs into a file of the image",
+            ".value",
         ),
     )
 

@@ -10,6 +10,10 @@ from sihl_api.schema import Rule, Schema
 from sihl_api.texts import RESOURCE_NAME, Amount, is_amount
 
 LEAST_MEMORY = "64Mi"
+MOST_BYTES = "1Pi"
+"""Of anything: no node has so much, and whoever writes it means another unit."""
+LEAST_CPU = "100m"
+"""As a limit: with less the trainer's libraries alone take the better part of an hour to load."""
 MOST_CPUS = "4096"
 
 
@@ -28,7 +32,11 @@ def _held(name: str, cel: str) -> str:
     return f"!('{name}' in @) || !({is_amount(text)}) || {held}"
 
 
-_BYTES = f"#.compareTo(quantity('{LEAST_MEMORY}')) >= 0 && !string(@['%s']).endsWith('m')"
+_BYTES = (
+    f"#.compareTo(quantity('{LEAST_MEMORY}')) >= 0 && #.compareTo(quantity('{MOST_BYTES}')) <= 0 "
+    "&& !string(@['%s']).endsWith('m')"
+)
+_AT_LEAST = _held("cpu", f"#.compareTo(quantity('{LEAST_CPU}')) >= 0")
 _IS_WHOLE = "(k.contains('/') || k.startsWith('hugepages-'))"
 _SAME = (
     f"{is_amount('string(self.requests[k])')} && {is_amount('string(self.limits[k])')} && "
@@ -47,20 +55,22 @@ class Resources(Schema):
         ),
         *_each(
             _held("memory", _BYTES % "memory"),
-            f"memory is counted in bytes, at least {LEAST_MEMORY}: write 8Gi or 512Mi (8 is eight "
-            "bytes, and 512m half of one)",
+            f"memory is counted in bytes, at least {LEAST_MEMORY} and at most {MOST_BYTES}: write "
+            "8Gi or 512Mi (8 is eight bytes, and 512m half of one)",
         ),
         *_each(
             _held("ephemeral-storage", _BYTES % "ephemeral-storage"),
-            f"ephemeral-storage is counted in bytes, at least {LEAST_MEMORY}: write 50Gi",
+            f"ephemeral-storage is counted in bytes, at least {LEAST_MEMORY} and at most "
+            f"{MOST_BYTES}: write 50Gi",
         ),
         *_each(
             _held("cpu", f"#.compareTo(quantity('{MOST_CPUS}')) <= 0"),
             f"cpu is counted in cores, at most {MOST_CPUS}: write 4, or 500m for half of one",
         ),
         Rule(
-            f"!has(self.limits) || {_held('cpu', 'sign(#) > 0').replace('@', 'self.limits')}",
-            "a limit of no cpu is none: write 4, or 500m for half of one, or leave it out",
+            f"!has(self.limits) || {_AT_LEAST.replace('@', 'self.limits')}",
+            f"no trainer starts with less than {LEAST_CPU} of a core (and 0 is no limit): write 4, "
+            "or 500m for half of one, or leave it out",
             ".limits",
         ),
         *_each(

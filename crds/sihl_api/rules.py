@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from sihl_api.crd import structural_schema
 from sihl_api.schema import LIST_KEYS, Rule, Schema
 from sihl_api.texts import LABEL_NAME, LABEL_VALUE, OBJECT_NAME
-from sihl_api.trainingjob import API_VERSION, JOB_RULES, TrainingJobSpec
+from sihl_api.trainingjob import API_VERSION, JOB_RULES, KIND, TrainingJobSpec
 from sihl_api.units import quantity
 
 
@@ -31,6 +31,8 @@ def job_faults(job: dict[str, Any]) -> tuple[TrainingJobSpec | None, list[str]]:
     """
     if job.get("apiVersion") != API_VERSION:
         return None, [f"apiVersion: must be {API_VERSION}"]
+    if job.get("kind") != KIND:
+        return None, [f"kind: must be {KIND}"]
     metadata = job.get("metadata")
     if not isinstance(metadata, dict):
         return None, ["metadata: required"]
@@ -39,7 +41,7 @@ def job_faults(job: dict[str, Any]) -> tuple[TrainingJobSpec | None, list[str]]:
     if other := sorted(map(str, job.keys() - _TOP)):
         return None, [f"{name}: no such field: is it one of spec's?" for name in other]
     given = _without_nulls(job.get("spec"))
-    if faults := _quoted(given, structural_schema(TrainingJobSpec), "spec"):
+    if faults := _mistyped(given, structural_schema(TrainingJobSpec), "spec"):
         return None, faults
     try:
         spec = TrainingJobSpec.model_validate(given)
@@ -63,25 +65,29 @@ def _without_nulls(value: Any) -> Any:
     return {name: _without_nulls(each) for name, each in value.items() if each is not None}
 
 
-def _quoted(value: Any, node: dict[str, Any], where: str) -> list[str]:
-    """Numbers, and true and false, that were written as texts: the API server makes none."""
+def _mistyped(value: Any, node: dict[str, Any], where: str) -> list[str]:
+    """What was written as another type, which pydantic would make fit and the API server not."""
     if isinstance(value, dict):
         fields = node.get("properties", {})
         return [
             fault
             for name, each in value.items()
-            for fault in _quoted(each, fields.get(name, {}), f"{where}.{name}")
+            for fault in _mistyped(each, fields.get(name, {}), f"{where}.{name}")
         ]
     if isinstance(value, list):
         below = node.get("items", {})
         return [
             fault
             for index, each in enumerate(value)
-            for fault in _quoted(each, below, f"{where}[{index}]")
+            for fault in _mistyped(each, below, f"{where}[{index}]")
         ]
     wanted = node.get("type")
-    if isinstance(value, str) and wanted in ("integer", "number", "boolean"):
+    if wanted not in ("integer", "number", "boolean"):
+        return []
+    if isinstance(value, str):
         return [f"{where}: must be of type {wanted}: leave the quotation marks out"]
+    if isinstance(value, bool) != (wanted == "boolean"):
+        return [f"{where}: must be of type {wanted}"]
     return []
 
 

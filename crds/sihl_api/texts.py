@@ -42,7 +42,11 @@ LABEL_NAME = Form(
     "no label or taint can be called so: write it like disktype or example.com/disktype, at most "
     "63 letters, digits, dashes, underscores and dots behind the domain",
 )
-LabelName = Annotated[str, StringConstraints(min_length=1, max_length=317), LABEL_NAME]
+LABEL_NAME_LENGTH = 253
+"""Of a domain at most, and so of both together: nobody needs the 63 characters more."""
+LabelName = Annotated[
+    str, StringConstraints(min_length=1, max_length=LABEL_NAME_LENGTH), LABEL_NAME
+]
 LABEL_VALUE = Form(
     rf"^({_LABEL})?$",
     "no label or taint has such a value: it has at most 63 letters, digits, dashes, underscores "
@@ -105,9 +109,9 @@ Certificates = Annotated[
     str,
     StringConstraints(max_length=32768),
     Form(
-        r"^\s*-----BEGIN CERTIFICATE-----[\s\S]*$",
-        "certificates are given in PEM, as text that begins with -----BEGIN CERTIFICATE-----: "
-        "neither a file's path nor a key",
+        r"^\s*-----BEGIN CERTIFICATE-----[\s\S]*-----END CERTIFICATE-----\s*$",
+        "certificates are given in PEM, as text from -----BEGIN CERTIFICATE----- to "
+        "-----END CERTIFICATE-----: neither a file's path nor a key",
     ),
 ]
 _BUCKET_PART = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
@@ -159,7 +163,7 @@ ModelUri = Annotated[
     str,
     StringConstraints(max_length=1000),
     Form(
-        r"^s3://[^/\s]+/.*[^/].*$",
+        r"^s3://[^/\s]+/[^\x00-\x1f\x7f]*[^/\x00-\x1f\x7f][^\x00-\x1f\x7f]*$",
         "a model is a folder in the namespace's store: write it like s3://bucket/path/model",
     ),
 ]

@@ -18,9 +18,11 @@ from sihl_api.pods import (
     EnvironmentVariable,
     PullSecret,
     annotations_are_free,
+    annotations_have_room,
+    bandwidths_are_amounts,
     labels_are_free,
 )
-from sihl_api.resources import Resources
+from sihl_api.resources import MOST_BYTES, Resources
 from sihl_api.schema import Rule, Schema, told_apart
 from sihl_api.tasks import DETECTING, Task
 from sihl_api.texts import (
@@ -153,6 +155,14 @@ class S3Location(Schema):
         Rule("!self.prefix.matches('//|(^|/)[.][.]?(/|$)')",
              "a prefix is the path of a folder in the bucket, without s3://, the bucket, . and ..: "
              "write it like plates/2026", ".prefix"),
+        Rule("size(bytes(self.prefix)) <= 900",
+             "a store's keys have at most 1024 bytes, names of images among them: write a prefix "
+             "of at most 900 bytes, like plates/2026", ".prefix"),
+        Rule("!has(self.certificateAuthority) || "
+             "!self.certificateAuthority.contains('PRIVATE KEY')",
+             "a private key is nobody's here, who reads the job would have it: leave certificates "
+             "alone, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----, and make the "
+             "key anew", ".certificateAuthority"),
     )  # fmt: skip
 
     endpoint: Endpoint = Field(
@@ -226,6 +236,9 @@ class Initialization(Schema):
              ".job"),
         Rule("(self.from == 'URI') == has(self.uri)", "uri is given with from: URI, and only then",
              ".uri"),
+        Rule("!has(self.uri) || !self.uri.matches('/[.][.]?(/|$)|[.]safetensors$')",
+             "a model is a folder, without . and .. and the name of a file: write it like "
+             "s3://bucket/path/model", ".uri"),
     )  # fmt: skip
 
     from_: InitializationFrom = Field(
@@ -481,7 +494,7 @@ def _gpus_agree(field: str) -> Rule:
     amount = f"self.resources.{field}[k]"
     return Rule(
         f"!has(self.resources) || !has(self.resources.{field}) || self.resources.{field}.all(k, "
-        f"!k.matches('gpu|/mig-') || {is_amount(f'string({amount})')} && "
+        f"!k.matches('(?i)gpu|/mig-') || {is_amount(f'string({amount})')} && "
         f"quantity(string({amount})).isInteger() && "
         f"quantity(string({amount})).asInteger() == self.gpus)",
         "GPUs are asked for by runner.gpus: leave them out of runner.resources",
@@ -500,9 +513,13 @@ class Runner(Schema):
         labels_are_free("labels"),
         keys_are_labels("annotations"),
         annotations_are_free("annotations"),
+        annotations_have_room("annotations"),
+        bandwidths_are_amounts("annotations"),
         Rule(f"!has(self.datasetSize) || !self.datasetSize.{SIZE.cel} || "
-             "quantity(self.datasetSize).compareTo(quantity('1Ki')) >= 0",
-             "datasetSize is counted in bytes, at least 1Ki: write 20Gi or 500Mi", ".datasetSize"),
+             "quantity(self.datasetSize).compareTo(quantity('1Ki')) >= 0 && "
+             f"quantity(self.datasetSize).compareTo(quantity('{MOST_BYTES}')) <= 0",
+             f"datasetSize is counted in bytes, at least 1Ki and at most {MOST_BYTES}: write 20Gi "
+             "or 500Mi", ".datasetSize"),
         _lasts("checkpointInterval", "1s", "checkpoints need some time between them: write "
                "checkpointInterval like 10m"),
         _lasts("stopGracePeriod", "10s", "a stop needs at least 10s to save its checkpoint: write "

@@ -182,6 +182,7 @@ INVALID: dict[str, tuple[Change, str]] = {
     "a prefix that leads out": (train(prefix="plates/../other"), _PREFIX),
     "a prefix with an empty part": (train(prefix="plates//2026"), _PREFIX),
     "a prefix with a line break": (train(prefix="plates\n"), _PREFIX),
+    "a prefix longer than a key": (train(prefix="ü" * 451), _PREFIX),
     "a region with spaces": (train(region="eu west 1"), "spec.dataset.train.region"),
     "a region as a URL": (train(region="https://eu-west-1"), "spec.dataset.train.region"),
     "a proxy at a port that none is": (
@@ -190,6 +191,18 @@ INVALID: dict[str, tuple[Change, str]] = {
     ),
     "a certificate by its path": (
         train(certificateAuthority="/etc/ssl/ca.pem"),
+        "spec.dataset.train.certificateAuthority",
+    ),
+    "a certificate that is cut off": (
+        train(certificateAuthority="-----BEGIN CERTIFICATE-----\nMIIB"),
+        "spec.dataset.train.certificateAuthority",
+    ),
+    "a certificate with its private key": (
+        train(
+            certificateAuthority="-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+            "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n"
+            "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+        ),
         "spec.dataset.train.certificateAuthority",
     ),
     "a Secret that none can be called": (
@@ -271,6 +284,21 @@ INVALID: dict[str, tuple[Change, str]] = {
         model(initialization={"from": "URI", "uri": "s3://a/"}),
         "spec.model.initialization.uri",
     ),
+    "a uri with a line break": (
+        model(initialization={"from": "URI", "uri": "s3://a/b\n"}),
+        "spec.model.initialization.uri",
+    ),
+    "a uri that leads out": (
+        model(initialization={"from": "URI", "uri": "s3://a/b/../c"}),
+        "spec.model.initialization.uri",
+    ),
+    "a uri of a file": (
+        model(initialization={"from": "URI", "uri": "s3://a/b/model.safetensors"}),
+        "spec.model.initialization.uri",
+    ),
+    "a switch for a number": (training(maxSteps=True), "spec.training.maxSteps"),
+    "a number for a switch": (lambda j: j["spec"].update(suspend=1), "spec.suspend"),
+    "another kind": (lambda j: j.update(kind="Trainingjob"), "kind"),
     "steps in quotation marks": (training(maxSteps="100"), "spec.training.maxSteps"),
     "a switch in quotation marks": (
         lambda j: j["spec"].update(suspend="true"),
@@ -339,6 +367,12 @@ INVALID: dict[str, tuple[Change, str]] = {
     "cpu in bytes": (limits(cpu="4Gi"), _LIMITS),
     "no cpu at most": (limits(cpu=0), _LIMITS),
     "no cpu at most as text": (limits(cpu="0m"), _LIMITS),
+    "thousandths of a cpu at most": (limits(cpu="8m"), _LIMITS),
+    "billionths of a cpu at most": (limits(cpu="1n"), _LIMITS),
+    "more memory than there is": (requests(memory="9Ei"), _REQUESTS),
+    "more memory than a number holds": (limits(memory="9999999999Gi"), _LIMITS),
+    "more disk than there is": (limits(ephemeral_storage="2Pi"), _LIMITS),
+    "a dataset of all disks": (runner(datasetSize="16Ei"), "spec.runner.datasetSize"),
     "disk of a few bytes": (limits(ephemeral_storage=50), _LIMITS),
     "a resource that does not exist": (limits(mem="8Gi"), _LIMITS),
     "a quota's resource": (limits(**{"requests.memory": "8Gi"}), _LIMITS),
@@ -356,10 +390,15 @@ INVALID: dict[str, tuple[Change, str]] = {
     "half a device": (limits(**{"example.com/fpga": "500m"}), _LIMITS),
     "a GPU beside none": (limits(0, nvidia_com_gpu=1), _LIMITS),
     "four GPUs beside one": (limits(nvidia_com_gpu=4), _LIMITS),
+    "GPUs in upper case": (limits(**{"nvidia.com/GPU": 2}), _LIMITS),
     "a part of a GPU beside none": (limits(0, **{"nvidia.com/mig-1g.10gb": 1}), _LIMITS),
     "a GPU of another maker beside none": (limits(0, **{"amd.com/gpu": "1"}), _LIMITS),
     "a label's name that none is": (runner(nodeSelector={"disk type": "ssd"}), _SELECTOR),
     "a label's name with two domains": (runner(nodeSelector={"a/b/c": "ssd"}), _SELECTOR),
+    "a label's name with a domain that none is": (
+        runner(nodeSelector={f"{'x' * 254}/a": "ssd"}),
+        _SELECTOR,
+    ),
     "a label's value that none is": (runner(nodeSelector={"pool": "H100 80GB"}), _SELECTOR),
     "a label's value that ends in a dash": (runner(nodeSelector={"pool": "h100-"}), _SELECTOR),
     "a label's value that is too long": (runner(nodeSelector={"pool": "x" * 64}), _SELECTOR),
@@ -452,6 +491,12 @@ INVALID: dict[str, tuple[Change, str]] = {
         pod(labelSelector=_APP, topologyKey="a", namespaces=["Team A"]),
         f"{_APART}.namespaces[0]",
     ),
+    "pods of the same label and of another": (
+        pod(
+            labelSelector=_APP, topologyKey="a", matchLabelKeys=["b"], mismatchLabelKeys=["a", "b"]
+        ),
+        f"{_APART}.mismatchLabelKeys",
+    ),
     "a weight of nothing": (
         runner(
             affinity={
@@ -519,6 +564,18 @@ INVALID: dict[str, tuple[Change, str]] = {
         _ANNOTATIONS,
     ),
     "an annotation of the operator's": (runner(annotations={"sihl.ai/queue": "x"}), _ANNOTATIONS),
+    "an annotation of many bytes a letter": (
+        runner(annotations={"note": "\N{PARTY POPPER}" * 8000}),
+        _ANNOTATIONS,
+    ),
+    "a bandwidth in words": (
+        runner(annotations={"kubernetes.io/egress-bandwidth": "lots"}),
+        _ANNOTATIONS,
+    ),
+    "a bandwidth without end": (
+        runner(annotations={"kubernetes.io/ingress-bandwidth": "1e99"}),
+        _ANNOTATIONS,
+    ),
     "an annotation of a megabyte": (runner(annotations={"note": "x" * 8193}), _ANNOTATIONS),
     "a variable that none can be called": (variables(**{"NCCL-DEBUG": "INFO"}), f"{_ENV}.name"),
     "a variable that begins with a digit": (variables(**{"1ST": ""}), f"{_ENV}.name"),
@@ -537,6 +594,10 @@ INVALID: dict[str, tuple[Change, str]] = {
         f"{_ENV}.value",
     ),
     "a variable of a page": (variables(NCCL_DEBUG="x" * 4097), f"{_ENV}.value"),
+    "a variable of many bytes a letter": (
+        variables(NCCL_DEBUG="\N{PARTY POPPER}" * 1025),
+        f"{_ENV}.value",
+    ),
     "a variable with a zero byte": (variables(NCCL_DEBUG="a\0b"), f"{_ENV}.value"),
     "a variable twice": (
         runner(env=[{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]),
@@ -593,7 +654,7 @@ VALID: dict[str, Change] = {
             "requests": {"cpu": "500m", "memory": "64Mi", "ephemeral-storage": "20G"},
             "limits": {
                 "cpu": "1.5",
-                "memory": "+1.E",
+                "memory": "+1.T",
                 "nvidia.com/gpu": "2",
                 "example.com/fpga": 1,
                 "hugepages-2Mi": "128Mi",

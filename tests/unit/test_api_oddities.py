@@ -22,7 +22,7 @@ from tests.support.invalid import (
 )
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
-SAME = {"endpoint": "https://S3.example.com/", "bucket": "cells", "prefix": "/plates/"}
+SAME = {"endpoint": "https://S3.example.com:443/", "bucket": "cells", "prefix": "/plates/"}
 
 
 def told(change: Change) -> list[str]:
@@ -45,6 +45,42 @@ ODD: dict[str, tuple[Change, str]] = {
     "validated on what it learns from": (
         validated_on(SAME),
         "dataset.validation is dataset.train",
+    ),
+    "a store in the pod itself": (
+        train(endpoint="http://LocalHost:9000"),
+        "dataset.train.endpoint is http://LocalHost:9000: in a cluster",
+    ),
+    "a store in the pod itself, by its address": (
+        validated_on({"endpoint": "http://[::1]:9000", "bucket": "cells"}),
+        "dataset.validation.endpoint is http://[::1]:9000: in a cluster",
+    ),
+    "a blank behind a prefix": (train(prefix="plates "), "dataset.train.prefix is 'plates '"),
+    "a part of what is not parted": (
+        both(
+            validated_on({**SAME, "bucket": "others"}),
+            lambda j: j["spec"]["dataset"].update(validationFraction=0.2),
+        ),
+        "dataset.validationFraction is 0.2, and dataset.validation is given",
+    ),
+    "a queue as a label": (
+        lambda j: j["metadata"].update(labels={"sihl.ai/queue": "night"}),
+        "metadata.labels has sihl.ai/queue, which nobody reads",
+    ),
+    "a misspelt queue": (
+        lambda j: j["metadata"].update(annotations={"sihl.ai/Queue": "night"}),
+        "metadata.annotations has sihl.ai/Queue, which nobody reads",
+    ),
+    "weights that are gone after a step": (
+        training(optimizer={"learningRate": 1, "weightDecay": 2}),
+        "training.optimizer.learningRate times weightDecay is 2",
+    ),
+    "a stop that takes days": (
+        runner(stopGracePeriod="25h"),
+        "runner.stopGracePeriod is 25h: a pod that does not end",
+    ),
+    "days that nothing is saved": (
+        runner(checkpointInterval="48h"),
+        "runner.checkpointInterval is 48h: whatever ends the pod",
     ),
     "a secret that everybody sees": (
         runner(env=[{"name": "WANDB_API_KEY", "value": "x"}, {"name": "TOKENS", "value": ""}]),
@@ -90,6 +126,8 @@ def test_what_is_hardly_meant_is_told_by_its_field(odd: str) -> None:
         training(maxSteps=5, validations=5),
         validated_on({**SAME, "prefix": "plates-2"}),
         validated_on({**SAME, "bucket": "others"}),
+        lambda j: j["metadata"].update(annotations={"sihl.ai/queue": "night"}),
+        runner(stopGracePeriod="24h", checkpointInterval="24h"),
         model(heads=[{"name": "kind", "task": "MulticlassClassification", "lossWeight": 0.1}]),
         scheduler(name="MultiStep", milestones=[50, 99]),
         VALID["all that node affinity can say"],
