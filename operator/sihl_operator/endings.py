@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from sihl_api.runtime import (
-    FETCH_TRAIN_CONTAINER,
-    FETCH_VALIDATION_CONTAINER,
     NODE_OUT_OF_MEMORY,
-    TRAINER_CONTAINER,
     ExitCode,
     Result,
 )
-from sihl_operator.views import ContainerView, PodView
+from sihl_operator.views import OURS, ContainerView, PodView
 
 
 class Verdict(Enum):
@@ -45,24 +42,30 @@ class Ending:
 
 
 NOT_STARTED = "ContainerNotStarted"
+DEADLINE_EXCEEDED = "DeadlineExceeded"
+EVICTED = "Evicted"
+NODE_OUT_OF_DISK = "NodeOutOfDisk"
 NEIGHBOUR_FAILED = "NeighbourFailed"
-OURS = (FETCH_TRAIN_CONTAINER, FETCH_VALIDATION_CONTAINER, TRAINER_CONTAINER)
 _FATAL = {ExitCode.BAD_DATA: "BadData", ExitCode.BAD_CONFIG: "BadConfig",
           ExitCode.OUT_OF_MEMORY: "OutOfMemory"}  # fmt: skip
 _STORES = (ExitCode.UNAVAILABLE, ExitCode.REFUSED)
 _NODE_REASONS = {
-    "Evicted", "NodeLost", "NodeShutdown", "Shutdown", "Terminated", "Preempting", "Preempted",
-    "DeadlineExceeded",
+    EVICTED, "NodeLost", "NodeShutdown", "Shutdown", "Terminated", "Preempting", "Preempted",
 }  # fmt: skip
 """By which a node ends a pod that it has begun; what it never began it may refuse by any."""
 _NOT_STARTED = {"StartError", "ContainerCannotRun"}
 _NO_TRAINER = re.compile(r"executable file not found|exec:? \S+: no such file|exec format error")
+_OTHER_MACHINE = re.compile(r"exec format error")
 _STARVED = re.compile(
     r"memory limit too low|OOM-killed|minimum memory limit|set memory limit|memory\.limit_in_bytes"
 )
-_MEMORY_PRESSURE = re.compile(r"low on resource: memory")
+_PRESSURE = re.compile(r"low on resource: (memory|ephemeral-storage|inodes)")
 _KILLED = 137
 _VOLUME = re.compile(r'EmptyDir volume "([^"]+)"')
+_OUTGROWN = re.compile(r"Container (\S+) exceeded its local ephemeral storage limit")
+DISK_LIMIT = "DiskLimitExceeded"
+_SIZES = {"scratch": "scratchSize", "shm": "sharedMemory"}
+"""Volumes whose limits are the operator's, by the setting that has it."""
 _OWN_DISK = re.compile(r"ephemeral local storage usage|local ephemeral storage limit")
 
 
@@ -91,31 +94,75 @@ def starved(said: str) -> Ending | None:
 
 
 def pressed(pod: PodView) -> Ending | None:
-    """An eviction for the node's memory, whatever the trainer saved at it."""
-    if pod.reason != "Evicted" or not _MEMORY_PRESSURE.search(pod.message):
+    """An eviction for the node's memory or disk, whatever the trainer saved at it."""
+    short = _PRESSURE.search(pod.message) if pod.reason == EVICTED else None
+    if short is None:
         return None
-    return _of_the_nodes_memory(pod, f"evicted the pod ({pod.message.strip()})")
+    if short.group(1) == "memory":
+        return _of_the_nodes_memory(pod, f"evicted the pod ({pod.message.strip()})")
+    text = (
+        f"The node {pod.node or 'of the pod'} ran out of local disk and evicted the pod. Where the "
+        "job needs more than it asks for, a new one names that in "
+        "spec.runner.resources.requests.ephemeral-storage, to be placed where it is free; else "
+        f"whoever runs the cluster can look at what else fills it. ({pod.message.strip()})"
+    )
+    return Ending(Verdict.INTERRUPTED, NODE_OUT_OF_DISK, text, _said(pod))
+
+
+def overdue(pod: PodView) -> Ending | None:
+    """A pod that was given less time than its job needs, whatever the trainer saved at its end."""
+    if pod.reason != DEADLINE_EXCEEDED:
+        return None
+    text = (
+        "The pod's time was over (activeDeadlineSeconds), which the cluster sets and no job: "
+        "whoever runs the cluster can give it more."
+    )
+    return Ending(Verdict.INTERRUPTED, DEADLINE_EXCEEDED, text, _said(pod))
 
 
 def _disk_limit(pod: PodView) -> Ending | None:
-    if pod.reason != "Evicted":
+    """An eviction for a limit: the job's own is final, the operator's and the cluster's are not."""
+    if pod.reason != EVICTED:
         return None
-    volume = _VOLUME.search(pod.message)
-    if volume and volume.group(1) == "dataset":
+    said = f"({pod.message.strip()})"
+    if volume := _VOLUME.search(pod.message):
+        return _volume_limit(volume.group(1), said)
+    beside = _OUTGROWN.search(pod.message)
+    if beside and beside.group(1) not in OURS:
+        return _beside_the_trainer(f"The container {beside.group(1)}", said)
+    if _OWN_DISK.search(pod.message):
+        return Ending(
+            Verdict.FATAL,
+            DISK_LIMIT,
+            "The pod outgrew its limit of local disk, and the node evicted it: raise "
+            f"ephemeral-storage in spec.runner.resources.limits of a new job. {said}",
+        )
+    return None
+
+
+def _volume_limit(name: str, said: str) -> Ending:
+    if name == "dataset":
         return Ending(
             Verdict.FATAL,
             "DatasetTooLarge",
-            f"The dataset outgrew spec.runner.datasetSize, and the node evicted the pod: submit "
-            f"the job again with a larger one. ({pod.message.strip()})",
+            "The dataset outgrew spec.runner.datasetSize, and the node evicted the pod: submit "
+            f"the job again with a larger one. {said}",
         )
-    if volume or _OWN_DISK.search(pod.message):
-        return Ending(
-            Verdict.FATAL,
-            "DiskLimitExceeded",
-            "The pod outgrew its limit of local disk, and the node evicted it: raise "
-            f"ephemeral-storage in spec.runner.resources. ({pod.message.strip()})",
+    if setting := _SIZES.get(name):
+        text = (
+            f"The pod outgrew its volume {name}, and the node evicted it: whoever runs the "
+            f"operator can raise {setting} in the chart's operator.settings. {said}"
         )
-    return None
+        return Ending(Verdict.INTERRUPTED, DISK_LIMIT, text)
+    return _beside_the_trainer(f"The volume {name}", said)
+
+
+def _beside_the_trainer(what: str, said: str) -> Ending:
+    text = (
+        f"{what}, which the cluster put beside the trainer, outgrew its limit of local disk, and "
+        f"the node evicted the pod: whoever runs the cluster can mend it. {said}"
+    )
+    return Ending(Verdict.INTERRUPTED, NEIGHBOUR_FAILED, text)
 
 
 def _own_words(pod: PodView) -> Ending | None:
@@ -199,6 +246,8 @@ def _interrupted(pod: PodView) -> Ending | None:
         return Ending(
             Verdict.INTERRUPTED, "Disrupted", f"The pod was disrupted: {pod.disruption}.", result
         )
+    if found := overdue(pod):
+        return found
     if pod.reason in _NODE_REASONS or (pod.reason and not pod.began):
         text = f"The node ended the pod: {pod.reason}. {pod.message}".strip()
         return Ending(Verdict.INTERRUPTED, pod.reason, text, result)
@@ -236,12 +285,18 @@ def _crashed(pod: PodView) -> Ending:
     container = _decisive(pod) or next((c for c in pod.containers if c.exit_code), None)
     if container is None:
         text = f"The pod failed: {pod.reason or 'no reason given'}. {pod.message}".strip()
-        return Ending(Verdict.FAILED, "PodFailed", text)
+        return Ending(Verdict.INTERRUPTED, "PodFailed", text)  # nothing of the job's ever ran
     result = container.result
     if result is not None:
         return Ending(Verdict.FAILED, result.reason, result.message, result)
     tail = container.message.strip()[-800:]
     text = f"The container {container.name} ended by exit code {container.exit_code}."
+    if _OTHER_MACHINE.search(tail):
+        text += (
+            " Its image is made for another architecture than the node's: choose nodes by "
+            "kubernetes.io/arch in spec.runner.nodeSelector, or have the chart's "
+            "operator.settings.runnerArchitectures corrected."
+        )
     return Ending(Verdict.FAILED, "Crashed", f"{text} Its last words: {tail}" if tail else text)
 
 

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable
 
 from sihl_api.runtime import STORE_SECRET
-from sihl_operator.endings import OURS, Ending, Verdict, starved
+from sihl_operator.endings import Ending, Verdict, starved
 from sihl_operator.hearsay import Told
-from sihl_operator.views import ContainerView, JobView, PodView
+from sihl_operator.views import OURS, ContainerView, JobView, PodView
 
 UNSCHEDULABLE = "Unschedulable"
 GATED = "SchedulingGated"
@@ -27,7 +27,7 @@ _CONFIG_PROBLEMS = {
     "CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PreStartHookError",
     "PostStartHookError", "CrashLoopBackOff",
 }  # fmt: skip
-_SECRET = re.compile(r"\bsecret\b|\bkey \S+ in Secret\b", re.IGNORECASE)
+_SECRET = re.compile(r"(?<!failed to sync )\bsecret\b|\bkey \S+ in Secret\b", re.IGNORECASE)
 _NO_SUCH_IMAGE = re.compile(
     r"not found|no such image|manifest unknown|name unknown|not known to registry|"
     r"does not exist in the registry|no match for platform|no matching manifest|"
@@ -122,6 +122,12 @@ def _unscheduled(pod: PodView, events: tuple[Told, ...]) -> Ending | None:
 def _image(container: ContainerView, job: JobView) -> Ending:
     image = str(job.runner.get("image") or "") if container.name in OURS else ""
     said = container.waiting_message
+    if image and container.image not in ("", image):
+        text = (
+            f"The image {container.image}, which the cluster put in place of spec.runner.image, "
+            f"cannot be pulled: {_CLUSTER} can mend the registry, or what changes pods. {said}"
+        )
+        return Ending(Verdict.INTERRUPTED, "ImageNotPulled", text)
     words = said.replace(image, "") if image else said
     if image and container.waiting_reason == "InvalidImageName":
         text = f"spec.runner.image {image!r} is no image's name: correct it in a new job. {said}"

@@ -16,11 +16,16 @@ from sihl_api.trainingjob import ConditionType, Phase
 from sihl_operator import judges, status
 from sihl_operator.decision import NOTHING, Decision, Deletion, Notice
 from sihl_operator.endings import (
+    DEADLINE_EXCEEDED,
+    DISK_LIMIT,
+    EVICTED,
     NEIGHBOUR_FAILED,
+    NODE_OUT_OF_DISK,
     NOT_STARTED,
     Ending,
     Verdict,
     ending,
+    overdue,
     pressed,
 )
 from sihl_operator.hearsay import Told
@@ -217,7 +222,8 @@ def over(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
         return failed(told, end, moment.now)
     if job.unwanted:
         return Decision(status=_stopped(told, pod, end, moment), notice=_loss(end))
-    end = pressed(pod) or end  # though it saved, nobody knows whether it took that memory itself
+    # Though it saved: nobody knows whether it took that memory itself, and time runs out again.
+    end = pressed(pod) or overdue(pod) or end
     if end.verdict is Verdict.FAILED or _may_recur_at_once(end, pod):
         return judged(told, end, moment.now, moment.settings, moment.ages.obstacle)
     text = f"{end.message} The next attempt resumes from the last checkpoint."
@@ -226,8 +232,11 @@ def over(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
 
 
 def _may_recur_at_once(end: Ending, pod: PodView) -> bool:
-    """The store or memory is away, or a node refused the pod before anything of the job's ran."""
-    refused = not pod.began or end.reason in (NOT_STARTED, NEIGHBOUR_FAILED, NODE_OUT_OF_MEMORY)
+    """The store, memory or time is lacking, or a node refused the pod before the job's own ran."""
+    refused = not pod.began or end.reason in (
+        NOT_STARTED, NEIGHBOUR_FAILED, NODE_OUT_OF_MEMORY, NODE_OUT_OF_DISK, EVICTED,
+        DEADLINE_EXCEEDED, DISK_LIMIT,
+    )  # fmt: skip
     return end.verdict is Verdict.INTERRUPTED and (end.result is not None or refused)
 
 
@@ -291,10 +300,13 @@ def learning(job: JobView, pod: PodView | None, moment: Moment) -> Decision | No
 
 
 def outlasted(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
-    """The trainer has ended and its pod has not: what others run beside it is asked to end too."""
-    if pod is None or pod.trainer is None or not pod.trainer.ended:
+    """The trainer has ended and its pod has not: what others run beside it is asked to end too.
+
+    So is a container of ours that the cluster starts again, which is no attempt's.
+    """
+    if pod is None or not pod.decided:
         return None
-    left = _BESIDE_SECONDS - moment.ages.trained
+    left = _BESIDE_SECONDS - moment.ages.decided
     return Decision(after=left) if left > 0 else Decision(delete=_deletion(pod, None))
 
 

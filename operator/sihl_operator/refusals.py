@@ -48,6 +48,9 @@ _WAITED_FOR: tuple[tuple[str, str, str], ...] = (
 )  # fmt: skip
 """What the API server says, by which reason a job is told of it, and who can remove it."""
 
+_TOO_LARGE = re.compile(
+    r"etcdserver: request is too large|Request entity too large|trying to send message larger than"
+)
 _QUOTA = re.compile(r"exceeded quota: [^,]+, requested: (\S+), used: \S+, limited: (\S+)")
 _LACKS = re.compile(
     r'cannot (?P<verb>\w+) resource "(?P<what>[\w/]+)"(?:.*?(?P<where> in the namespace "[^"]*"))?'
@@ -85,6 +88,12 @@ def refusal(job: JobView, status: int, said: str) -> Ending:
         return Ending(Verdict.FATAL, "PodRefused", f"No trainer takes the job: {job.spec_fault}")
     if (end := lacking(status, said)) is not None:
         return end
+    if _TOO_LARGE.search(said):
+        text = (
+            "The pod is larger than the API server stores: name less in spec.runner's affinity, "
+            "env, annotations and tolerations of a new job."
+        )
+        return Ending(Verdict.FATAL, "PodRefused", f"{text} {_quoted(said)}")
     if beyond := _beyond_the_quota(said):
         text = (
             f"The pod asks for more {', '.join(beyond)} than the namespace's whole ResourceQuota "
@@ -108,7 +117,9 @@ def definite(status: int, said: str) -> bool:
     """Whether an answer is a no: the pod is not there, and asking again at once helps nobody."""
     if 400 <= status < 500 and status not in (401, 404, 408, 409, 429):
         return True
-    return bool(_DENIED.search(said)) or any(re.search(each, said) for each, *_ in _WAITED_FOR)
+    if _DENIED.search(said) or _TOO_LARGE.search(said):
+        return True
+    return any(re.search(each, said) for each, *_ in _WAITED_FOR)
 
 
 def _beyond_the_quota(said: str) -> list[str]:

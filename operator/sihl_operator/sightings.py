@@ -41,7 +41,7 @@ class Ages:
         tried: A node has the attempt's pod; where none has it yet, a scheduler looks for one.
         progress: So many containers of the attempt's pod have ended, and no more.
         deleting: The pod is being deleted.
-        trained: The pod's trainer has ended.
+        decided: What the pod is there for has ended.
         heard: What others say of the pod has been asked for; infinite where it never was.
         finished: The job has Succeeded, or Failed.
     """
@@ -51,7 +51,7 @@ class Ages:
     tried: float = 0.0
     progress: float = 0.0
     deleting: float = 0.0
-    trained: float = 0.0
+    decided: float = 0.0
     heard: float = math.inf
     finished: float = 0.0
 
@@ -105,7 +105,7 @@ class Sightings:
             tried=min(attempt, self.age(pod.uid, _where(pod))),
             progress=min(attempt, self.age(pod.uid, ("ended", pod.containers_ended))),
             deleting=self.age(pod.uid, "deleting"),
-            trained=self.age(pod.uid, "trained"),
+            decided=self.age(pod.uid, "decided"),
         )
 
     def _finished(self, job: JobView | None) -> float:
@@ -146,8 +146,8 @@ def _of_pod(pod: PodView) -> Iterator[Hashable]:
     yield "ended", pod.containers_ended
     if pod.deleting:
         yield "deleting"
-    if pod.trainer is not None and pod.trainer.ended:
-        yield "trained"
+    if pod.decided:
+        yield "decided"
 
 
 def _where(pod: PodView) -> Hashable:

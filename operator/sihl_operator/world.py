@@ -15,7 +15,16 @@ from sihl_operator.queues import Queues
 from sihl_operator.settings import Settings
 from sihl_operator.sightings import Ages, Sightings
 from sihl_operator.versions import Versions
-from sihl_operator.views import JOB_UID_LABEL, JobView, Key, PodView, Raw, lean, pod_view
+from sihl_operator.views import (
+    JobView,
+    Key,
+    PodView,
+    Raw,
+    lean,
+    pod_view,
+    queue_of,
+    serves_a_job,
+)
 
 log = logging.getLogger(__name__)
 
@@ -91,20 +100,20 @@ class World:
             self.occupancy.lose_pod(key)
         else:
             self.occupancy.saw_pod(key, raw)
-        if JOB_UID_LABEL in (raw["metadata"].get("labels") or {}):
+        if serves_a_job(raw):
             self._free_name(key)
             pod = pod_view(raw, gone=deleted)
             self._put(pod)
             if not deleted:
                 self.occupancy.saw_ours(pod, raw)
-        elif key[1].endswith("-runner"):
+        elif queue_of(key[1]) is not None:
             (self._free_name if deleted else self.foreign.add)(key)
 
     def _free_name(self, key: Key) -> None:
         """No stranger has a queue's pod name any more."""
         if key in self.foreign:
             self.foreign.discard(key)
-            self.dirty_queues.add((key[0], key[1].removesuffix("-runner")))
+            self.dirty_queues.add((key[0], queue_of(key[1]) or ""))
 
     def _put(self, pod: PodView) -> None:
         before = self.pods.get(pod.key)

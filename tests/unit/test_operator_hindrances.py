@@ -8,7 +8,8 @@ import pytest
 
 from sihl_operator.endings import Ending, Verdict
 from sihl_operator.hindrances import hindrance
-from tests.support.objects import SPEC, job, pod, waiting
+from sihl_operator.views import pod_view
+from tests.support.objects import SPEC, job, pod, raw_pod, waiting
 
 IMAGE = "registry.example.com/team/tls-trainer:1.500"
 PULL = f'failed to pull and unpack image "{IMAGE}": failed to resolve reference "{IMAGE}": '
@@ -69,6 +70,29 @@ def test_an_image_that_does_not_exist_is_counted_where_the_job_names_it(said: st
     beside = pulling(said, of="istio-proxy")
     assert beside.verdict is Verdict.INTERRUPTED
     assert "istio-proxy" in beside.message
+
+
+@pytest.mark.parametrize("reason", ["ErrImagePull", "InvalidImageName"])
+def test_an_image_that_the_cluster_put_in_place_of_the_jobs_is_not_the_jobs_fault(
+    reason: str,
+) -> None:
+    mirrored = raw_pod(phase="Pending", init={"fetch-train": waiting(reason, PULL + "not found")})
+    mirrored["spec"]["initContainers"][0]["image"] = f"mirror.example.com/{IMAGE}"
+    end = hindrance(pod_view(mirrored), job(runner={**SPEC["runner"], "image": IMAGE}))
+    assert end is not None
+    assert end.verdict is Verdict.INTERRUPTED
+    assert f"mirror.example.com/{IMAGE}" in end.message
+
+
+def test_a_kubelet_that_cannot_read_secrets_says_nothing_of_their_names() -> None:
+    said = "failed to sync secret cache: timed out waiting for the condition"
+    for end in (
+        held("", ("FailedMount", f'MountVolume.SetUp failed for volume "keys" : {said}')),
+        held(init={"fetch-train": waiting("CreateContainerConfigError", said)}),
+    ):
+        assert end.verdict is Verdict.INTERRUPTED
+        assert not end.of_the_jobs
+        assert "must exist" not in end.message
 
 
 def test_an_image_that_no_name_is_fails_at_once_where_the_job_names_it() -> None:

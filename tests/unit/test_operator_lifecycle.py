@@ -16,8 +16,8 @@ from sihl_operator.lifecycle import Moment, decide
 from sihl_operator.queues import in_line
 from sihl_operator.settings import Settings
 from sihl_operator.sightings import Ages
-from sihl_operator.views import JobView, PodView, parse
-from tests.support.objects import NOW, RUNNING, SPEC, Raw, ended, job, pod, waiting
+from sihl_operator.views import JobView, PodView, parse, pod_view
+from tests.support.objects import NOW, RUNNING, SPEC, Raw, ended, job, pod, raw_pod, waiting
 
 MOMENT = Moment(NOW, Settings())
 CHECKPOINT = CheckpointStatus(step=7, uri="s3://b/c/7", saved_at="2027-01-15T08:00:00Z")
@@ -451,6 +451,69 @@ def test_an_eviction_for_the_datasets_size_fails_with_the_field_to_change() -> N
     assert "datasetSize" in condition(decision, ConditionType.FAILED)[2]
 
 
+@pytest.mark.parametrize(
+    ("said", "reason", "words"),
+    [
+        ('Usage of EmptyDir volume "scratch" exceeds the limit "2Gi".', "DiskLimitExceeded",
+         "scratchSize in the chart's operator.settings"),
+        ('Usage of EmptyDir volume "shm" exceeds the limit "1Gi".', "DiskLimitExceeded",
+         "sharedMemory in the chart's operator.settings"),
+        ('Usage of EmptyDir volume "istio-data" exceeds the limit "1Gi".', "NeighbourFailed",
+         "The volume istio-data, which the cluster put"),
+        ('Container istio-proxy exceeded its local ephemeral storage limit "1Gi".',
+         "NeighbourFailed", "The container istio-proxy, which the cluster put"),
+        ("The node was low on resource: ephemeral-storage. Container trainer was using 9Gi.",
+         "NodeOutOfDisk", "spec.runner.resources.requests.ephemeral-storage"),
+        ("The node was low on resource: inodes.", "NodeOutOfDisk", "node-1 ran out of local disk"),
+        ("The node was low on resource: pids.", "Evicted", "pids"),
+    ],
+)  # fmt: skip
+def test_an_eviction_for_no_limit_of_the_jobs_own_is_waited_for_less_and_less_often(
+    said: str, reason: str, words: str
+) -> None:
+    evicted = pod(
+        phase="Failed", reason="Evicted", message=said, containers={"trainer": ended(137)}
+    )
+    decision = decide(job(phase="Running"), evicted, MOMENT)
+    assert next_phase(decision) is Phase.QUEUED
+    assert decision.status is not None
+    assert decision.status.failures is None
+    assert decision.after, "at once it would fill the same node again"
+    assert condition(decision, ConditionType.ADMITTED)[1] == reason
+    assert words in condition(decision, ConditionType.ADMITTED)[2]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'Container trainer exceeded its local ephemeral storage limit "10Gi".',
+        "Pod ephemeral local storage usage exceeds the total limit of containers 10Gi.",
+    ],
+)
+def test_an_eviction_for_the_jobs_own_limit_of_disk_fails_with_the_field_to_change(
+    said: str,
+) -> None:
+    evicted = pod(phase="Failed", reason="Evicted", message=said)
+    decision = decide(job(phase="Running"), evicted, MOMENT)
+    assert next_phase(decision) is Phase.FAILED
+    assert "ephemeral-storage" in condition(decision, ConditionType.FAILED)[2]
+
+
+def test_a_pod_that_failed_before_anything_of_the_jobs_ran_is_not_counted() -> None:
+    decision = decide(job(phase="Starting"), pod(phase="Failed"), MOMENT)
+    assert next_phase(decision) is Phase.QUEUED
+    assert decision.status is not None
+    assert decision.status.failures is None
+    assert decision.after
+
+
+def test_an_image_of_another_architecture_is_called_that() -> None:
+    said = "exec /usr/local/bin/sihl-trainer: exec format error"
+    failed = pod(phase="Failed", init={"fetch-train": ended(255, text=said)})
+    decision = decide(job(phase="Starting"), failed, MOMENT)
+    assert "kubernetes.io/arch" in condition(decision, ConditionType.ADMITTED)[2]
+
+
 DISRUPTED = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
 
 
@@ -746,7 +809,7 @@ def trained(code: int = 0, **more: Any) -> PodView:
 def test_a_trainer_that_has_ended_after_a_long_time_is_not_taken_for_one_that_never_started() -> (
     None
 ):
-    long_since = seen(attempt=86400, progress=10, trained=10)
+    long_since = seen(attempt=86400, progress=10, decided=10)
     decision = decide(job(phase="Running"), trained(), long_since)
     assert decision.status is None
     assert decision.delete is None
@@ -778,7 +841,7 @@ def test_what_others_run_beside_the_trainer_is_asked_to_end_after_it(code: int) 
     waits = decide(job(phase="Running"), beside, MOMENT)
     assert waits.delete is None
     assert waits.after is not None
-    asked = decide(job(phase="Running"), beside, seen(trained=waits.after))
+    asked = decide(job(phase="Running"), beside, seen(decided=waits.after))
     assert asked.status is None
     assert asked.delete is not None
     assert asked.delete.grace is None
@@ -786,6 +849,39 @@ def test_what_others_run_beside_the_trainer_is_asked_to_end_after_it(code: int) 
     gone = replace(ended_too, gone=True, deleting=True)
     decision = decide(job(phase="Stopping"), gone, MOMENT)
     assert next_phase(decision) is (Phase.FAILED if code else Phase.SUCCEEDED)
+
+
+@pytest.mark.parametrize("container", ["fetch-train", "trainer"])
+def test_a_container_that_the_cluster_starts_again_has_ended_the_attempt(container: str) -> None:
+    bad = ended(ExitCode.BAD_DATA, Result(reason="DatasetMalformed", message="line 3"))
+    again = raw_pod(phase="Running", init={"fetch-train": ended(0)})
+    key = "initContainerStatuses" if container == "fetch-train" else "containerStatuses"
+    again["spec"]["restartPolicy"] = "Always"
+    again["status"][key] = [
+        {"name": container, "state": waiting("CrashLoopBackOff"), "lastState": bad}
+    ]
+    asked = decide(job(phase="Starting"), pod_view(again), seen(decided=3600))
+    assert asked.status is None
+    assert asked.delete is not None
+    decision = decide(job(phase="Stopping"), pod_view(again, gone=True), MOMENT)
+    assert condition(decision, ConditionType.FAILED)[1] == "DatasetMalformed"
+
+
+@pytest.mark.parametrize(
+    "code", [ExitCode.STOPPED, ExitCode.STOPPED_WITHOUT_CHECKPOINT, ExitCode.BAD_DATA + 72]
+)
+def test_a_pod_whose_time_the_cluster_has_limited_is_tried_less_and_less_often(code: int) -> None:
+    over = pod(
+        phase="Failed", reason="DeadlineExceeded",
+        containers={"trainer": ended(code, Result(reason="Stopped"))},
+    )  # fmt: skip
+    decision = decide(job(phase="Running"), over, MOMENT)
+    assert decision.after
+    assert decision.status is not None
+    assert decision.status.failures is None
+    _, reason, message = condition(decision, ConditionType.ADMITTED)
+    assert reason == "DeadlineExceeded"
+    assert "activeDeadlineSeconds" in message
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])

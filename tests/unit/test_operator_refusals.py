@@ -112,6 +112,24 @@ def test_what_only_looks_like_a_quota_is_full_for_all_that_is_known() -> None:
     assert refusal(job(), 403, said).reason == "QuotaExceeded"
 
 
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (500, "etcdserver: request is too large"),
+        (413, "Request entity too large: limit is 3145728"),
+        (500, "rpc error: code = ResourceExhausted desc = trying to send message larger than max "
+         "(2200000 vs. 2097152)"),
+    ],
+)  # fmt: skip
+def test_a_pod_that_is_too_large_to_be_stored_is_final_and_names_what_makes_it_so(
+    status: int, said: str
+) -> None:
+    end = refusal(job(), status, said)
+    assert (end.verdict, end.reason) == (Verdict.FATAL, "PodRefused")
+    assert "spec.runner's affinity" in end.message
+    assert definite(status, said)
+
+
 GREEDY = {"requests": {"memory": "4096Mi"}, "limits": {"memory": "1Gi"}}
 
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from sihl_operator.capacity import TO_COME, reckoned
+from sihl_operator.pod import render_pod
 from sihl_operator.settings import Settings
 from sihl_operator.world import World
 from tests.support.objects import RUNNING, job, raw_node, raw_pod
@@ -39,6 +40,24 @@ def test_a_pod_of_another_attempt_is_not_the_jobs() -> None:
     seen = world()
     seen.saw_pod(raw_pod(version=9, attempt=2))
     assert seen.pod_of(seen.jobs["team", "job"]) is None
+
+
+@pytest.mark.parametrize(
+    "labels", [{}, {"sihl.ai/attempt": "9"}, {"sihl.ai/job-uid": "another", "sihl.ai/queue": ""}]
+)
+def test_whatever_becomes_of_its_labels_a_pod_serves_the_attempt_it_was_made_for(
+    labels: dict[str, str],
+) -> None:
+    seen, asks = World(), job(phase="Running", version=5)
+    seen.saw_job(asks.raw)
+    made = render_pod(asks, asks.attempt, "cells", Settings())
+    shown = raw_pod(version=6, containers={"trainer": RUNNING})
+    made["metadata"] = {**shown["metadata"], **made["metadata"], "labels": labels}
+    seen.saw_pod({**made, "status": shown["status"]})
+    pod = seen.pod_of(seen.jobs["team", "job"])
+    assert pod is not None
+    assert (pod.queue, pod.owned) == ("cells", True)
+    assert seen.foreign == set()
 
 
 def test_a_list_takes_away_what_a_watch_left_behind() -> None:

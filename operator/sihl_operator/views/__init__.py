@@ -14,18 +14,21 @@ from sihl_operator.views.pod import (
     ATTEMPT_LABEL,
     JOB_LABEL,
     JOB_UID_LABEL,
+    OURS,
     PROJECT_LABEL,
     QUEUE_LABEL,
     ContainerView,
     PodView,
     pod_name,
     pod_view,
+    queue_of,
+    serves_a_job,
 )
 from sihl_operator.views.raw import Key, Raw, lean, parse
 
 __all__ = [
-    "ATTEMPT_LABEL", "JOB_LABEL", "JOB_UID_LABEL", "PROJECT_LABEL", "QUEUE_LABEL",
+    "ATTEMPT_LABEL", "JOB_LABEL", "JOB_UID_LABEL", "OURS", "PROJECT_LABEL", "QUEUE_LABEL",
     "ContainerView", "JobView", "Key", "NodeView", "PodView", "Raw", "Resources", "Usage",
-    "lean", "node_view", "parse", "pod_name", "pod_requests", "pod_view", "resources",
-    "usage_view",
+    "lean", "node_view", "parse", "pod_name", "pod_requests", "pod_view", "queue_of",
+    "resources", "serves_a_job", "usage_view",
 ]  # fmt: skip

@@ -8,10 +8,11 @@ from sihl_api.runtime import (
     FETCH_TRAIN_CONTAINER,
     FETCH_VALIDATION_CONTAINER,
     TRAINER_CONTAINER,
+    Env,
     Result,
     read_result,
 )
-from sihl_api.trainingjob import GROUP
+from sihl_api.trainingjob import GROUP, KIND
 from sihl_operator.views.job import JobView
 from sihl_operator.views.raw import Key, Raw
 
@@ -21,19 +22,28 @@ PROJECT_LABEL = f"{GROUP}/project"
 QUEUE_LABEL = f"{GROUP}/queue"
 ATTEMPT_LABEL = f"{GROUP}/attempt"
 
+OURS = (FETCH_TRAIN_CONTAINER, FETCH_VALIDATION_CONTAINER, TRAINER_CONTAINER)
+"""The containers that the operator puts into a pod; a cluster may put others beside."""
+_SUFFIX = "-runner"
 _SANDBOX_CONDITION = "PodReadyToStartContainers"
 
 
 def pod_name(queue: str) -> str:
     """The one name of a queue's pod: a second pod cannot exist, whatever operators believe."""
-    return f"{queue}-runner"
+    return f"{queue}{_SUFFIX}"
+
+
+def queue_of(name: str) -> str | None:
+    """The queue whose pod has that name, or None."""
+    return name.removesuffix(_SUFFIX) if name.endswith(_SUFFIX) else None
 
 
 @dataclass(frozen=True)
 class ContainerView:
     """One container's state; `result` is what it left in its termination message.
 
-    It is `memory_limited` where it, or its pod as a whole, has a limit of memory.
+    It is `memory_limited` where it, or its pod as a whole, has a limit of memory. Its `image` is
+    the one that the pod names, which a cluster may have put in place of another.
     """
 
     name: str
@@ -45,6 +55,7 @@ class ContainerView:
     ended_reason: str = ""
     message: str = ""
     memory_limited: bool = False
+    image: str = ""
 
     @property
     def ended(self) -> bool:
@@ -138,6 +149,12 @@ class PodView:
         return [warning for result in results if result for warning in result.warnings]
 
     @property
+    def decided(self) -> bool:
+        """Whether what it is there for has ended, though others of it may go on."""
+        own = [container for container in self.containers if container.name in OURS]
+        return any(c.exit_code for c in own) or any(c.ended for c in own if not c.init)
+
+    @property
     def containers_ended(self) -> int:
         """How many containers of it have run and do no more."""
         return sum(container.ended for container in self.containers)
@@ -153,30 +170,53 @@ class PodView:
         return self.trainer is not None and self.trainer.running
 
 
+def serves_a_job(raw: Raw) -> bool:
+    """Whether a pod is an attempt's: its labels may be taken off, but not its owner by chance."""
+    return JOB_UID_LABEL in (raw["metadata"].get("labels") or {}) or _owner(raw) is not None
+
+
+def _owner(raw: Raw) -> Raw | None:
+    """The TrainingJob that a pod goes with; none where the job was deleted without it."""
+    owners = raw["metadata"].get("ownerReferences") or ()
+    ours = (o for o in owners if o.get("controller") and o.get("kind") == KIND)
+    return next((o for o in ours if str(o.get("apiVersion")).startswith(f"{GROUP}/")), None)
+
+
+def _attempt_told(raw: Raw) -> str:
+    """An attempt's number, by what the trainer is told: nobody changes a container's variables."""
+    for container in raw["spec"].get("containers") or ():
+        if container.get("name") == TRAINER_CONTAINER:
+            for variable in container.get("env") or ():
+                if variable["name"] == Env.ATTEMPT:
+                    return str(variable.get("value") or "")
+    return (raw["metadata"].get("labels") or {}).get(ATTEMPT_LABEL) or ""
+
+
 def pod_view(raw: Raw, gone: bool = False) -> PodView:
-    """A pod of ours."""
+    """A pod of ours. Of what it serves, owner and variables say more than labels."""
     metadata, spec, status = raw["metadata"], raw["spec"], raw.get("status") or {}
-    labels = metadata.get("labels") or {}
+    labels, owner = metadata.get("labels") or {}, _owner(raw)
     conditions = {c["type"]: c for c in status.get("conditions") or []}
     scheduled, sandbox = (conditions.get(c, {}) for c in ("PodScheduled", _SANDBOX_CONDITION))
     disruption = conditions.get("DisruptionTarget", {})
-    limited = _memory_limited(spec)
+    restarts = spec.get("restartPolicy") not in (None, "Never")
+    specs = {
+        each.get("name"): each
+        for each in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
+    }
     return PodView(
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata["uid"],
-        job_uid=labels.get(JOB_UID_LABEL, ""),
-        job_name=labels.get(JOB_LABEL, ""),
-        attempt=_attempt(labels.get(ATTEMPT_LABEL) or ""),
-        queue=labels.get(QUEUE_LABEL, ""),
+        job_uid=owner["uid"] if owner else labels.get(JOB_UID_LABEL, ""),
+        job_name=owner["name"] if owner else labels.get(JOB_LABEL, ""),
+        attempt=_attempt(_attempt_told(raw)),
+        queue=queue_of(metadata["name"]) or labels.get(QUEUE_LABEL, ""),
         phase=status.get("phase") or "Pending",
         node=spec.get("nodeName") or "",
         ip=status.get("podIP") or "",
         deleting="deletionTimestamp" in metadata,
-        owned=any(
-            owner.get("uid") == labels.get(JOB_UID_LABEL)
-            for owner in metadata.get("ownerReferences") or ()
-        ),
+        owned=owner is not None,
         grace=float(metadata.get("deletionGracePeriodSeconds") or 0),
         finalizers=tuple(metadata.get("finalizers") or ()),
         unschedulable=str(scheduled.get("message", ""))
@@ -187,9 +227,10 @@ def pod_view(raw: Raw, gone: bool = False) -> PodView:
         disruption=str(disruption.get("reason", "")) if disruption.get("status") == "True" else "",
         reason=status.get("reason") or "",
         message=status.get("message") or "",
-        containers=(
-            *(_container(c, True, limited) for c in status.get("initContainerStatuses") or []),
-            *(_container(c, False, limited) for c in status.get("containerStatuses") or []),
+        containers=tuple(
+            _container(_first_run(c) if restarts else c, init, specs.get(c["name"], {}), spec)
+            for init, key in ((True, "initContainerStatuses"), (False, "containerStatuses"))
+            for c in status.get(key) or ()
         ),
         gone=gone,
     )
@@ -197,20 +238,17 @@ def pod_view(raw: Raw, gone: bool = False) -> PodView:
 
 def _attempt(label: str) -> int:
     """0, which is no attempt, where a label that others wrote is no number."""
-    return int(label) if label.isascii() and label.isdigit() and len(label) < 10 else 0
+    return int(label) if label.isascii() and label.isdigit() and len(label) < 20 else 0
 
 
-def _memory_limited(spec: Raw) -> frozenset[str]:
-    """The names of a pod's containers that have a limit of memory, or all where the pod has one."""
-    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
-    return frozenset(
-        each.get("name", "")
-        for each in containers
-        if any("memory" in ((of.get("resources") or {}).get("limits") or {}) for of in (spec, each))
-    )
+def _first_run(raw: Raw) -> Raw:
+    """A container of ours that the cluster has start again, as it ended: an attempt runs once."""
+    last = (raw.get("lastState") or {}).get("terminated")
+    return {**raw, "state": {"terminated": last}} if last and raw["name"] in OURS else raw
 
 
-def _container(raw: Raw, init: bool, memory_limited: frozenset[str]) -> ContainerView:
+def _container(raw: Raw, init: bool, asked: Raw, pod: Raw) -> ContainerView:
+    """From its status, and what was asked for it and for its pod as a whole."""
     state = raw.get("state") or {}
     waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}
     return ContainerView(
@@ -222,5 +260,8 @@ def _container(raw: Raw, init: bool, memory_limited: frozenset[str]) -> Containe
         exit_code=ended.get("exitCode"),
         ended_reason=ended.get("reason") or "",
         message=ended.get("message") or "",
-        memory_limited=raw["name"] in memory_limited,
+        memory_limited=any(
+            "memory" in ((of.get("resources") or {}).get("limits") or {}) for of in (asked, pod)
+        ),
+        image=asked.get("image") or "",
     )
