@@ -191,6 +191,16 @@ capabilities: {drop: [ALL]}
 {{- end -}}
 {{- end }}
 
+{{/* Fails where jobs of a namespace would never be run, because the operator does not serve it. */}}
+{{- define "sihl.checkServed" -}}
+{{- $served := compact (splitList "," (nospace (.Values.operator.settings.watchNamespaces | default ""))) -}}
+{{- range $name, $_ := .Values.namespaces -}}
+{{- if and $served (not (has $name $served)) -}}
+{{- fail (printf "namespaces.%s: operator.settings.watchNamespaces (%s) leaves it out, so its jobs would never be run: name it there too" $name (join ", " $served)) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{/* The names of a list of {name: ...}, by comma. */}}
 {{- define "sihl.names" -}}
 {{- $names := list -}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from typing import Any
 
@@ -301,6 +302,15 @@ def test_a_secret_that_others_make_is_left_alone() -> None:
         ({"operator": {"tolerations": [{"key": "a", "operator": "Equals"}]}}, "operator"),
         ({"imagePullSecrets": [{"name": "My Secret"}]}, "imagePullSecrets"),
         ({"dashboard": {"enable": False}}, "enable"),
+        ({"operator": {"image": {"repository": ""}}}, "/operator/image/repository"),
+        ({"trainer": {"image": {"repository": ""}}}, "/trainer/image/repository"),
+        ({"store": {"embedded": {"persistence": {"storageClassName": "x y"}}}}, "storageClassName"),
+        ({"networkPolicy": {"apiServerPorts": []}}, "apiServerPorts"),
+        ({"namespaces": {"vision": None}}, "/namespaces/vision"),
+        (
+            {"namespaces": {"vision": {}}, "operator": {"settings": {"watchNamespaces": "cells"}}},
+            r"namespaces\.vision: operator\.settings\.watchNamespaces",
+        ),
         ({"dashboard": {"replicas": 2}}, "replicas"),
         ({"dashboard": {"settings": {}}}, "settings"),
         ({"dashboard": {"scratchSize": "much"}}, "scratchSize"),
@@ -313,6 +323,50 @@ def test_a_secret_that_others_make_is_left_alone() -> None:
 def test_values_that_mean_nothing_are_refused_by_name(values: dict[str, Any], named: str) -> None:
     with pytest.raises(ChartRefusedError, match=named):
         render(values)
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ["crds", "operator", "dashboard", "trainer", "store", "networkPolicy"],
+        [
+            "crds.install", "operator.image", "operator.replicas", "operator.settings",
+            "dashboard.enabled", "dashboard.image", "dashboard.store", "dashboard.proxy",
+            "dashboard.scratchSize", "trainer.image", "store.embedded", "networkPolicy.enabled",
+            "networkPolicy.apiServerPorts", "networkPolicy.s3Ports",
+        ],
+        [
+            "operator.image.repository", "operator.image.pullPolicy", "store.embedded.image",
+            "store.embedded.persistence", "dashboard.proxy.userHeader",
+        ],
+        ["store.embedded.persistence.enabled", "store.embedded.persistence.size"],
+    ],
+)  # fmt: skip
+def test_a_key_with_nothing_below_it_takes_away_no_default_that_must_be(paths: list[str]) -> None:
+    values: dict[str, Any] = {}
+    for path in paths:
+        inner = values
+        *parents, last = path.split(".")
+        for each in parents:
+            inner = inner.setdefault(each, {})
+        inner[last] = None
+    with pytest.raises(ChartRefusedError) as refused:
+        render(values)
+    for path in paths:
+        *parents, last = path.split(".")
+        at = "".join(f"/{each}" for each in parents)
+        assert re.search(f"at '{at}': missing propert.*'{last}'", str(refused.value)), path
+
+
+def test_namespaces_with_nothing_below_them_are_none() -> None:
+    assert render({"namespaces": None}) == render()
+
+
+def test_no_port_of_datasets_is_none_and_not_all() -> None:
+    objects = render({**TWO, "networkPolicy": {"s3Ports": []}})
+    egress = one(objects, "NetworkPolicy", "sihl-trainer", "cells")["spec"]["egress"]
+    assert all(rule["ports"] for rule in egress)
+    assert 443 not in {port["port"] for rule in egress for port in rule["ports"]}
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from sihl_api.runtime import STORE_KEYS, STORE_SECRET, STORE_TOKEN_DIRECTORY, TOKEN_FILE, Env
 from sihl_operator.settings import read_settings
+from sihl_trainer.record.s3 import S3Settings
 from tests.support.chart import ChartRefusedError, one, render, texts
 from tests.unit.test_chart import operator_environment
 
@@ -43,14 +44,19 @@ def test_the_values_alone_make_a_namespace_whose_jobs_keep_records_without_a_key
     assert account["metadata"]["annotations"] == IRSA
     assert account["automountServiceAccountToken"] is False
     said = texts(one(objects, "Secret", STORE_SECRET, "vision"))
-    assert said == {**YOURS, "bucket": "vision", "prefix": "", "serviceAccount": "true"}
+    # Not left out: keys that an earlier chart wrote as stringData are not taken away else.
+    keys = {"accessKeyId": "", "secretAccessKey": ""}
+    place = {**YOURS, "bucket": "vision", "prefix": "", "serviceAccount": "true"}
+    assert said == {**place, **keys}
+    environ = {Env.store(key): text for key, text in said.items()}
+    assert S3Settings.from_environment(environ).identity is not None
     settings = read_settings(operator_environment(objects))
     assert settings.service_accounts == {"vision": "sihl-jobs"}
     assert settings.store_token_audiences == {}, "the webhook's token is all that is wanted"
     (seen,) = (
         each for name, each in json.loads(dashboard_stores(objects)).items() if name == "vision"
     )
-    assert seen == {**said, "bucket": "vision"}
+    assert seen == place
     own = one(objects, "ServiceAccount", "sihl-dashboard")
     assert own["metadata"]["annotations"] == IRSA
 

@@ -160,19 +160,65 @@ def test_a_job_that_is_started_again_is_a_new_one_of_the_same_spec_and_is_nobody
     assert act("start-again", old) == [{"operation": "create", "resource": new}]
 
 
-@pytest.mark.parametrize(
-    ("name", "affinity"),
-    [
-        ("labelSelector", {"podAffinity": {"required": [{"labelSelector": {}}]}}),
-        ("namespaceSelector", {"podAffinity": {"preferred": [{"namespaceSelector": {"a": {}}}]}}),
-        ("1", {"nodeAffinity": {"terms": [{}]}}),
-    ],
-)
-def test_what_an_empty_table_cannot_tell_is_refused(name: str, affinity: dict[str, Any]) -> None:
+ALL = {"matchExpressions": [{"key": "sihl.ai/selects-all", "operator": "DoesNotExist"}]}
+
+
+@pytest.mark.parametrize("empty", [{}, {"matchLabels": {}}, {"matchExpressions": []}])
+@pytest.mark.parametrize("key", ["labelSelector", "namespaceSelector"])
+def test_a_selector_that_selects_all_still_does_in_the_new_job(
+    key: str, empty: dict[str, Any]
+) -> None:
+    def affinity(selector: dict[str, Any]) -> dict[str, Any]:
+        term = {key: selector, "topologyKey": "zone"}
+        return {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+
     old = copy.deepcopy(JOBS["succeeded"])
-    old["spec"]["runner"]["affinity"] = affinity
-    with pytest.raises(LuaError, match=f"empty {name}.*kubectl sihl clone"):
+    old["spec"]["runner"]["affinity"] = affinity(empty)
+    (new,) = act("start-again", old)
+    assert new["resource"]["spec"]["runner"]["affinity"] == affinity(ALL)
+
+
+def test_what_an_empty_table_cannot_tell_is_refused() -> None:
+    old = copy.deepcopy(JOBS["succeeded"])
+    old["spec"]["runner"]["affinity"] = {"nodeAffinity": {"terms": [{}]}}
+    with pytest.raises(
+        LuaError, match=r"empty entry in a list \(number 1\).*kubectl sihl clone job"
+    ):
         act("start-again", old)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+CONDITION = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(["Accepted", "Failed", "RecordWritable"]) | JSON,
+        "status": st.sampled_from(["True", "False"]) | JSON,
+        "message": JSON,
+    },
+)
+STATUS = JSON | st.fixed_dictionaries(
+    {},
+    optional={
+        "phase": st.sampled_from(Phase) | JSON,
+        "observedGeneration": st.just(1) | JSON,
+        "conditions": st.lists(CONDITION | JSON, max_size=3) | JSON,
+        "checkpoint": JSON,
+    },
+)
+
+
+@given(STATUS)
+def test_whatever_a_status_holds_it_has_a_health_and_actions(status: Any) -> None:
+    job = {**JOBS["running"], "status": status}
+    told = health(job)
+    assert told["status"] in {"Progressing", "Degraded", "Healthy", "Suspended"}
+    assert isinstance(told["message"], str)
+    assert told["message"]
+    assert sorted(discovered(job)) == sorted(argo_cd.ACTIONS)
 
 
 # --- as Argo CD's own repository tries it ----------------------------------------------------
@@ -186,6 +232,31 @@ def cases(kind: str, *where: str) -> list[dict[str, Any]]:
 
 def data(*where: str) -> Any:
     return yaml.safe_load(argo_cd.CUSTOMIZATION.joinpath(*where).read_text())
+
+
+SHOWN = {
+    "testdata/queued": "queued",
+    "testdata/refused": "refused",
+    "testdata/starting": "starting",
+    "testdata/running": "running",
+    "testdata/stopping": "stopping",
+    "testdata/stopped": "stopped",
+    "testdata/succeeded": "succeeded",
+    "testdata/failed": "failed",
+    "actions/testdata/running": "running",
+    "actions/testdata/stopped": "stopped",
+    "actions/testdata/succeeded": "succeeded",
+    "actions/testdata/failed-with-checkpoint": "failed with a checkpoint",
+}
+
+
+@pytest.mark.parametrize("file", SHOWN)
+def test_upstreams_data_are_what_this_operator_writes(file: str) -> None:
+    shown, ours = data(f"{file}.yaml")["status"], JOBS[SHOWN[file]]["status"]
+    assert {**shown, "conditions": None}.keys() == ours.keys() | {"conditions"}
+    told = ("type", "status", "reason", "message")
+    for one, other in zip(shown["conditions"], ours["conditions"], strict=True):
+        assert [one[name] for name in told] == [other[name] for name in told]
 
 
 @pytest.mark.parametrize("case", cases("tests", "health_test.yaml"), ids=lambda c: c["inputPath"])

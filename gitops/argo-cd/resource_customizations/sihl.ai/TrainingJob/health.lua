@@ -1,8 +1,18 @@
 -- A job that waits or trains is Progressing, for days if need be; what its operator says is the message.
 
+-- Whatever a status holds, an answer comes of it: an error here would hide the whole application's health.
+local function tabled(value)
+  if type(value) == "table" then
+    return value
+  end
+  return {}
+end
+
+local status = tabled(obj.status)
+
 local function condition(wanted)
-  for _, each in ipairs(obj.status.conditions or {}) do
-    if each.type == wanted then
+  for _, each in ipairs(tabled(status.conditions)) do
+    if tabled(each).type == wanted then
       return each
     end
   end
@@ -11,7 +21,7 @@ end
 
 local function told(wanted, otherwise)
   local message = condition(wanted).message
-  if message == nil or message == "" then
+  if type(message) ~= "string" or message == "" then
     return otherwise
   end
   return message
@@ -21,15 +31,15 @@ local function health(status, message)
   return { status = status, message = message }
 end
 
-if obj.status == nil or obj.status.phase == nil then
+if status.phase == nil then
   return health("Progressing", "The operator has not seen the job yet")
 end
 local generation = obj.metadata.generation
-if generation ~= nil and obj.status.observedGeneration ~= generation then
+if generation ~= nil and status.observedGeneration ~= generation then
   return health("Progressing", "The operator has not seen the job's last change yet")
 end
 
-local phase = obj.status.phase
+local phase = status.phase
 if condition("Accepted").status == "False" then
   return health("Degraded", told("Accepted", "The job is refused"))
 end

@@ -1,5 +1,8 @@
-local status = obj.status or {}
-local suspended = obj.spec.suspend == true
+local status = obj.status
+if type(status) ~= "table" then
+  status = {}
+end
+local suspended = (obj.spec or {}).suspend == true
 local failed = status.phase == "Failed"
 local ended = status.phase == "Succeeded" or failed
 

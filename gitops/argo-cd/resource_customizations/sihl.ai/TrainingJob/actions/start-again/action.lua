@@ -2,7 +2,14 @@
 -- the job that it is made from, so it belongs to no owner.
 
 -- Here an empty table becomes an empty list, whatever it was. What is empty is left out, and the API
--- server fills in its default; but a selector that is empty selects all, and one that is missing none.
+-- server fills in its default. But a selector that is empty selects all, and one that is missing none:
+-- it is written as what selects all, too.
+local selectors = { ["labelSelector"] = true, ["namespaceSelector"] = true }
+
+local function all()
+  return { ["matchExpressions"] = { { ["key"] = "sihl.ai/selects-all", ["operator"] = "DoesNotExist" } } }
+end
+
 local function copy(value)
   if type(value) ~= "table" then
     return value
@@ -13,8 +20,15 @@ local function copy(value)
     if copied ~= nil then
       new = new or {}
       new[key] = copied
-    elseif type(key) == "number" or key == "labelSelector" or key == "namespaceSelector" then
-      error("the spec has an empty " .. tostring(key) .. ", which is not copied here: use kubectl sihl clone", 0)
+    elseif selectors[key] then
+      new = new or {}
+      new[key] = all()
+    elseif type(key) == "number" then
+      error(
+        "the spec has an empty entry in a list (number " .. key .. "), which cannot be told from an empty list "
+          .. "here: start it again by kubectl sihl clone " .. obj.metadata.name,
+        0
+      )
     end
   end
   return new
