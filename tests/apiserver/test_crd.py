@@ -10,11 +10,13 @@ import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
+from gitops import argo_cd
 from sihl_api.crd import custom_resource_definition
 from sihl_api.rules import job_faults
 from sihl_api.schema import VALIDATIONS
 from sihl_api.tasks import Task
 from sihl_api.trainingjob import GROUP, KIND, PLURAL, VERSION
+from tests.support import lua
 from tests.support.invalid import GOOD, INVALID, VALID, changed, head
 
 ROOT = Path(__file__).parents[2]
@@ -100,6 +102,14 @@ def test_the_api_server_refuses_and_says_what_is_said_where_there_is_none(
 @pytest.mark.parametrize("job", VALID)
 def test_the_api_server_takes_what_is_legal(jobs: Jobs, job: str) -> None:
     jobs.create(changed(VALID[job]), dry_run="All")
+
+
+def test_a_job_of_the_longest_name_can_be_started_again(jobs: Jobs) -> None:
+    old = changed(lambda job: job["metadata"].update(name="j" * 63))
+    (action,) = lua.answer(argo_cd.script("actions", "start-again", "action.lua"), old)
+    created = jobs.create(action["resource"], dry_run="All")["metadata"]["name"]
+    assert len(created) == 63
+    assert created != old["metadata"]["name"]
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
