@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
+from sihl_dashboard.server import connections
 from sihl_dashboard.server.guard import HEADERS
 from sihl_dashboard.server.local import LocalPeople
 from sihl_dashboard.server.modules import version_of
@@ -257,6 +259,28 @@ async def test_every_answer_has_the_security_headers(looker: Looker) -> None:
                 assert name in answer.headers, (path, name)
             assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_what_is_no_request_is_answered_with_them_too_and_who_says_nothing_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answered(data: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection(*looker.served.url[7:].split(":"))
+        writer.write(data)
+        found = await asyncio.wait_for(reader.read(), 60)
+        writer.close()
+        return found
+
+    monkeypatch.setattr(connections, "QUIET", 0.2)
+    async with looking(state_over(tmp_path)) as looker:
+        for wrong in (b"NO / HTTP/1.1\r\n\r\n", b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n"):
+            found = await answered(wrong)
+            assert b" 400 " in found.splitlines()[0]
+            assert b"nosniff" in found
+            assert b"default-src 'none'" in found
+            assert b"Server: sihl" in found
+        assert await answered(b"") == b""
+        assert await answered(b"GET / HTTP/1.1\r\nHost: half") == b""
 
 
 def test_every_route_below_a_namespace_is_guarded_by_it() -> None:

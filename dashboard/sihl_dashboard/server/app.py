@@ -10,10 +10,11 @@ from pathlib import Path
 
 from aiohttp import web
 
+from sihl_dashboard.server.connections import heard, listening
 from sihl_dashboard.server.guard import check_local_host, guarded, harden, tell_refusals
 from sihl_dashboard.server.local import OPEN, LocalPeople
 from sihl_dashboard.server.pages import ASSETS
-from sihl_dashboard.server.routes import ROUTES
+from sihl_dashboard.server.routes import ROUTES, Handler
 from sihl_dashboard.server.state import STATE, State
 
 _LARGEST = 1 << 20
@@ -41,15 +42,27 @@ def application(state: State, assets: Path) -> web.Application:
         state: What requests share.
         assets: The folder that has uPlot.
     """
-    app = web.Application(middlewares=[tell_refusals, check_local_host], client_max_size=_LARGEST)
+    app = web.Application(
+        middlewares=[_hear, tell_refusals, check_local_host], client_max_size=_LARGEST
+    )
     app[STATE] = state
     app[ASSETS] = assets
-    app.on_response_prepare.append(harden)
+    app.on_response_prepare.append(_harden)
     if isinstance(state.people, LocalPeople):
         app.router.add_get(OPEN, state.people.open)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, guarded(route))
     return app
+
+
+@web.middleware
+async def _hear(request: web.Request, handler: Handler) -> web.StreamResponse:
+    heard(request)
+    return await handler(request)
+
+
+async def _harden(_: web.Request, answer: web.StreamResponse) -> None:
+    harden(answer)
 
 
 @asynccontextmanager
@@ -65,19 +78,23 @@ async def serving(
         port: Likewise; 0 is any that is free.
     """
     runner = web.AppRunner(
-        application(state, assets), access_log=None, handler_cancellation=True,
-        max_line_size=_LONGEST_LINE, max_field_size=_LONGEST_LINE, shutdown_timeout=3,
-    )  # fmt: skip
+        application(state, assets), handler_cancellation=True, shutdown_timeout=3
+    )
     await runner.setup()
+    server = None
     try:
-        site = web.TCPSite(runner, host or None, port)
-        await site.start()
-        bound = runner.addresses[0][1]
+        server = await listening(
+            runner, host, port,
+            access_log=None, max_line_size=_LONGEST_LINE, max_field_size=_LONGEST_LINE,
+        )  # fmt: skip
+        bound = server.sockets[0].getsockname()[1]
         url = f"http://{host or 'localhost'}:{bound}"
         path = state.people.path if isinstance(state.people, LocalPeople) else "/"
         yield Served(url, f"{url}{path}")
     finally:
         state.is_closing = True
+        if server is not None:
+            server.close()
         await state.hub.close()
         await runner.cleanup()
         await asyncio.to_thread(state.close)

@@ -34,8 +34,8 @@ HEADERS = {
 }
 
 
-async def harden(_: web.Request, answer: web.StreamResponse) -> None:
-    """Give every answer the headers that keep a browser from doing what the pages never want."""
+def harden(answer: web.StreamResponse) -> None:
+    """Give an answer the headers that keep a browser from doing what the pages never want."""
     for name, value in HEADERS.items():
         answer.headers.setdefault(name, value)
     answer.headers["Server"] = "sihl"
