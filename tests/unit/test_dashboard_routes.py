@@ -264,8 +264,8 @@ async def test_every_answer_has_the_security_headers(looker: Looker) -> None:
 async def test_what_is_no_request_is_answered_with_them_too_and_who_says_nothing_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def answered(data: bytes) -> bytes:
-        reader, writer = await asyncio.open_connection(*looker.served.url[7:].split(":"))
+    async def answered(url: str, data: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
         writer.write(data)
         found = await asyncio.wait_for(reader.read(), 60)
         writer.close()
@@ -273,14 +273,15 @@ async def test_what_is_no_request_is_answered_with_them_too_and_who_says_nothing
 
     monkeypatch.setattr(connections, "QUIET", 0.2)
     async with looking(state_over(tmp_path)) as looker:
+        url = looker.served.url
         for wrong in (b"NO / HTTP/1.1\r\n\r\n", b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n"):
-            found = await answered(wrong)
+            found = await answered(url, wrong)
             assert b" 400 " in found.splitlines()[0]
             assert b"nosniff" in found
             assert b"default-src 'none'" in found
             assert b"Server: sihl" in found
-        assert await answered(b"") == b""
-        assert await answered(b"GET / HTTP/1.1\r\nHost: half") == b""
+        assert await answered(url, b"") == b""
+        assert await answered(url, b"GET / HTTP/1.1\r\nHost: half") == b""
 
 
 def test_every_route_below_a_namespace_is_guarded_by_it() -> None:

@@ -249,13 +249,18 @@ def _hits(
             return
         data = tail + chunk
         base = at - len(tail)
-        for match in pattern.finditer(data):
-            found = base + match.start()
-            newline = data.rfind(b"\n", 0, match.start())
-            start = base + newline + 1 if newline >= 0 else line
+        place = 0
+        # A line is left at its first match: of millions in one, each would look for its beginning.
+        while match := pattern.search(data, place):
+            newline = data.rfind(b"\n", place, match.start())
+            begins = newline + 1 or place
+            start = base + begins if begins else line
             if start > hit:
                 hit = start
-                yield start, found
+                yield start, base + match.start()
+            place = data.find(b"\n", match.start()) + 1
+            if not place:
+                break
         newline = data.rfind(b"\n", 0, len(data) - min(overlap, len(data)))
         if newline >= 0:
             line = base + newline + 1
