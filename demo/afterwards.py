@@ -48,7 +48,10 @@ def tell(cluster: Cluster, ended: list[JobView], seconds: float) -> None:
     )
     say("\nWhat Kubernetes has of a job:")
     _say_all((f"{kubectl} -n {chart.NAMESPACE} describe sihljob {ended[0].name}",))
-    say("\nRun by an Argo CD, once the addresses in its files are yours (docs/gitops.md):")
+    say(
+        "\nIn a cluster that has an Argo CD, this makes it run operator and jobs from Git, once the"
+    )
+    say("addresses in the files are yours (docs/gitops.md):")
     _say_all(argo_cd(kubectl))
     say("\n`make demo` again runs the jobs anew; `make clean` takes down what was started.")
 

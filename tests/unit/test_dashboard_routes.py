@@ -280,6 +280,12 @@ async def test_what_is_no_request_is_answered_with_them_too_and_who_says_nothing
             assert b"nosniff" in found
             assert b"default-src 'none'" in found
             assert b"Server: sihl" in found
+        login = b"POST /api/v1/login HTTP/1.1\r\nHost: localhost:80\r\n"
+        broken = await answered(
+            url, login + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\nxx"
+        )
+        assert b" 400 " in broken.splitlines()[0]
+        assert await answered(url, login + b"Content-Length: 9\r\n\r\nhalf") == b""
         assert await answered(url, b"") == b""
         assert await answered(url, b"GET / HTTP/1.1\r\nHost: half") == b""
 

@@ -43,7 +43,7 @@ def application(state: State, assets: Path) -> web.Application:
         assets: The folder that has uPlot.
     """
     app = web.Application(
-        middlewares=[_hear, tell_refusals, check_local_host], client_max_size=_LARGEST
+        middlewares=[tell_refusals, _hear, check_local_host], client_max_size=_LARGEST
     )
     app[STATE] = state
     app[ASSETS] = assets
@@ -57,7 +57,7 @@ def application(state: State, assets: Path) -> web.Application:
 
 @web.middleware
 async def _hear(request: web.Request, handler: Handler) -> web.StreamResponse:
-    heard(request)
+    await heard(request)
     return await handler(request)
 
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from sihl_dashboard.server.guard import harden
 
 QUIET = 30.0
-"""Seconds within which a connection's first request has come, whole but for its body."""
+"""Seconds within which a connection's first request has come, and the body of each."""
 _BACKLOG = 128
 
 
@@ -44,8 +44,16 @@ class Connection(web.RequestHandler):
         return answer
 
 
-def heard(request: web.Request) -> None:
-    """Tell a request's connection that it has come."""
+async def heard(request: web.Request) -> None:
+    """Take in all of a request. Raises HTTPException: it does not come, is too large or broken."""
+    if request.body_exists:
+        try:
+            async with asyncio.timeout(QUIET):
+                await request.read()
+        except TimeoutError:
+            raise web.HTTPRequestTimeout from None
+        except web.RequestPayloadError:
+            raise web.HTTPBadRequest from None
     if isinstance(request.protocol, Connection):
         request.protocol.heard()
 

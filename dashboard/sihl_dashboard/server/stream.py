@@ -70,7 +70,7 @@ def _topics(request: web.Request) -> set[Topic]:
     if not topics:
         raise BadRequestError("nothing is listened to", "give overview=1, projects= or jobs=")
     if len(topics) > _MOST:
-        raise BadRequestError(f"at most {_MOST} jobs and projects a stream")
+        raise BadRequestError(f"at most {_MOST} jobs and projects a stream", "name fewer")
     return topics
 
 
