@@ -10,6 +10,8 @@ from sihl_s3.access import Access
 from sihl_s3.answers import Fault, Kind
 
 _LONGEST = 300
+_OF_TLS = ("\\x15\\x03", "\\x16\\x03")
+"""How what TLS sends begins, an alert or a greeting, in Python's spelling."""
 
 
 def fault_of_transport(error: BaseException, access: Access) -> Fault:
@@ -27,9 +29,21 @@ def fault_of_transport(error: BaseException, access: Access) -> Fault:
     if re.search(r"(?i)failed to resolve|getaddrinfo|name or service not known|\bdns\b", cause):
         return _unresolved(cause, access)
     remedy = "check that the endpoint is right and can be reached from here"
+    if found := re.search(r"BadStatusLine\(.(.*).\)", cause):
+        return _no_http(found[1], access)
     if "reset" in cause.lower() and not secure:
         remedy += ", and whether it speaks https"
     return Fault(Kind.AWAY, "Unavailable", "did not answer", remedy, cause)
+
+
+def _no_http(line: str, access: Access) -> Fault:
+    """Of a first line, as Python writes it, that is none of HTTP's."""
+    if line.startswith(_OF_TLS):
+        secure = f"https://{urlsplit(access.endpoint).netloc}"
+        return Fault(Kind.SETTING, "EndpointWrong", "speaks https only",
+                     f"set endpoint: {secure}")  # fmt: skip
+    return Fault(Kind.AWAY, "Unavailable", f"answered in no HTTP ('{shortened(line, 80)}')",
+                 "check that the endpoint has the S3 service's own port")  # fmt: skip
 
 
 def cause_of(error: BaseException) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import re
+import socketserver
 import subprocess
+import threading
 from email.utils import formatdate
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -504,6 +506,37 @@ def test_a_certificate_for_another_name_is_told(authority: Pki) -> None:
         pytest.raises(BadConfig, match="certificate for another name"),
     ):
         bucket_of(server.endpoint, certificate_authority=pem).list()
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "says"),
+    [
+        (
+            b"\x15\x03\x03\0\x02\x02\x46",
+            BadConfig,
+            "speaks https only when .*: set endpoint: https",
+        ),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", Unavailable, "answered in no HTTP .'SSH-2.0-OpenSSH_9.2"),
+        (
+            b"-ERR unknown command 'GET'\r\n",
+            Unavailable,
+            "answered in no HTTP .'-ERR unknown command",
+        ),
+    ],
+)
+def test_a_port_that_speaks_something_else_is_told(
+    line: bytes, kind: type[TrainerError], says: str
+) -> None:
+    class Speaks(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(10_000)
+            self.request.sendall(line)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Speaks) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        with pytest.raises(kind, match=says):
+            bucket_of(f"http://127.0.0.1:{server.server_address[1]}").list()
+        server.shutdown()
 
 
 def test_a_plain_port_that_is_asked_for_https_is_told() -> None:
