@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -392,6 +393,17 @@ def test_an_image_that_is_there_under_a_name_that_is_near_is_told_as_that(
     assert caught.value.reason == "DatasetImageMissing"
     assert says in caught.value.message
     assert ("add the image" in caught.value.message) == (annotated == "q.jpg")
+
+
+def test_what_is_no_file_is_no_image_and_is_told_where_it_is_annotated(tmp_path: Path) -> None:
+    folder = write(tmp_path, classification(2))
+    os.mkfifo(folder / "images" / "pipe.jpg")  # who opens it waits for ever
+    (folder / "images" / "link.jpg").symlink_to("nowhere.jpg")
+    assert opened(folder, CLASS_HEAD).names == ["0.jpg", "1.jpg"]
+    for name in ("pipe.jpg", "link.jpg"):
+        (folder / "annotations.yaml").write_text(f"{name}: cat\n")
+        with pytest.raises(BadData, match=f"'{name}', and .* it is there, but is no file"):
+            opened(folder, CLASS_HEAD)
 
 
 def test_files_that_begin_with_a_dot_are_nobodys(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,8 +183,8 @@ def find_conversion(head: Head, annotation_set: AnnotationSet) -> Conversion:
 
 
 def file_names(folder: Path) -> list[str]:
-    """Files in images/ of a dataset's folder."""
-    return [path.name for path in _inside(folder / IMAGES) if not path.is_dir()]
+    """Files in images/ of a dataset's folder; no pipes, and no links that lead nowhere."""
+    return [path.name for path in _inside(folder / IMAGES) if path.is_file()]
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -244,6 +245,9 @@ def _read_set(
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         advice = remedy(missing[0], names, images.symmetric_difference(files))
+        named = folder / IMAGES / missing[0]
+        if os.path.lexists(named) and not named.is_file():
+            advice = "it is there, but is no file, or a link that leads nowhere: put the file there"
         raise BadData(
             "DatasetImageMissing",
             f"{annotation_set.source} annotates {missing[0]!r}{more}, and {IMAGES}/ has no such "

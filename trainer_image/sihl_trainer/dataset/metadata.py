@@ -92,7 +92,7 @@ def read_metadata(folder: Path) -> Metadata:
     """
     inside = list(folder.iterdir())
     name = metadata_name(
-        (path.name for path in inside if not path.is_dir()),
+        (path.name for path in inside if path.is_file()),
         str(folder),
         (path.name for path in inside if path.is_dir()),
     )

@@ -130,7 +130,7 @@ def _shared(opened: Split) -> list[str]:
     if same := _same(alike):
         return same
     by_size: dict[int, list[Path]] = defaultdict(list)
-    for path in other.iterdir():
+    for path in filter(Path.is_file, other.iterdir()):
         by_size[_size(path)].append(path)
     return _same((path, train) for path in own for train in by_size.get(_size(path), ()))
 
