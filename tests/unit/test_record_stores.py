@@ -160,7 +160,11 @@ def test_keys_that_were_rotated_are_read_anew_and_the_request_is_tried_once_more
         (error(403, "QuotaExceeded"), "StoreFull", "have its quota raised"),
         (error(403, "RequestTimeTooSkewed"), "StoreClockSkewed", "have the node's clock set"),
         (error(403, "AccessDenied"), "StoreAccessRefused", "grant them read, write, list and"),
-        (error(400, "ExpiredToken"), "StoreAccessRefused", "correct the Secret's keys"),
+        (
+            error(400, "ExpiredToken"),
+            "StoreAccessRefused",
+            "put keys that have not expired in their",
+        ),
         (error(404, "NoSuchBucket"), "StoreBucketMissing", "create the bucket"),
         (Reply(404), "StoreBucketMissing", "create the bucket"),
         (error(503, "SlowDown"), "StoreUnavailable", "check that the store is well"),
