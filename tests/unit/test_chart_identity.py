@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sihl_api.runtime import STORE_KEYS, STORE_SECRET, STORE_TOKEN_DIRECTORY, TOKEN_FILE, Env
+from sihl_dashboard.server.stores import place_of
+from sihl_operator.pod import render_pod
 from sihl_operator.settings import read_settings
-from sihl_trainer.record.s3 import S3Settings
+from sihl_trainer.record.s3 import S3Settings, S3Store
 from tests.support.chart import ChartRefusedError, one, render, texts
+from tests.support.objects import job
+from tests.support.s3 import BORROWER, KEEPER, S3Server
+from tests.support.sts import lending, token_of
 from tests.unit.test_chart import operator_environment
 
 pytestmark = pytest.mark.slow  # helm is built from its sources first: part of `make test`
@@ -82,6 +89,34 @@ def test_without_a_webhook_a_role_has_tokens_of_the_cluster_in_jobs_and_dashboar
     (source,) = volume["projected"]["sources"]
     assert source["serviceAccountToken"]["audience"] == "sts.amazonaws.com"
     assert source["serviceAccountToken"]["path"] == TOKEN_FILE
+
+
+def test_what_the_values_say_is_enough_for_a_pod_to_keep_its_record_and_the_dashboard_to_read_it(
+    lending_s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = tmp_path / "token"
+    token.write_text(token_of())
+    with lending(functools.cache(lending_s3.lend), KEEPER, BORROWER) as sts:
+        by = {"serviceAccount": True, "roleArn": KEEPER}
+        objects = render({
+            "store": {"endpoint": lending_s3.endpoint, "stsEndpoint": sts.endpoint},
+            "namespaces": {"team": {"store": {**by, "bucket": "data"}}},
+            "dashboard": {"store": {"serviceAccount": True, "roleArn": BORROWER}},
+        })  # fmt: skip
+        secret = texts(one(objects, "Secret", STORE_SECRET, "team"))
+        settings = read_settings(operator_environment(objects))
+        pod = render_pod(job(), 1, "cells", settings)
+        environ = {}
+        for each in pod["spec"]["containers"][0]["env"]:
+            key = each.get("valueFrom", {}).get("secretKeyRef", {}).get("key", "")
+            environ[each["name"]] = secret.get(key, each.get("value", ""))
+        assert environ[Env.STORE_IDENTITY] == f"{STORE_TOKEN_DIRECTORY}/{TOKEN_FILE}"
+        record = S3Store(S3Settings.from_environment(environ | {Env.STORE_IDENTITY: str(token)}))
+        record.put("team/kept", b"1")
+        monkeypatch.setenv(Env.STORE_IDENTITY, str(token))
+        place = place_of(json.loads(dashboard_stores(objects))["team"])
+        assert place.get("team/kept").data == b"1"
+        assert [form["RoleArn"] for form in sts.asked] == [KEEPER, BORROWER]
 
 
 def test_a_store_that_trusts_the_cluster_without_roles_is_given_its_audience() -> None:
