@@ -40,9 +40,7 @@ class TokenPeople:
         """Whose a token is. Raises UnknownPersonError, UndecidedError."""
         person = await self._reviews.whose(token) if len(token) <= _LONGEST else None
         if person is None:
-            raise UnknownPersonError(
-                "the cluster does not know this token, or not any longer", "log in with another"
-            )
+            raise UnknownPersonError("the cluster does not know this token, or not any longer")
         return replace(person, token=token)
 
     async def still(self, person: Person) -> bool:

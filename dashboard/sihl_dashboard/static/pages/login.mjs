@@ -5,6 +5,9 @@ import { announce, el, replace } from "../dom.mjs";
 import { problem } from "../parts/problem.mjs";
 import { go, view } from "../view.mjs";
 
+/** The server's remedy where a form helps. */
+const LOG_IN = "log in";
+
 /** @type {function(HTMLElement, import("../main.mjs").Context): {destroy: function()}} */
 export function login(root, { title }) {
   title("Log in");
@@ -20,7 +23,7 @@ export function login(root, { title }) {
       return;
     } catch (error) {
       if (isGone) return;
-      if (error.status === 401 && error.remedy && error.remedy !== "log in") {
+      if (error.status === 401 && error.remedy && error.remedy !== LOG_IN) {
         replace(root, problem(error, { title: "You are not let in" }));
         return;
       }
@@ -60,7 +63,7 @@ function form(reason) {
       announce("Logged in");
       goOn();
     } catch (error) {
-      failed.textContent = [error.message, error.remedy].filter(Boolean).join("; ");
+      failed.textContent = [error.message, error.remedy].filter((text) => text && text !== LOG_IN).join("; ");
       token.setAttribute("aria-invalid", "true");
       token.focus();
       token.select();
