@@ -260,6 +260,7 @@ def of_no_height(data: bytes) -> bytes:
         (encoded(Image.fromarray(np.zeros((2, 2), np.float32)), "TIFF"), "floating-point"),
         (b"\xff" * 900, "is not a JPEG, PNG or TIFF image"),
         (png_of_rows(4, 4, (b"\0" + bytes(12)) * 3), "its data ends before the picture does"),
+        (png_of_rows(4, 4, bytes(20), kind=3), "it has indices of colours, and no colours"),
         (png_of_rows(4, 4, (b"\x09" + bytes(12)) * 4), "unrecognized data stream"),
         (png_of_rows(4, 4, b"")[:-32] + chunk(b"IDAT", b"rows"), "is damaged"),
     ],

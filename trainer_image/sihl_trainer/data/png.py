@@ -27,6 +27,7 @@ _PASSES = (
 )  # fmt: skip
 """Of an interlaced picture: first column and row, and from one to the next."""
 _SIZE_AT = 16
+_INDEXED = b"\x03"  # the colour type of pixels that are indices
 _PIECE = 2**18
 
 
@@ -52,8 +53,9 @@ def check(data: bytes) -> bool:
             if data[12:16] == APPLES
             else "is damaged: its first part is no header"
         )
-    kind = b""
+    kind, kinds = b"", set()
     for kind, at, end in _chunks(data):
+        kinds.add(kind)
         if end > len(data):
             raise ValueError(f"is damaged: it breaks off in its part {kind.decode('latin-1')}")
         if kind in _CHECKED:
@@ -62,6 +64,8 @@ def check(data: bytes) -> bool:
                 raise ValueError(
                     f"is damaged: the checksum of its part {kind.decode()} at byte {at:,} is wrong"
                 )
+    if data[25:26] == _INDEXED and b"PLTE" not in kinds:
+        raise ValueError("is damaged: it has indices of colours, and no colours")
     return kind == b"IEND"
 
 
