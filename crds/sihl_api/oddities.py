@@ -46,6 +46,17 @@ def oddities(spec: TrainingJobSpec, metadata: Mapping[str, Any] | None = None) -
     ]
 
 
+def oddities_in_a_cluster(spec: TrainingJobSpec) -> list[str]:
+    """What is usual where a job runs on one's own machine, and hardly meant of one in a pod."""
+    places = {"train": spec.dataset.train, "validation": spec.dataset.validation}
+    return [
+        f"dataset.{split}.endpoint is {place.endpoint}, which is the job's own pod, where no store "
+        "is: write the store's name or address as pods reach it."
+        for split, place in places.items()
+        if place is not None and urlsplit(place.endpoint).hostname in _THIS_MACHINE
+    ]
+
+
 def _of_metadata(metadata: Mapping[str, Any]) -> Iterator[str]:
     for kind in ("labels", "annotations"):
         for name in metadata.get(kind) or ():
@@ -82,14 +93,7 @@ def _of_dataset(dataset: Dataset) -> Iterator[str]:
             "is given: nothing is split off."
         )
     for split, location in (("train", dataset.train), ("validation", dataset.validation)):
-        if location is None:
-            continue
-        if urlsplit(location.endpoint).hostname in _THIS_MACHINE:
-            yield (
-                f"dataset.{split}.endpoint is {location.endpoint}: in a cluster that is the job's "
-                "own pod, where no store is. Write the store's name or address as pods reach it."
-            )
-        if location.prefix != location.prefix.strip():
+        if location is not None and location.prefix != location.prefix.strip():
             yield (
                 f"dataset.{split}.prefix is {location.prefix!r}, with a blank at its beginning or "
                 "end, which is part of the folder's name."

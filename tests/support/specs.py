@@ -52,7 +52,7 @@ _EXAMPLES: dict[str, tuple[str, ...]] = {
         (LabelValue, ("", "ssd", "NVIDIA-H100-80GB", "x" * 63)),
         (Endpoint, ("http://s3", "https://s3.eu-west-1.amazonaws.com/", "http://[::1]:80")),
         (Proxy, ("http://proxy.example.org:3128",)),
-        (Certificates, ("-----BEGIN CERTIFICATE-----\n",)),
+        (Certificates, ("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",)),
         (Bucket, ("abc", "my.bucket-2", "b" * 63)),
         (Prefix, ("", "a", "Zürich/a b/$(HOME)", "'{{ x }}\"\\", "x" * 900)),
         (Region, ("auto", "eu-west-1")),
@@ -60,14 +60,14 @@ _EXAMPLES: dict[str, tuple[str, ...]] = {
         (Audience, ("sts.amazonaws.com", "a")),
         (ModelUri, ("s3://b/k", "s3://b/$(HOME)/ü")),
         (Duration, ("90s", "10m", "1h30m", "36h5m1s", "999999h", "999999h9999999m")),
-        (Quantity, ("1.5Gi", "2Gi", "500M", "9E")),
+        (Quantity, ("1.5Gi", "2Gi", "500M", "1Pi")),
         (EnvironmentName, ("NCCL_DEBUG", "_")),
         (EnvironmentValue, ("", "a b", "$(HOME)", "ü\n")),
         (Image, ("trainer", f"registry.example.com:5000/a/b@sha256:{'0' * 64}", "a:B")),
     )
 }
 """By a text's form, what fits it: a new form needs its own."""
-_AMOUNTS = (0, 1, 2, "1.5", "2Gi", "500M", ".5G", "9E")
+_AMOUNTS = (0, 1, 2, "1.5", "2Gi", "500M", ".5G", "1Pi")
 _TEXTS = ("a", "Zürich", "a b", "$(HOME)", "../..", "-", "'\"\\\n\t", "{{ x }}", "null")
 _LABELS = ("disktype", "example.com/thing", "Not A Name!", "-")
 _RESOURCES = ("cpu", "memory", "ephemeral-storage", "example.com/thing", "mem")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sihl_api.oddities import oddities
+from sihl_api.oddities import oddities, oddities_in_a_cluster
 from sihl_api.rules import job_faults
 from sihl_api.trainingjob import KIND
 from tests.support.invalid import (
@@ -45,14 +45,6 @@ ODD: dict[str, tuple[Change, str]] = {
     "validated on what it learns from": (
         validated_on(SAME),
         "dataset.validation is dataset.train",
-    ),
-    "a store in the pod itself": (
-        train(endpoint="http://LocalHost:9000"),
-        "dataset.train.endpoint is http://LocalHost:9000: in a cluster",
-    ),
-    "a store in the pod itself, by its address": (
-        validated_on({"endpoint": "http://[::1]:9000", "bucket": "cells"}),
-        "dataset.validation.endpoint is http://[::1]:9000: in a cluster",
     ),
     "a blank behind a prefix": (train(prefix="plates "), "dataset.train.prefix is 'plates '"),
     "a part of what is not parted": (
@@ -135,6 +127,21 @@ def test_what_is_hardly_meant_is_told_by_its_field(odd: str) -> None:
 )
 def test_what_may_be_meant_is_no_oddity(change: Change) -> None:
     assert told(change) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "split"),
+    [
+        (train(endpoint="http://LocalHost:9000"), "train"),
+        (validated_on({"endpoint": "http://[::1]:9000", "bucket": "cells"}), "validation"),
+    ],
+)
+def test_a_store_on_ones_own_machine_is_odd_only_in_a_cluster(change: Change, split: str) -> None:
+    spec, _ = job_faults(changed(change))
+    assert spec is not None
+    assert oddities(spec) == []
+    (warning,) = oddities_in_a_cluster(spec)
+    assert warning.startswith(f"dataset.{split}.endpoint is http://")
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sihl_api.oddities import oddities
+from sihl_api.oddities import oddities, oddities_in_a_cluster
 from sihl_api.reading import phase_of, read_spec, read_status
 from sihl_api.trainingjob import QUEUE_ANNOTATION, ConditionType, Phase, TrainingJobStatus
 from sihl_api.units import seconds
@@ -100,7 +100,7 @@ class JobView:
         """The spec's fault, and its oddities where it has none."""
         try:
             spec, unknown = read_spec(self.spec)
-            found = oddities(spec, self.raw["metadata"])
+            found = [*oddities(spec, self.raw["metadata"]), *oddities_in_a_cluster(spec)]
             return None, (*found, *(_UNKNOWN.format(field) for field in unknown))
         except ValidationError as error:
             faults = [
