@@ -191,6 +191,13 @@ def test_a_page_behind_the_first_that_cannot_be_read_does_not_spoil_it(tmp_path:
     assert (read(tmp_path / "a.tif") == 7).all()
 
 
+def test_a_preview_before_a_picture_is_told(tmp_path: Path) -> None:
+    pages = [np.zeros((2, 2), np.uint8)] * 2
+    (tmp_path / "a.tif").write_bytes(deep_tiff(*pages, tags_too={254: 1}))
+    (told,) = decode_fully(tmp_path / "a.tif").remarks
+    assert "the first, a preview of another, is read: put the picture first" in told
+
+
 def test_a_preview_behind_a_picture_is_not_told(tmp_path: Path) -> None:
     encoded_twice = encoded(
         Image.fromarray(corners()), "MPO", save_all=True, append_images=[Image.new("RGB", (8, 8))]

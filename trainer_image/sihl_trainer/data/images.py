@@ -54,6 +54,7 @@ _WHITE = (255, 255, 255)
 _TRANSPARENT = "transparent in part: shown on white, as viewers do"
 _NO_END = "no end marker: its last pixels may be missing"
 _PAGES = "several pages, of which the first is read"
+_PREVIEW = "several pages, of which the first, a preview of another, is read: put the picture first"
 _BROKEN_PAGES = "pages behind the first that cannot be read: the first is"
 _CHANNELS = "{} channels, of which {} are shown"
 _DEPTH = "16 bits, of which {} are in use: scaled from 0 to {}, not to 65535"
@@ -234,10 +235,13 @@ def _dropped_pages(image: TiffImageFile) -> Iterator[str]:
     try:
         count = image.n_frames
         smaller = sum(_is_smaller(image, page) for page in range(1, count))
+        is_preview = count > 1 and _is_smaller(image, 0)
     except _MALFORMED:
         yield _BROKEN_PAGES
     else:
-        if smaller < count - 1:
+        if is_preview:
+            yield _PREVIEW
+        elif smaller < count - 1:
             yield _PAGES
     finally:
         image.seek(0)
