@@ -41,7 +41,7 @@ def job_faults(job: dict[str, Any]) -> tuple[TrainingJobSpec | None, list[str]]:
     if other := sorted(map(str, job.keys() - _TOP)):
         return None, [f"{name}: no such field: is it one of spec's?" for name in other]
     given = _without_nulls(job.get("spec"))
-    if faults := _mistyped(given, structural_schema(TrainingJobSpec), "spec"):
+    if faults := _mistyped(given, _spec_schema(), "spec"):
         return None, faults
     try:
         spec = TrainingJobSpec.model_validate(given)
@@ -54,6 +54,11 @@ def job_faults(job: dict[str, Any]) -> tuple[TrainingJobSpec | None, list[str]]:
 
 
 _TOP = {"apiVersion", "kind", "metadata", "spec", "status"}
+
+
+@cache
+def _spec_schema() -> dict[str, Any]:
+    return structural_schema(TrainingJobSpec)
 
 
 def _without_nulls(value: Any) -> Any:
@@ -130,12 +135,12 @@ def _broken_in(part: Schema, where: str) -> list[str]:
 
 
 def _broken_rules(content: dict[str, Any], rules: tuple[Rule, ...], where: str) -> list[str]:
+    this = {"self": json_to_cel(content)}
     # A rule about oldSelf is one for updates: a file has no past.
     return [
         f"{(where + (rule.field_path or '')) or 'metadata.name'}: {rule.message}"
         for rule in rules
-        if "oldSelf" not in rule.cel
-        and not _program(rule.cel).evaluate({"self": json_to_cel(content)})
+        if "oldSelf" not in rule.cel and not _program(rule.cel).evaluate(this)
     ]
 
 

@@ -390,6 +390,7 @@ async def test_nothing_is_acted_on_where_there_is_no_cluster(looker: Looker) -> 
         assert answer.status == 403
 
 
+@pytest.mark.slow
 async def test_a_hostile_record_is_answered_as_far_as_it_can_be(tmp_path: Path) -> None:
     night = recorded(tmp_path)
     deep = '{"x":' * 400 + "1" + "}" * 400
