@@ -1,4 +1,4 @@
-"""From the release before this one to this one and back, under jobs, by helm.
+"""From the release before this one to this one and back, under jobs, by helm and by a bundle.
 
 Runs last by its name: it leaves the operator as the others have it, and the store empty.
 """
@@ -6,6 +6,7 @@ Runs last by its name: it leaves the operator as the others have it, and the sto
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,10 +18,17 @@ import pytest
 from examples import digits
 from local_cluster.process import run
 from local_cluster.programs import program
+from local_cluster.settings import REGISTRY
+from release import bundle
+from release.build import VALUES, pins, write_sums
+from release.layout import Image, read_index
+from release.packages import chart
 from tests.e2e.harness import DATASET_SECRET, NAMESPACE, SYSTEM, Harness, Job
-from tests.support.chart import packaged
+from tests.support.chart import CHART, packaged
 from tests.support.older import Older, last_release
 
+PARTS = ("operator", "trainer")
+MIRROR = f"{REGISTRY}/mirror"
 LONG = {"training": {"maxSteps": 100_000}, "runner": {"checkpointInterval": "10s"}}
 
 
@@ -51,30 +59,22 @@ class Release:
 def release(harness: Harness, tmp_path: Path) -> Iterator[Release]:
     """The older release, installed afresh, with a store that outlives its pod."""
     older = last_release()
-    present = json.loads((harness.cluster.state / "e2e-values.json").read_text())
     values = {
-        "operator": {**present["operator"], "replicas": 1},
-        "trainer": present["trainer"],
+        "operator": {**unpinned(harness), "replicas": 1},
         "dashboard": {"enabled": False},
         "store": {
             "embedded": {"persistence": {"size": "1Gi"}, "resources": {"requests": {"cpu": "50m"}}}
         },
         "namespaces": {NAMESPACE: {}},
     }
-    for part in ("operator", "trainer"):
-        image = present[part]["image"]
-        reference = older.image(
-            harness.cluster.images, part, f"{image['repository']}:{image['tag']}"
-        )
-        repository, _, tag = reference.rpartition(":")
-        values[part] = {**values[part], "image": {"repository": repository, "tag": tag}}
     file = tmp_path / "values.json"
     file.write_text(json.dumps(values))
     found = Release(harness, older, file)
     harness.delete_all()
     found.helm("uninstall", "sihl", "--wait")
     disk = volume(harness, tmp_path / "store")
-    found.helm("install", "sihl", older.chart, "-f", file, "--wait", "--timeout", "5m")
+    words = chosen({part: older.image(harness.cluster.images, part) for part in PARTS})
+    found.helm("install", "sihl", older.chart, "-f", file, *words, "--wait", "--timeout", "5m")
     yield found
     shutil.rmtree(disk, ignore_errors=True)
 
@@ -157,7 +157,8 @@ def test_an_upgrade_and_a_rollback_restart_no_job_and_lose_nothing(
     before = life(harness, "upgraded", "q-upgrade")
     assert release.version() == release.older.version
 
-    release.helm("upgrade", "sihl", packaged(), "-f", release.values, *images(harness), "--wait")
+    present = chosen(images(harness))
+    release.helm("upgrade", "sihl", packaged(), "--reuse-values", *present, "--wait")
     assert release.version() != release.older.version
     told = {trains_on(harness, "upgraded", "q-upgrade", before)}
     assert harness.status("queued")["phase"] == "Queued"
@@ -166,23 +167,52 @@ def test_an_upgrade_and_a_rollback_restart_no_job_and_lose_nothing(
     assert release.version() == release.older.version
     told.add(trains_on(harness, "upgraded", "q-upgrade", before))
 
-    release.helm("upgrade", "sihl", packaged(), "--reuse-values", *images(harness), "--wait")
+    install_bundle(harness, release.values, tmp_path)
+    assert release.version() != release.older.version
     told.add(trains_on(harness, "upgraded", "q-upgrade", before))
     harness.suspend("upgraded")
     harness.wait("upgraded", "Stopped")
     the_record_is_whole(harness, "upgraded", told, tmp_path / "checkpoint")
     ended = harness.wait("queued", "Succeeded")
     assert ended["attempt"] == 1
+    assert harness.pod("q-upgrade").spec.containers[0].image.startswith(f"{MIRROR}/sihl/trainer@")
 
 
-def images(harness: Harness) -> list[str]:
-    """The present images, as helm is told them."""
-    present = json.loads((harness.cluster.state / "e2e-values.json").read_text())
+def unpinned(harness: Harness) -> Job:
+    """What the tests give the operator, but for its image."""
+    given = json.loads((harness.cluster.state / "e2e-values.json").read_text())["operator"]
+    return {key: value for key, value in given.items() if key != "image"}
+
+
+def images(harness: Harness) -> dict[str, str]:
+    """The present images."""
+    given = json.loads((harness.cluster.state / "e2e-values.json").read_text())
+    return {part: "{repository}:{tag}".format(**given[part]["image"]) for part in PARTS}
+
+
+def chosen(references: dict[str, str]) -> list[str]:
+    """Images, as helm is told them."""
     words: list[str] = []
-    for part in ("operator", "trainer"):
-        for key, value in present[part]["image"].items():
-            words += ["--set", f"{part}.image.{key}={value}"]
+    for part, reference in references.items():
+        repository, _, tag = reference.rpartition(":")
+        words += ["--set", f"{part}.image.repository={repository},{part}.image.tag={tag}"]
     return words
+
+
+def install_bundle(harness: Harness, values: Path, folder: Path) -> None:
+    """Upgrade with what a bundle of the present chart and images brings, and nothing else."""
+    release, crane = folder / "release", bundle.tools()["crane"]
+    pulled = {}
+    for part, reference in images(harness).items():
+        layout = release / "images" / part
+        run(crane, "pull", "--format=oci", reference, layout)
+        pulled[part] = Image(layout, read_index(layout)[0], ())
+    chart(program("helm"), CHART, release)
+    (release / VALUES).write_text(pins(pulled))
+    write_sums(release)
+    script = bundle.make(release, folder / "bundle") / bundle.INSTALLER.name
+    given = {"KUBECONFIG": str(harness.cluster.kubeconfig)}
+    run(script, MIRROR, "--values", os.path.relpath(values), "--wait", timeout=600, env=given)
 
 
 def the_record_is_whole(harness: Harness, name: str, told: set[int], folder: Path) -> None:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+from demo.images import DOCKERFILES, source_digest
 from local_cluster.images import Images
 from local_cluster.settings import cache_folder
 from release.changelog import releases
 from release.errors import ReleaseError
 from release.source import ROOT, export, stamp
-
-_CODE = {
-    "operator": ("crds/sihl_api", "operator/sihl_operator"),
-    "trainer": ("crds/sihl_api", "crds/sihl_s3", "trainer_image/sihl_trainer"),
-}
 
 
 @dataclass(frozen=True)
@@ -36,27 +33,23 @@ class Older:
         """The chart's folder."""
         return self.tree / "helm"
 
-    def image(self, images: Images, part: str, present: str) -> str:
-        """Build an image with the release's code on what the present one has installed.
+    def image(self, images: Images, part: str) -> str:
+        """Build an image of the release's code on the packages that the release had locked.
 
-        Building all of it would take minutes, and differ by versions of packages alone.
+        It is built in the way of the present one, so that they share Debian's packages, which no
+        release pins; what is the release's own is built once, and then found.
 
         Args:
             images: Where it is built, and pushed to.
             part: operator or trainer.
-            present: The reference of the present image.
 
         Returns:
             The reference for pods.
         """
-        folders = _CODE[part]
-        user = "USER 10001:10001"
-        lines = [f"FROM {present}", "USER 0", f"RUN rm -r {' '.join(folders)}"]
-        lines += [*(f"COPY {folder} {folder}" for folder in folders), user]
-        dockerfile = self.tree / f"{part}.Dockerfile"
-        dockerfile.write_text("\n".join(lines) + "\n")
-        tag = f"sihl/{part}:{self.version}-on-{present.rpartition(':')[2]}"
-        return images.build(tag, dockerfile, self.tree)
+        recipe = ROOT / DOCKERFILES[part]
+        way = hashlib.sha256(recipe.read_bytes()).hexdigest()[:8]
+        tag = f"sihl/{part}:{self.version}-{source_digest(part, self.tree)}-{way}"
+        return images.build(tag, recipe, self.tree)
 
 
 def last_release() -> Older:
