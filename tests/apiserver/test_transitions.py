@@ -139,6 +139,8 @@ def _operator(
             log,
             SIHL_OPERATOR_RETRY_BACKOFF="1h",
             SIHL_OPERATOR_RETRY_BACKOFF_LIMIT="1h",
+            SIHL_OPERATOR_STARTUP_PROBLEM_TIMEOUT="1h",  # no kubelet takes the pods up
+            SIHL_OPERATOR_UNSCHEDULABLE_TIMEOUT="1h",
         ),
     ):
         yield
