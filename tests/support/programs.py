@@ -28,7 +28,11 @@ class Programs:
         self._log = folder / "calls"
 
     def add(
-        self, name: str, answers: Mapping[str, str] | None = None, fails_at: tuple[str, ...] = ()
+        self,
+        name: str,
+        answers: Mapping[str, str] | None = None,
+        fails_at: tuple[str, ...] = (),
+        really: Mapping[str, Path] | None = None,
     ) -> None:
         """A program that notes its arguments, and its input at `-f -`.
 
@@ -36,8 +40,11 @@ class Programs:
             name: Its file's.
             answers: By words among its arguments, what it prints; the first that fits is taken.
             fails_at: At these words it prints "refused" and fails instead.
+            really: By words among its arguments, the program that does what is asked.
         """
         acts = [(words, "echo refused >&2; exit 1") for words in fails_at]
+        for words, program in (really or {}).items():
+            acts.append((words, f'exec {shlex.quote(str(program))} "$@"'))
         for words, text in (answers or {}).items():
             acts.append((words, f"printf '%s' {shlex.quote(text)}; exit"))
         lines = [

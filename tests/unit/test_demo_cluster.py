@@ -18,11 +18,13 @@ from demo import alone, chart, datasets, images, jobs
 from demo import cluster as clusters
 from demo.cluster import Cluster
 from demo.commands import DemoError
+from local_cluster.programs import program
 from local_cluster.settings import GPU_RESOURCE
 from tests.support.programs import Programs
 from tests.support.s3 import S3Server
 
 ROOT = Path(__file__).parents[2]
+HELM = program("helm")  # the machine's: tests have a cache of their own
 KIND = Cluster("kind", "kind-sihl", "", started=True)
 REFUSES = ("version", "get nodes")
 DELETES = ("delete", "uninstall", "down", "prune", "stop", "rm", "rmi")
@@ -208,7 +210,7 @@ def install_kind(programs: Programs, s3: S3Server, phase: str = "Succeeded") -> 
     """A machine with docker and kind, on whose cluster all jobs end so."""
     programs.add("docker")
     programs.add("kind")
-    programs.add("helm")
+    programs.add("helm", really={"package": HELM})
     programs.add(
         "kubectl",
         {

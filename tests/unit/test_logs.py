@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sihl_api.logs import JsonFormatter, about
@@ -93,6 +93,7 @@ class Listener:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.booleans())
+@example("\n", True)
 def test_the_record_has_a_line_as_it_has_it_where_logs_are_text(message: str, fails: bool) -> None:
     made = record(message.replace("%", ""), failure("x") if fails else None)
     heard = Listener()

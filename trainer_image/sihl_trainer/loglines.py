@@ -91,7 +91,9 @@ def _fields(line: bytes) -> dict[str, Any] | None:
 
 def _as_text(fields: Mapping[str, Any]) -> str:
     told = f"{fields['time'][:19]}Z {fields['level']} {fields['message']}"
-    return "\n".join(str(each) for each in (told, fields.get("exception")) if each)
+    if not (exception := fields.get("exception")):
+        return told
+    return told + ("" if told.endswith("\n") else "\n") + str(exception)  # as `logging` does
 
 
 def _printed(line: bytes) -> dict[str, Any]:
