@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,6 +19,14 @@ def png_of_rows(width: int, height: int, rows: bytes, bits: int = 8, kind: int =
     """A PNG with such a header (bits, colour type) and these rows, filters included."""
     head = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
     parts = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def indexed(colours: Sequence[tuple[int, int, int]], row: Sequence[int]) -> bytes:
+    """A PNG of one row of indices of colours."""
+    head = struct.pack(">IIBBBBB", len(row), 1, 8, 3, 0, 0, 0)
+    parts = ((b"IHDR", head), (b"PLTE", b"".join(map(bytes, colours))),
+             (b"IDAT", zlib.compress(bytes([0, *row]))), (b"IEND", b""))  # fmt: skip
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from sihl_trainer.data.images import decode_fully, opened, pixels, upright_size
 from sihl_trainer.errors import BadData
 from tests.support.datasets import encoded, jpeg, write
-from tests.support.pictures import chunk, deep_png, deep_tiff, png_of_rows
+from tests.support.pictures import chunk, deep_png, deep_tiff, indexed, png_of_rows
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -268,6 +268,7 @@ def of_no_height(data: bytes) -> bytes:
         (b"\xff" * 900, "is not a JPEG, PNG or TIFF image"),
         (png_of_rows(4, 4, (b"\0" + bytes(12)) * 3), "its data ends before the picture does"),
         (png_of_rows(4, 4, bytes(20), kind=3), "it has indices of colours, and no colours"),
+        (indexed([RED, BLUE], [0, 1, 2]), "it has a pixel of colour 2, and 2 colours"),
         (png_of_rows(4, 4, (b"\x09" + bytes(12)) * 4), "unrecognized data stream"),
         (png_of_rows(4, 4, b"")[:-32] + chunk(b"IDAT", b"rows"), "is damaged"),
     ],

@@ -28,7 +28,7 @@ from sihl_trainer.tasks.semantic_segmentation.target import SemanticTarget
 from tests.support.datasets import encoded, job, jpeg, write
 from tests.support.heads import measured, plain, view
 from tests.support.overfit import digits, overfitted
-from tests.support.pictures import png_of_rows
+from tests.support.pictures import indexed, png_of_rows
 
 HEAD = {"name": "ground", "task": "SemanticSegmentation"}
 METADATA = """
@@ -111,12 +111,17 @@ def test_a_hole_in_a_map_is_a_fault_and_no_pixels_to_ignore(tmp_path: Path) -> N
     assert "maps/a.png is damaged" in (split.sets["maps"].fault("a.jpg", 24, 16) or "")
 
 
-def test_rows_that_a_map_lacks_are_a_fault_and_no_pixels_to_ignore(tmp_path: Path) -> None:
+def test_rows_and_colours_that_a_map_lacks_are_a_fault_and_not_ignored(
+    tmp_path: Path,
+) -> None:
     folder = dataset(tmp_path, a=Image.new("RGB", (24, 16), TREE))
     rows = (b"\0" + bytes(TREE) * 24) * 15
     (folder / "maps" / "a.png").write_bytes(png_of_rows(24, 16, rows))
     told = opened(folder).sets["maps"].fault("a.jpg", 24, 16) or ""
     assert "maps/a.png is damaged: its data ends before the picture does: save it again" in told
+    (folder / "maps" / "a.png").write_bytes(indexed([TREE, ROAD], [0, 1, 2]))
+    told = opened(folder).sets["maps"].fault("a.jpg", 3, 1) or ""
+    assert "maps/a.png is damaged: it has a pixel of colour 2, and 2 colours: save" in told
 
 
 def test_what_a_system_leaves_beside_maps_is_nobodys(tmp_path: Path) -> None:

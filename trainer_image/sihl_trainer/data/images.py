@@ -155,6 +155,8 @@ def _check(image: Image.Image, path: Path) -> bool:
     if image.format == "PNG":
         is_ended = png.check(data)
         png.check_rows(data)
+        if image.mode == "P":
+            png.check_indices(data, np.asarray(image))
         return is_ended
     if jpeg.unread(data):
         raise UnidentifiedImageError

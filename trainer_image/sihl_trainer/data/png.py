@@ -11,6 +11,9 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+import numpy as np
+from numpy.typing import NDArray
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 APPLES = b"CgBI"
 """What comes first in a PNG that Apple's tools have packed in their own way."""
@@ -89,6 +92,21 @@ def check_rows(data: bytes) -> None:
         missing -= len(rest)
     if missing > 0:
         raise ValueError("is damaged: its data ends before the picture does")
+
+
+def check_indices(data: bytes, indices: NDArray[np.uint8]) -> None:
+    """See that a PNG file has as many colours as its pixels' indices ask for.
+
+    Args:
+        data: Of a file that `check` has found whole.
+        indices: [H, W].
+
+    Raises:
+        ValueError: Fewer; decoders show the pixels without one as black.
+    """
+    colours = next((end - 12 - at) // 3 for kind, at, end in _chunks(data) if kind == b"PLTE")
+    if (highest := indices.max()) >= colours:
+        raise ValueError(f"is damaged: it has a pixel of colour {highest}, and {colours} colours")
 
 
 def size(data: bytes) -> tuple[int, int]:

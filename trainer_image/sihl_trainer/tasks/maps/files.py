@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 
+import numpy as np
 from PIL import Image
 from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
@@ -157,13 +158,19 @@ def opened_map(path: Path, kind: str) -> Iterator[Image.Image]:
 
 
 def check_rows(path: Path) -> None:
-    """See that a PNG map that was decoded holds all its rows: asked once, since it takes a while.
+    """See that a PNG map that was decoded holds all its rows and colours: asked once, for it takes
+    a while.
 
     Raises:
         BadData: It does not; what is missing would count as black, which is ignored.
     """
+    data = path.read_bytes()
+    with images.opened(path) as image:
+        indices = np.asarray(image) if image.mode == "P" else None
     try:
-        png.check_rows(path.read_bytes())
+        png.check_rows(data)
+        if indices is not None:
+            png.check_indices(data, indices)
     except ValueError as error:
         raise invalid_map(path, f"{error}: save it again") from None
 
