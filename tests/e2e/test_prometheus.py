@@ -176,9 +176,13 @@ def panels() -> Iterator[tuple[str, str]]:
 
 
 def test_every_query_of_both_dashboards_shows_what_jobs_and_people_do(
-    harness: Harness, prometheus: Prometheus, roads: dict[str, Faults]
+    harness: Harness,
+    prometheus: Prometheus,
+    roads: dict[str, Faults],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     since = time.time()
+    monkeypatch.setattr(roads["slow-dataset"], "answer_delay", 2.0)  # else nobody sees the fetch
     slow = {"train": harness.location("datasets/few", endpoint=roads["slow-dataset"].endpoint)}
     nobodys = {"train": harness.location("datasets/few", credentials={"secretName": "nobodys"})}
     endless = {

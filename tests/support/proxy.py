@@ -22,6 +22,7 @@ class Faults:
         damage: In an answer, these bytes become others of the same number, `damages` times.
         upload_rate: Requests pass at so many bytes a second; 0 is without limit.
         answer_rate: Answers do; 0 is without limit.
+        answer_delay: Each piece of an answer waits for so many seconds.
         connections: How many were opened so far.
     """
 
@@ -34,6 +35,7 @@ class Faults:
     damages: int = 0
     upload_rate: float = 0
     answer_rate: float = 0
+    answer_delay: float = 0
     connections: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -82,6 +84,7 @@ def _pump(source: socket.socket, sink: socket.socket, answers: bool, faults: Fau
         while goes_on and (chunk := source.recv(65536)) and not faults.down:
             if answers:
                 chunk, goes_on = faults.answer(chunk, sent)
+                time.sleep(faults.answer_delay)
                 if faults.answer_rate:
                     time.sleep(len(chunk) / faults.answer_rate)
             else:
