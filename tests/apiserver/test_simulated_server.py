@@ -26,7 +26,6 @@ from sihl_operator.kube import (
 from sihl_operator.views import parse
 from tests.simulation.server import Faults, Raw, SimulatedApi, SimulatedServer
 from tests.support.objects import SPEC
-from tests.support.operators import Team
 
 NAMESPACE = "default"
 GRACE = 30
@@ -156,10 +155,8 @@ async def server(
         return
     kubeconfig = str(request.getfixturevalue("kubeconfig"))
     monkeypatch.setattr(config.kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", kubeconfig)
-    users = config.new_client_from_config(kubeconfig)
     async with KubeApi(lambda *_: None) as api:
-        yield Real(api, users)
-    Team(users, NAMESPACE).clear()  # else they take the room of whoever comes next
+        yield Real(api, config.new_client_from_config(kubeconfig))
 
 
 def _job(name: str) -> Raw:

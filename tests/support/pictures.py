@@ -15,19 +15,21 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + checksum
 
 
-def png_of_rows(width: int, height: int, rows: bytes, bits: int = 8, kind: int = 2) -> bytes:
+def png_of_rows(
+    width: int, height: int, rows: bytes, bits: int = 8, kind: int = 2, palette: bytes = b""
+) -> bytes:
     """A PNG with such a header (bits, colour type) and these rows, filters included."""
     head = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
-    parts = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    parts = [(b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    if palette:
+        parts.insert(1, (b"PLTE", palette))
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
 
 
 def indexed(colours: Sequence[tuple[int, int, int]], row: Sequence[int]) -> bytes:
     """A PNG of one row of indices of colours."""
-    head = struct.pack(">IIBBBBB", len(row), 1, 8, 3, 0, 0, 0)
-    parts = ((b"IHDR", head), (b"PLTE", b"".join(map(bytes, colours))),
-             (b"IDAT", zlib.compress(bytes([0, *row]))), (b"IEND", b""))  # fmt: skip
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+    palette = b"".join(map(bytes, colours))
+    return png_of_rows(len(row), 1, bytes([0, *row]), kind=3, palette=palette)
 
 
 def deep_png(picture: np.ndarray) -> bytes:
