@@ -7,8 +7,8 @@ from typing import Any
 from sihl_api.text import shortened
 from sihl_api.times import rfc3339
 from sihl_api.trainingjob import API_VERSION, KIND, ConditionType, Phase
+from sihl_operator.conditions import as_reason, condition
 from sihl_operator.decision import Notice
-from sihl_operator.status import as_reason, condition
 from sihl_operator.views import JobView
 
 _LIMIT = 1000

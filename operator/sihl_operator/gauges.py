@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from sihl_api.trainingjob import ConditionType, Phase
-from sihl_operator import status as say
+from sihl_operator.conditions import condition
 from sihl_operator.hindrances import GATED
 from sihl_operator.queues import Queue
 from sihl_operator.refusals import QUOTA_EXCEEDED
@@ -81,7 +81,7 @@ class Gauges(Collector):
         if not met or met.get("reason") in _IN_A_LINE:
             return None
         if job.phase is Phase.STARTING:
-            told = say.condition(job.status, ConditionType.DATASET_READY)
+            told = condition(job.status, ConditionType.DATASET_READY)
             acts = told is not None and told.reason == met.get("reason")
         else:  # one that has only to be admitted is past it, as far as anybody knows
             acts = job.phase is Phase.QUEUED and self._world.seen.backoff(job) > 0
@@ -114,7 +114,7 @@ def _family(name: str, text: str, labels: list[str]) -> GaugeMetricFamily:
 
 def _why(job: JobView) -> str:
     """Why a job waits, as its status tells."""
-    told = say.condition(job.status, ConditionType.ADMITTED)
+    told = condition(job.status, ConditionType.ADMITTED)
     return told.reason if told is not None else "Queued"
 
 

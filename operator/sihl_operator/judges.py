@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from sihl_api.reading import is_ours, knows_phase
 from sihl_api.trainingjob import ConditionType, Phase
-from sihl_operator.status import Status, accepted, condition, with_condition, without_condition
+from sihl_api.trainingjob import TrainingJobStatus as Status
+from sihl_operator.conditions import condition, with_condition, without_condition
+from sihl_operator.status import accepted
 from sihl_operator.views import JobView
 
 

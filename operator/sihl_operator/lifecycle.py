@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 
 from sihl_api.runtime import NODE_OUT_OF_MEMORY
 from sihl_api.trainingjob import ConditionType, Phase
+from sihl_api.trainingjob import TrainingJobStatus as Status
 from sihl_operator import judges, status
+from sihl_operator.conditions import condition
 from sihl_operator.decision import NOTHING, Decision, Deletion, Notice
 from sihl_operator.endings import (
     DEADLINE_EXCEEDED,
@@ -30,8 +32,10 @@ from sihl_operator.endings import (
 )
 from sihl_operator.hearsay import Told
 from sihl_operator.hindrances import GATED, UNSCHEDULABLE, hindrance, lacking, silent, unseen
+from sihl_operator.patches import as_json
 from sihl_operator.queues import refusal
 from sihl_operator.refusals import QUOTA_EXCEEDED, QUOTA_TOO_SMALL
+from sihl_operator.reports import after_attempt
 from sihl_operator.retries import failed, judged
 from sihl_operator.settings import Settings
 from sihl_operator.sightings import UNSEEN, Ages
@@ -149,14 +153,14 @@ def waiting(job: JobView, pod: PodView | None, moment: Moment) -> Decision | Non
     after = moment.backoff or None
     if job.phase is not Phase.QUEUED or new.queue != job.status.queue:
         return Decision(status=new, after=after)
-    if status.as_json(new) == status.as_json(job.status):
+    if as_json(new) == as_json(job.status):
         return Decision(after=after)
     changed = _reason(new) != _reason(job.status)
     return Decision(status=new, refresh=not changed, after=after)
 
 
-def _reason(of: status.Status) -> str | None:
-    admitted = status.condition(of, ConditionType.ADMITTED)
+def _reason(of: Status) -> str | None:
+    admitted = condition(of, ConditionType.ADMITTED)
     return admitted.reason if admitted else None
 
 
@@ -190,7 +194,7 @@ def _start_left(job: JobView, age: float) -> float:
 
 def _not_created_in_time(job: JobView, name: str, moment: Moment) -> Decision:
     """The API server did not answer all along: nobody's fault, and others may go."""
-    told = status.condition(job.status, ConditionType.DATASET_READY)
+    told = condition(job.status, ConditionType.DATASET_READY)
     text = "The pod was not created within spec.runner.startTimeout."
     if told is not None and told.reason == status.NOT_CREATED:
         text += f" {status.cause(told)}"
@@ -212,7 +216,7 @@ def over(job: JobView, pod: PodView | None, moment: Moment) -> Decision | None:
     if pod is None or not pod.ended:
         return None
     end = ending(pod)
-    told = status.after_attempt(job, end.result, moment.now)
+    told = after_attempt(job, end.result, moment.now)
     if end.verdict is Verdict.SUCCEEDED:
         new = status.ended(
             told, Phase.SUCCEEDED, ConditionType.COMPLETE, end.reason, end.message, moment.now
@@ -247,7 +251,7 @@ def _loss(end: Ending) -> Notice | None:
     return Notice(end.result.reason, end.message)
 
 
-def _stopped(job: JobView, pod: PodView, end: Ending, moment: Moment) -> status.Status:
+def _stopped(job: JobView, pod: PodView, end: Ending, moment: Moment) -> Status:
     if pod.gone and not any(c.ended for c in pod.containers):
         return status.stopped(job, "The pod ended unseen.", moment.now, saved=None)
     saved = end.verdict is Verdict.STOPPED
@@ -395,9 +399,9 @@ def _deletion(pod: PodView, grace: int | None) -> Deletion:
     return Deletion(pod.namespace, pod.name, pod.uid, grace)
 
 
-def _written(job: JobView, new: status.Status) -> Decision:
+def _written(job: JobView, new: Status) -> Decision:
     """The status, if it differs from what stands."""
-    same = status.as_json(new) == status.as_json(job.status)
+    same = as_json(new) == as_json(job.status)
     return NOTHING if same else Decision(status=new)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sihl_api.traces import Span, attempt_id, job_attributes, job_id
 from sihl_api.trainingjob import ConditionType, Phase
-from sihl_operator import status as say
+from sihl_operator.conditions import condition
 from sihl_operator.views import JobView, parse
 
 _FINAL = (Phase.SUCCEEDED, Phase.FAILED)
@@ -49,7 +49,7 @@ def _end(job: JobView) -> dict[str, Any]:
 
 def _reason(job: JobView) -> str:
     kind = {Phase.SUCCEEDED: ConditionType.COMPLETE, Phase.FAILED: ConditionType.FAILED}
-    told = say.condition(job.status, kind.get(job.phase or Phase.QUEUED, ConditionType.ADMITTED))
+    told = condition(job.status, kind.get(job.phase or Phase.QUEUED, ConditionType.ADMITTED))
     return told.reason if told is not None else ""
 
 

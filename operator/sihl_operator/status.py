@@ -1,137 +1,28 @@
 """What a job's status says, as values: each function returns the next status, and touches nothing.
 
-Times are seconds since 1970. A condition's transition time moves only when its status changes.
+Times are seconds since 1970.
 """
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Mapping
 from typing import Any
 
-from sihl_api.reading import is_ours
-from sihl_api.runtime import RECORD_NOT_WRITABLE, ProgressReport, RecordReport, Result
-from sihl_api.text import shortened
 from sihl_api.times import rfc3339
-from sihl_api.trainingjob import (
-    CheckpointStatus,
-    Condition,
-    ConditionType,
-    Obstacle,
-    Phase,
-    Progress,
-    TrainingJobStatus,
-)
+from sihl_api.trainingjob import Condition, ConditionType, Obstacle, Phase, Progress
+from sihl_api.trainingjob import TrainingJobStatus as Status
+from sihl_operator.conditions import as_reason, condition, with_condition, without_condition
 from sihl_operator.endings import Ending, Verdict
 from sihl_operator.queues import refusal
+from sihl_operator.reports import lies_at, whole, with_status
 from sihl_operator.views import JobView, PodView, pod_name
-
-MESSAGE_LIMIT = 2000
-"""Of a condition's message, in characters: a person reads it in `kubectl describe`."""
 
 NOT_CREATED = "PodNotCreated"
 NOT_FETCHED = ("NotFetched", "The dataset is not fetched yet.")
 """Why the dataset is not there, while nothing is in the way."""
 
 _SINCE = "In the way since"
-_TRIED_AGAIN = (
-    "It is tried again as long as the pod lives; what is not written when it ends is lost."
-)
 _WARNINGS = " Warnings: "
-
-_ORDER = {kind.value: place for place, kind in enumerate(ConditionType)}
-Status = TrainingJobStatus
-_REASON_LIMIT = 100
-
-
-def condition(status: Status, kind: ConditionType) -> Condition | None:
-    """The condition of that type, if the status has it."""
-    return next((c for c in status.conditions or [] if c.type == kind), None)
-
-
-def as_reason(text: str) -> str:
-    """A text as a condition's or an Event's reason: one CamelCase word, whoever wrote it."""
-    word = re.sub(r"[^A-Za-z0-9]", "", text)[:_REASON_LIMIT]
-    return word if word[:1].isalpha() else f"Unspecified{word}"
-
-
-def with_condition(
-    job: JobView,
-    status: Status,
-    kind: ConditionType,
-    value: bool | None,
-    reason: str,
-    message: str,
-    now: float,
-) -> Status:
-    """The status with one condition set; None for Unknown."""
-    text, message = "Unknown" if value is None else str(value), shortened(message, MESSAGE_LIMIT)
-    reason = as_reason(reason)
-    before, told = condition(status, kind), (text, reason, message, job.generation)
-    if before and told == (
-        before.status, before.reason, before.message, before.observed_generation
-    ):  # fmt: skip
-        return status
-    moved = before.last_transition_time if before and before.status == text else rfc3339(now)
-    new = Condition.model_validate(
-        {
-            "type": kind.value,
-            "status": text,
-            "reason": reason,
-            "message": message,
-            "last_transition_time": moved,
-            "observed_generation": job.generation,
-        }
-    )
-    others = [c for c in status.conditions or [] if c.type != kind]
-    return status.model_copy(update={"conditions": sorted([*others, new], key=_place)})
-
-
-def _place(told: Condition) -> int:
-    """Among the others: those of another release, or of somebody else, come last."""
-    return _ORDER.get(told.type, len(_ORDER))
-
-
-def without_condition(status: Status, *kinds: ConditionType) -> Status:
-    """The status without the conditions of those types."""
-    left = [c for c in status.conditions or [] if c.type not in kinds]
-    return status.model_copy(update={"conditions": left or None})
-
-
-def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """What turns `old` into `new` by JSON merge patch (RFC 7386): removed keys are null."""
-    patch: dict[str, Any] = {key: None for key in old if key not in new}
-    for key, value in new.items():
-        before = old.get(key)
-        if isinstance(value, Mapping) and isinstance(before, Mapping):
-            inner = merge_patch(before, value)
-            if inner:
-                patch[key] = inner
-        elif key not in old or before != value:
-            patch[key] = value
-    return patch
-
-
-def patch(job: JobView, new: Status) -> dict[str, Any]:
-    """What makes the job's status the new one, by JSON merge patch; empty where nothing does.
-
-    What this release does not know of the status, or cannot read, stays as it stands.
-    """
-    changes = merge_patch(as_json(job.status), as_json(new))
-    if "conditions" not in changes:
-        return changes
-    ours = [each for each in changes["conditions"] or () if is_ours(each["type"])]
-    others = [
-        each for each in job.stored_status.get("conditions") or () if not is_ours(each["type"])
-    ]
-    return {**changes, "conditions": [*ours, *others] or None}
-
-
-def as_json(status: Status) -> dict[str, Any]:
-    """The status as the API server stores it."""
-    dumped: dict[str, Any] = status.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return dumped
 
 
 def _next(job: JobView, now: float, **changes: Any) -> Status:
@@ -306,7 +197,7 @@ def running(job: JobView, pod: PodView, now: float) -> Status:
         phase=Phase.RUNNING,
         node_name=pod.node or None,
         running_at=rfc3339(now),
-        progress=_whole(job.status.progress),
+        progress=whole(job.status.progress),
         obstacle=met if met and met.attempts else None,  # one that cost nothing is passed
     )
     reason, message = "Fetched", "The dataset is on the node's disk, checked."
@@ -326,101 +217,7 @@ def stopping(job: JobView, pod: PodView) -> Status:
     )
 
 
-def with_report(job: JobView, pod: PodView, report: ProgressReport, now: float) -> Status:
-    """The status with what the pod says of its progress."""
-    status = job.status.model_copy(update={"node_name": pod.node or job.status.node_name})
-    status = status.model_copy(
-        update={
-            "progress": _merged(status.progress, report.progress),
-            "metrics": report.metrics or status.metrics,
-        }
-    )
-    status = _with_checkpoint(job, status, report.checkpoint, now)
-    record = report.record
-    if record is not None and not record.writable:
-        record = record.model_copy(update={"message": f"{record.message} {_TRIED_AGAIN}"})
-    return _with_record(job, status, record, now)
-
-
-def _with_record(job: JobView, status: Status, record: RecordReport | None, now: float) -> Status:
-    """The status with whether the record can be written, once it could not be."""
-    kind = ConditionType.RECORD_WRITABLE
-    if record is None or (record.writable and condition(status, kind) is None):
-        return status
-    text = "The record can be written again." if record.writable else record.message
-    return with_condition(job, status, kind, record.writable, record.reason, text, now)
-
-
-def _merged(old: Progress | None, new: Progress) -> Progress | None:
-    """New values over old ones: a fetch that is over keeps its bytes, all of them."""
-    if new.dataset_total_bytes is None:
-        old = _whole(old)
-    values = {**(old.model_dump() if old else {}), **new.model_dump(exclude_none=True)}
-    return Progress(**values) if any(v is not None for v in values.values()) else None
-
-
-def _whole(progress: Progress | None) -> Progress | None:
-    """The progress once the fetch is over, of whose last bytes nobody may have asked."""
-    if progress is None or progress.dataset_total_bytes is None:
-        return progress
-    return progress.model_copy(update={"dataset_bytes": progress.dataset_total_bytes})
-
-
-def _with_checkpoint(
-    job: JobView, status: Status, new: CheckpointStatus | None, now: float
-) -> Status:
-    """The status with the checkpoint, unless an attempt knows only an earlier one."""
-    old = status.checkpoint
-    if new is None or (old is not None and old.step >= new.step):
-        return status
-    status = status.model_copy(update={"checkpoint": new, "obstacle": None})
-    return with_condition(
-        job, status, ConditionType.CHECKPOINT_SAVED, True, "Saved", _saved(new), now
-    )
-
-
-def _saved(checkpoint: CheckpointStatus) -> str:
-    return f"A checkpoint of step {checkpoint.step} lies at {checkpoint.uri}."
-
-
 # --- ended -----------------------------------------------------------------------------------
-
-
-def _with_result(job: JobView, status: Status, result: Result | None, now: float) -> Status:
-    """The status with what the attempt said last."""
-    if result is None:
-        return status
-    step, progress = result.step, status.progress
-    if step is not None:
-        progress = _whole(progress)
-        known = progress.model_dump() if progress else {}
-        maximum = known.get("max_steps")
-        known |= {"step": step, "percent": min(100, 100 * step // maximum) if maximum else None}
-        progress = Progress(**known)
-    status = status.model_copy(
-        update={
-            "progress": progress,
-            "metrics": result.metrics or status.metrics,
-            "model": result.model or status.model,
-        }
-    )
-    status = without_condition(status, ConditionType.RECORD_WRITABLE)
-    if result.reason == RECORD_NOT_WRITABLE:
-        lost = RecordReport(writable=False, reason=result.reason, message=result.message)
-        status = _with_record(job, status, lost, now)
-    return _with_checkpoint(job, status, result.checkpoint, now)
-
-
-def after_attempt(job: JobView, result: Result | None, now: float) -> JobView:
-    """The job as if its status already held what the attempt said last."""
-    status = _with_result(job, job.status, result, now)
-    return _with_status(job, status)
-
-
-def _with_status(job: JobView, status: Status) -> JobView:
-    from dataclasses import replace
-
-    return replace(job, raw_status=as_json(status)).knowing(job)
 
 
 def ended(
@@ -463,7 +260,7 @@ def resumable(job: JobView, now: float) -> Status:
         job.status.model_copy(update={"failures": None}), ConditionType.FAILED
     )
     text = "The job had failed: set spec.suspend to false to resume from its checkpoint."
-    return stopped(_with_status(job, status), text, now, saved=False)
+    return stopped(with_status(job, status), text, now, saved=False)
 
 
 def _kept(job: JobView) -> str:
@@ -500,8 +297,8 @@ def stopped(
         value, reason = False, missing
         text = "There is no checkpoint: the job was stopped before its first step was saved."
     elif saved:
-        value, reason, text = True, "Saved", _saved(checkpoint)
+        value, reason, text = True, "Saved", lies_at(checkpoint)
     else:
         value, reason = True, "Earlier"
-        text = "The stop itself saved nothing more. " + _saved(checkpoint)
+        text = "The stop itself saved nothing more. " + lies_at(checkpoint)
     return with_condition(job, status, ConditionType.CHECKPOINT_SAVED, value, reason, text, now)

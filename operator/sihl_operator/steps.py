@@ -8,10 +8,10 @@ from collections.abc import Callable
 from sihl_api.logs import about
 from sihl_api.runtime import ProgressReport
 from sihl_api.trainingjob import ConditionType
-from sihl_operator import status as say
 from sihl_operator.acts import Acts
 from sihl_operator.alarms import Alarms
 from sihl_operator.attempts import Attempts
+from sihl_operator.conditions import condition
 from sihl_operator.lifecycle import Moment, decide
 from sihl_operator.places import Place, Places
 from sihl_operator.queues import OCCUPIED, Reason, in_line
@@ -111,5 +111,5 @@ class Steps:
 
 def _as_told(job: JobView) -> Reason | None:
     """What a job that backs off was told: why its last attempt ended."""
-    told = say.condition(job.status, ConditionType.ADMITTED)
+    told = condition(job.status, ConditionType.ADMITTED)
     return (told.reason, told.message) if told else None

@@ -14,6 +14,7 @@ from sihl_operator.events import event_for
 from sihl_operator.hearsay import told
 from sihl_operator.kube import Api, ApiError, ConflictError, NotFoundError
 from sihl_operator.metrics import Metrics
+from sihl_operator.patches import patch
 from sihl_operator.sightings import Clocks
 from sihl_operator.spans import spans_of
 from sihl_operator.views import JobView, Key, PodView, pod_view
@@ -61,11 +62,13 @@ class Writes:
         Raises:
             ApiError: It is not written, as far as is known; ConflictError: the job has changed.
         """
-        patch = say.patch(job, judges.complete(job, new, self._clocks.wall()))
-        if not patch:
+        changes = patch(job, judges.complete(job, new, self._clocks.wall()))
+        if not changes:
             return job
         waited = self._world.seen.waited(job)
-        raw = await self._api.patch_job_status(job.namespace, job.name, job.resource_version, patch)
+        raw = await self._api.patch_job_status(
+            job.namespace, job.name, job.resource_version, changes
+        )
         self._world.saw_job(raw)
         after = JobView(raw)
         if after.phase is Phase.STOPPING and job.phase is not Phase.STOPPING:

@@ -7,7 +7,7 @@ from typing import Any
 from sihl_api.runtime import Result
 from sihl_api.trainingjob import CheckpointStatus, ModelStatus
 from sihl_operator.judges import complete
-from sihl_operator.status import as_json
+from sihl_operator.patches import as_json
 from sihl_operator.views import JobView, PodView, pod_view
 
 Raw = dict[str, Any]

@@ -12,19 +12,22 @@ from sihl_api.trainingjob import (
     Phase,
     Progress,
 )
+from sihl_api.trainingjob import TrainingJobStatus as Status
 from sihl_operator import status
+from sihl_operator.patches import as_json
+from sihl_operator.reports import after_attempt, with_report
 from sihl_operator.views import JobView
 from tests.support.objects import MODEL, NOW, RUNNING, SAVED, Raw, job, pod
 
 LOST = RecordReport(writable=False, reason="StoreAccessRefused", message="Correct the Secret.")
 
 
-def _after(before: JobView, new: status.Status) -> JobView:
-    return job(status=status.as_json(new), suspend=before.suspend)
+def _after(before: JobView, new: Status) -> JobView:
+    return job(status=as_json(new), suspend=before.suspend)
 
 
-def _told(before: JobView, report: ProgressReport) -> status.Status:
-    return status.with_report(before, pod(containers={"trainer": RUNNING}), report, NOW)
+def _told(before: JobView, report: ProgressReport) -> Status:
+    return with_report(before, pod(containers={"trainer": RUNNING}), report, NOW)
 
 
 def every() -> dict[str, Raw]:
@@ -38,12 +41,12 @@ def every() -> dict[str, Raw]:
     learned = _after(running, _told(running, ProgressReport(
         stage="Training", progress=Progress(step=8, max_steps=10), checkpoint=SAVED)))  # fmt: skip
     lost = _after(learned, _told(learned, ProgressReport(stage="Training", record=LOST)))
-    wanted = job(status=status.as_json(learned.status), suspend=True)
+    wanted = job(status=as_json(learned.status), suspend=True)
     stopping = _after(wanted, status.stopping(wanted, pod()))
     stopped = _after(stopping, status.stopped(stopping, "Stopped.", NOW, saved=True))
     held = job(suspend=True)
     never = _after(held, status.stopped(held, "Suspended while it waited.", NOW, saved=False))
-    done = status.after_attempt(learned, Result(reason="Completed", step=10, model=MODEL), NOW)
+    done = after_attempt(learned, Result(reason="Completed", step=10, model=MODEL), NOW)
 
     def ended(of: JobView, phase: Phase, kind: ConditionType, reason: str, text: str) -> JobView:
         return _after(of, status.ended(of, phase, kind, reason, text, NOW))

@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
+from sihl_api.trainingjob import TrainingJobStatus as Status
 from sihl_operator import status
 from sihl_operator.events import Allowance, milestone
+from sihl_operator.patches import as_json
 from sihl_operator.views import JobView
 from tests.support.objects import NOW, job, pod
 
 
-def with_status(new: status.Status) -> JobView:
-    return JobView(job().raw, status.as_json(new))
+def with_status(new: Status) -> JobView:
+    return JobView(job().raw, as_json(new))
 
 
 QUEUED = with_status(status.queued(job(), 1, "WaitingForQueue", "", NOW))

@@ -12,6 +12,7 @@ from sihl_operator import status as say
 from sihl_operator.decision import Decision
 from sihl_operator.judges import complete
 from sihl_operator.lifecycle import Moment, decide
+from sihl_operator.patches import as_json, patch
 from sihl_operator.settings import Settings
 from sihl_operator.views import JobView, PodView
 from tests.simulation.server import merged
@@ -32,8 +33,8 @@ OTHERS: Raw = {
 def written(before: JobView, decision: Decision, **change: Any) -> JobView:
     """The job once the decision's status is written, as the API server then has it."""
     assert decision.status is not None
-    patch = say.patch(before, complete(before, decision.status, NOW))
-    return edited(before, merged(dict(before.raw["status"]), patch), generations=0, **change)
+    changes = patch(before, complete(before, decision.status, NOW))
+    return edited(before, merged(dict(before.raw["status"]), changes), generations=0, **change)
 
 
 def edited(
@@ -186,7 +187,7 @@ def test_what_ended_under_an_earlier_release_is_told_as_this_one_tells_it(phase:
 def test_a_condition_of_an_unknown_type_stays_as_it_is_and_comes_last(
     phase: str, place: int
 ) -> None:
-    known = job(phase=phase, suspend=True, status=say.as_json(say.starting(job(), NOW)))
+    known = job(phase=phase, suspend=True, status=as_json(say.starting(job(), NOW)))
     status = {**known.raw["status"], "phase": phase}
     conditions = list(status["conditions"])
     conditions.insert(place, OTHERS)

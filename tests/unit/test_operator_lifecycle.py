@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 
 from sihl_api.runtime import ExitCode, ProgressReport, Result
 from sihl_api.trainingjob import CheckpointStatus, ConditionType, ModelStatus, Phase, Progress
+from sihl_operator import conditions
 from sihl_operator import status as say
 from sihl_operator.decision import Decision
 from sihl_operator.lifecycle import Moment, decide
+from sihl_operator.patches import as_json
 from sihl_operator.queues import in_line
+from sihl_operator.reports import with_report
 from sihl_operator.settings import Settings
 from sihl_operator.sightings import Ages
 from sihl_operator.views import JobView, PodView, parse, pod_view
@@ -39,7 +42,7 @@ def next_phase(decision: Decision) -> Phase | None:
 
 def condition(decision: Decision, kind: ConditionType) -> tuple[str, str, str]:
     assert decision.status is not None
-    found = say.condition(decision.status, kind)
+    found = conditions.condition(decision.status, kind)
     assert found is not None
     return found.status, found.reason, found.message
 
@@ -65,7 +68,7 @@ def after(
 
 def begun() -> JobView:
     """A job as its admission left it a minute ago."""
-    return job(phase="Starting", status=say.as_json(say.starting(job(phase="Queued"), NOW - 60)))
+    return job(phase="Starting", status=as_json(say.starting(job(phase="Queued"), NOW - 60)))
 
 
 # --- before an attempt -----------------------------------------------------------------------
@@ -83,7 +86,7 @@ def test_a_new_job_is_queued_with_the_reason_why_it_waits() -> None:
 def test_a_waiting_job_to_which_nothing_new_happens_is_not_written() -> None:
     first = decide(job(), None, MOMENT).status
     assert first is not None
-    again = decide(job(status=say.as_json(first)), None, MOMENT)
+    again = decide(job(status=as_json(first)), None, MOMENT)
     assert again.status is None
 
 
@@ -109,11 +112,11 @@ def test_what_is_odd_about_a_job_is_told_by_a_condition_that_stays() -> None:
     training = {"maxSteps": 5, "validations": 10}
     queued = decide(job(training=training), None, MOMENT).status
     assert queued is not None
-    begun = say.starting(job(status=say.as_json(queued), training=training), NOW)
-    done = after(0, of=job(phase="Running", status=say.as_json(begun), training=training))
+    begun = say.starting(job(status=as_json(queued), training=training), NOW)
+    done = after(0, of=job(phase="Running", status=as_json(begun), training=training))
     for status in (queued, begun, done.status):
         assert status is not None
-        told = say.condition(status, ConditionType.ACCEPTED)
+        told = conditions.condition(status, ConditionType.ACCEPTED)
         assert told is not None
         assert (told.status, told.reason) == ("True", "ValidButOdd")
         assert "Warning: training.validations is 10" in told.message
@@ -145,14 +148,14 @@ def test_a_failed_job_that_has_a_checkpoint_is_resumed_by_its_user_and_counts_on
     assert next_phase(failed) is Phase.FAILED
     assert "spec.suspend" in condition(failed, ConditionType.FAILED)[2]
     assert failed.status is not None
-    left = say.as_json(failed.status)
+    left = as_json(failed.status)
     assert decide(job(status=left), None, MOMENT).status is None, "it is final of itself"
     stopped = decide(job(status=left, suspend=True), None, MOMENT)
     assert next_phase(stopped) is Phase.STOPPED
     assert stopped.status is not None
-    assert say.condition(stopped.status, ConditionType.FAILED) is None
+    assert conditions.condition(stopped.status, ConditionType.FAILED) is None
     assert condition(stopped, ConditionType.CHECKPOINT_SAVED)[0] == "True"
-    queued = decide(job(status=say.as_json(stopped.status)), None, MOMENT).status
+    queued = decide(job(status=as_json(stopped.status)), None, MOMENT).status
     assert queued is not None
     assert (queued.phase, queued.attempt, queued.checkpoint) == (Phase.QUEUED, 4, CHECKPOINT)
     assert not queued.failures, "its retries begin anew"
@@ -181,7 +184,7 @@ def test_once_the_trainer_runs_all_of_the_dataset_was_fetched_however_little_was
     )
     report = ProgressReport(stage="Training", progress=Progress(step=1))
     runs = pod(containers={"trainer": RUNNING})
-    late = say.with_report(job(phase="Running", status=seen_last), runs, report, NOW)
+    late = with_report(job(phase="Running", status=seen_last), runs, report, NOW)
     never = job(phase="Starting", status=seen_last)
     unseen = after(0, Result(reason="Completed", step=9, model=MODEL), of=never)
     for told in (begins.status, late, unseen.status):
@@ -199,7 +202,7 @@ def test_what_the_fetch_found_odd_is_told_for_as_long_as_the_job_is_there() -> N
     status, reason, message = condition(told, ConditionType.DATASET_READY)
     assert (status, reason) == ("True", "FetchedWithWarnings")
     assert message.endswith("Warnings: no image has a dog; a.png: several pages.")
-    running = job(phase="Running", status=say.as_json(told.status))
+    running = job(phase="Running", status=as_json(told.status))
     over = after(0, Result(reason="Completed", step=9, model=MODEL), of=running)
     status, reason, message = condition(over, ConditionType.DATASET_READY)
     assert (status, reason) == ("False", "Released")
@@ -235,7 +238,7 @@ def test_a_deleted_job_that_a_finalizer_keeps_is_stopped_and_says_who_keeps_it()
     _, reason, message = condition(over, ConditionType.ADMITTED)
     assert (reason, "example.com/backup" in message) == ("Deleted", True)
     assert over.status is not None
-    left = deleted(job(status=say.as_json(over.status)))
+    left = deleted(job(status=as_json(over.status)))
     assert decide(left, None, MOMENT).status is None
 
 
@@ -412,7 +415,7 @@ def test_a_nodes_memory_that_runs_out_is_waited_for_less_and_less_often(killed: 
         assert "spec.runner.resources.requests.memory" in message
         assert decision.after is not None
         pauses.append(decision.after)
-        current = job(phase="Running", status=say.as_json(decision.status) | {"phase": "Running"})
+        current = job(phase="Running", status=as_json(decision.status) | {"phase": "Running"})
     assert pauses == sorted(pauses)
     assert (pauses[0], pauses[-1]) == (30.0, 1800.0), "a job too large for a node does not spin"
 
@@ -591,20 +594,20 @@ AWAY = {"fetch-train": waiting("ImagePullBackOff", "dial tcp: i/o timeout")}
 
 
 def test_what_is_not_the_jobs_fault_is_waited_for_without_end_and_less_and_less_often() -> None:
-    away, now, left = pod(phase="Pending", init=AWAY), NOW, say.as_json(begun().status)
+    away, now, left = pod(phase="Pending", init=AWAY), NOW, as_json(begun().status)
     rounds = []
     for _ in range(12):
         told = decide(job(status=left), away, replace(starting(0), now=now))
         assert told.status is not None
         assert told.after is not None
         late = replace(starting(told.after), now=now + told.after)
-        given = decide(job(status=say.as_json(told.status)), away, late)
+        given = decide(job(status=as_json(told.status)), away, late)
         assert given.status is not None
         assert given.after is not None
         assert (given.status.phase, given.status.failures) == (Phase.QUEUED, None)
         rounds.append((given.after, told.after))
         now += told.after + given.after
-        left = say.as_json(say.starting(job(status=say.as_json(given.status)), now))
+        left = as_json(say.starting(job(status=as_json(given.status)), now))
     assert given.status is not None
     met = given.status.obstacle
     assert met is not None
@@ -619,15 +622,15 @@ def test_what_is_not_the_jobs_fault_is_waited_for_without_end_and_less_and_less_
 
 def attempts_of_a_day(result: Result, code: ExitCode, held: float) -> list[tuple[float, JobView]]:
     """When each attempt ended, `held` seconds after it began, and the job as it was left."""
-    found, now, left = [], NOW, job(status=say.as_json(begun().status))
+    found, now, left = [], NOW, job(status=as_json(begun().status))
     while now < NOW + 86400 and left.phase is not Phase.FAILED:
         over = pod(phase="Failed", init={"fetch-train": ended(code, result)})
         decision = decide(left, over, replace(seen(obstacle=now - NOW), now=now))
         assert decision.status is not None
-        waits = job(status=say.as_json(decision.status))
+        waits = job(status=as_json(decision.status))
         found.append((now, waits))
         now += (decision.after or 0) + held
-        left = job(status=say.as_json(say.starting(waits, now)))
+        left = job(status=as_json(say.starting(waits, now)))
         left = waits if waits.phase is Phase.FAILED else left
     return found
 
@@ -653,7 +656,7 @@ def test_a_dataset_that_is_away_is_counted_after_an_hour() -> None:
     counted = [left for at, left in attempts if at >= NOW + 3600]
     assert [left.failures for left in counted] == [1, 2, 3]
     assert [left.phase for left in counted[-2:]] == [Phase.QUEUED, Phase.FAILED]
-    told = say.condition(counted[0].status, ConditionType.ADMITTED)
+    told = conditions.condition(counted[0].status, ConditionType.ADMITTED)
     assert told is not None
     assert "failure 1, to be retried up to 2 times" in told.message
 
@@ -791,7 +794,7 @@ def test_what_kept_a_pod_from_starting_is_no_longer_said_once_it_is_over() -> No
     hindrance = pod(phase="Pending", node="", conditions=[UNSCHEDULABLE])
     told = decide(job(phase="Starting"), hindrance, MOMENT).status
     assert told is not None
-    known = job(phase="Starting", status=say.as_json(told))
+    known = job(phase="Starting", status=as_json(told))
     fetching = pod(phase="Pending", init={"fetch-train": RUNNING})
     over = decide(known, fetching, MOMENT)
     assert condition(over, ConditionType.DATASET_READY)[:2] == ("False", "NotFetched")

@@ -5,8 +5,10 @@ import pytest
 from sihl_api.runtime import ExitCode, ProgressReport, RecordReport, Result
 from sihl_api.trainingjob import Condition, ConditionType, Phase, Progress
 from sihl_operator import status as say
+from sihl_operator.conditions import condition
 from sihl_operator.decision import NOTHING, Decision
 from sihl_operator.lifecycle import Moment, decide
+from sihl_operator.patches import as_json
 from sihl_operator.reports import reported
 from sihl_operator.settings import Settings
 from sihl_operator.views import JobView
@@ -25,12 +27,12 @@ def told(record: RecordReport | None, of: JobView | None = None, at: float = NOW
 
 def after(decision: Decision) -> JobView:
     assert decision.status is not None
-    return job(phase="Running", status=say.as_json(decision.status))
+    return job(phase="Running", status=as_json(decision.status))
 
 
 def on_record(decision: Decision) -> Condition | None:
     assert decision.status is not None
-    return say.condition(decision.status, ConditionType.RECORD_WRITABLE)
+    return condition(decision.status, ConditionType.RECORD_WRITABLE)
 
 
 @pytest.mark.parametrize("record", [None, WRITABLE])
@@ -83,11 +85,11 @@ def test_what_an_attempt_could_not_save_at_its_end_stands_until_the_next_begins(
 ) -> None:
     result = Result(reason=reason, message="steps 1 to 9 are lost")
     over = pod(phase="Failed", containers={"trainer": ended(code, result)})
-    stopping = job(phase="Stopping", suspend=True, status=say.as_json(after(told(LOST)).status))
+    stopping = job(phase="Stopping", suspend=True, status=as_json(after(told(LOST)).status))
     decision = decide(stopping, over, Moment(NOW, Settings()))
     found = on_record(decision)
     assert decision.status is not None
     assert decision.status.phase is Phase.STOPPED
     assert (found.status if found else None) == status
-    again = say.starting(job(status=say.as_json(decision.status)), NOW)
-    assert say.condition(again, ConditionType.RECORD_WRITABLE) is None
+    again = say.starting(job(status=as_json(decision.status)), NOW)
+    assert condition(again, ConditionType.RECORD_WRITABLE) is None

@@ -12,6 +12,7 @@ import pytest
 from sihl_operator import status as say
 from sihl_operator.kube import AlreadyExistsError, ApiError, ConflictError, NotFoundError, See
 from sihl_operator.metrics import Metrics
+from sihl_operator.patches import as_json
 from sihl_operator.refusals import lacking
 from sihl_operator.rounds import Rounds
 from sihl_operator.settings import Settings
@@ -268,7 +269,7 @@ async def test_a_job_whose_status_the_api_server_refuses_holds_up_nobody_else() 
 async def test_a_job_that_backs_off_lets_the_next_one_pass() -> None:
     api = PartialApi()
     rounds = leading(api, gpus=4)
-    held = say.as_json(say.requeued(job(), "Crashed", "It did.", NOW, retry_in=60))
+    held = as_json(say.requeued(job(), "Crashed", "It did.", NOW, retry_in=60))
     submit(rounds, api, "first", "cells", status=held)
     submit(rounds, api, "second", "cells")
     await turns(rounds)

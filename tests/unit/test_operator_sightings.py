@@ -10,6 +10,7 @@ from sihl_api.times import rfc3339
 from sihl_operator import status as say
 from sihl_operator.decision import NOTHING
 from sihl_operator.lifecycle import Moment, decide, patience_left
+from sihl_operator.patches import as_json
 from sihl_operator.settings import Settings
 from sihl_operator.sightings import Sightings
 from sihl_operator.world import World
@@ -112,7 +113,7 @@ def test_a_backoff_is_as_long_as_it_was_meant_whatever_clock_wrote_it(
     ends = say.requeued(
         job(phase="Running"), "Crashed", "It did.", NOW + hours * 3600, retry_in=seconds
     )
-    held = job(status=say.as_json(ends))
+    held = job(status=as_json(ends))
     world.saw_job(held.raw)
     # Seconds since 1970, as a float, are told apart by less than a microsecond.
     assert seconds - 1e-6 <= world.seen.backoff(held) <= seconds + 2

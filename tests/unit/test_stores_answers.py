@@ -24,9 +24,9 @@ from sihl_dashboard.cli.terminal import shown
 from sihl_dashboard.records import S3Place, SettingsError, StoreAwayError, StoreDeniedError
 from sihl_dashboard.records import S3Settings as Read
 from sihl_dashboard.records.errors import printable
+from sihl_operator.conditions import with_condition
 from sihl_operator.decision import Notice
 from sihl_operator.events import event_for
-from sihl_operator.status import with_condition
 from sihl_s3 import listings
 from sihl_s3.access import Access, Keys, region_in
 from sihl_s3.boto import trusted
