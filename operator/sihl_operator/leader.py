@@ -14,6 +14,9 @@ from sihl_operator.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_BELIEVED_SECONDS = 600.0
+"""A silent holder is believed for so long at most: an edited Lease may say that it lasts years."""
+
 
 class Leader:
     """Holds the Lease, or waits for it.
@@ -131,14 +134,14 @@ class Leader:
         """Whether another replica holds a Lease and has not been silent for too long.
 
         As client-go has it: silent since its spec was seen to change, whatever time that tells
-        and whoever touched the rest; for as long as the holder itself said.
+        and whoever touched the rest; for as long as the holder itself said, within reason.
         """
         spec = lease["spec"]
         if spec != self._seen[0]:
             self._seen = (spec, self._monotonic())
         silent = self._monotonic() - self._seen[1]
         others = (spec.get("holderIdentity") or "") not in ("", self._settings.identity)
-        stated = float(spec.get("leaseDurationSeconds") or 0)
+        stated = min(float(spec.get("leaseDurationSeconds") or 0), _BELIEVED_SECONDS)
         return others and silent < max(stated, self._settings.lease_duration)
 
     async def _take(self, lease: dict[str, Any]) -> None:

@@ -176,6 +176,20 @@ def test_a_silent_holder_is_waited_for_as_long_as_it_said_whatever_its_clock_say
     play(story())
 
 
+def test_a_lease_that_somebody_made_last_for_years_keeps_nobody_from_leading_for_long() -> None:
+    async def story() -> None:
+        lease, work = Lease(), Work()
+        leader, _ = compete(lease, work)
+        await asyncio.sleep(1)
+        lease.taken_by("gone", leaseDurationSeconds=2**31 - 1)
+        await asyncio.sleep(3600)
+        assert leader.leading
+        assert lease.raw is not None
+        assert lease.raw["spec"]["leaseDurationSeconds"] == int(DURATION)
+
+    play(story())
+
+
 def test_who_loses_the_lease_before_that_is_done_does_not_lead() -> None:
     async def story() -> None:
         lease, work = Lease(), Work(takes=DURATION)
