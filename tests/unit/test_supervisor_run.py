@@ -107,7 +107,7 @@ def test_the_console_has_json_where_that_is_asked_for_and_the_record_has_text(po
     said = {line["message"]: line["logger"] for line in lines}
     assert said["hello from the worker"] == "worker"
     saved = next(message for message in said if message.startswith("The model of step 20"))
-    assert said[saved] == "sihl_trainer.supervisor.run"
+    assert said[saved] == "sihl_trainer.supervisor.uploads"
     text = pod.log(1)
     assert "hello from the worker\n" in text
     assert re.search(rf"^\S+Z INFO {re.escape(saved)}$", text, re.MULTILINE)

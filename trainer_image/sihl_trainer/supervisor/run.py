@@ -17,11 +17,7 @@ from sihl_api.logs import JSON, TEXT
 from sihl_api.record import RecordPaths
 from sihl_api.runtime import Env, ExitCode, JobReference, ProgressReport, Result
 from sihl_api.traces import Traces, Untraced
-from sihl_trainer.errors import TrainerError
 from sihl_trainer.loglines import JsonLines, Sink, job_fields
-from sihl_trainer.record.checkpoints import checkpoint_status, remove_superseded
-from sihl_trainer.record.folders import TornFolderError, upload_folder
-from sihl_trainer.record.models import model_status, upload_model
 from sihl_trainer.record.store import Store
 from sihl_trainer.spans import PodSpans
 from sihl_trainer.supervisor import events
@@ -41,6 +37,7 @@ from sihl_trainer.supervisor.recorder import UPKEEP_SECONDS, Recorder
 from sihl_trainer.supervisor.reserve import Reserve
 from sihl_trainer.supervisor.status import Status
 from sihl_trainer.supervisor.stop import SOCKET_NAME, StopServer
+from sihl_trainer.supervisor.uploads import Uploads
 from sihl_trainer.supervisor.verdict import verdict
 from sihl_trainer.supervisor.worker import Worker, worker_command, worker_environment
 from sihl_trainer.training import channel
@@ -126,8 +123,15 @@ class Supervisor:
         self._state = State(Deadlines.of(self._grace))
         self._worker: Worker | None = None
         self._looked_at = 0.0
-        self._removal_refused = False
         self.status = Status(job, settings.attempt, self._record.writable.report)
+        self._uploads = Uploads(
+            store,
+            self._paths,
+            settings.attempt,
+            self._record.writable,
+            self.status.checkpoint,
+            self._events.put,
+        )
 
     def request_stop(self, at_once: bool = False) -> None:
         """Ask for a stop; may be called from signal handlers and any thread."""
@@ -223,9 +227,7 @@ class Supervisor:
                 log.warning("The worker is ended by SIGKILL")
                 self._worker.kill()
             case events.BeginUpload(upload):
-                threading.Thread(
-                    target=self._upload, args=(upload,), name="upload", daemon=True
-                ).start()
+                self._uploads.begin(upload)
             case events.Discard(directory):
                 shutil.rmtree(directory, ignore_errors=True)
 
@@ -246,48 +248,6 @@ class Supervisor:
             self._events.put,
             self._settings.store_patience,
         )
-
-    def _upload(self, upload: events.Upload) -> None:
-        paths, began = self._paths, time.monotonic()
-        what = "model" if upload.is_model else "checkpoints"
-        prefix = paths.checkpoint(self._settings.attempt, upload.step)
-        event: events.Event
-        try:
-            if upload.is_model:
-                manifest = upload_model(self._store, paths, upload.directory)
-            else:
-                manifest = upload_folder(self._store, upload.directory, prefix)
-        except TrainerError as error:
-            self._record.writable.failed(what, error)
-            event = events.UploadFailed(str(error))
-        except Exception as error:
-            hopeless = isinstance(error, TornFolderError | OSError | ValueError)
-            log.exception("Uploading %s failed", upload.directory)
-            if not hopeless:
-                self._record.writable.failed(what, error)
-            event = events.UploadFailed(f"{type(error).__name__}: {error}", hopeless)
-        else:
-            self._record.writable.wrote(what)
-            seconds = time.monotonic() - began
-            size = sum(entry.bytes for entry in manifest.files.values())
-            log.info("The %s is in the record (%.1f s)", upload, seconds)
-            if upload.is_model:
-                event = events.ModelDurable(model_status(self._store, paths, manifest))
-            else:
-                status = checkpoint_status(self._store, prefix, manifest)
-                self.status.checkpoint(status, size, seconds)
-                event = events.CheckpointDurable(status)
-        self._events.put(event)
-        if isinstance(event, events.CheckpointDurable):
-            self._remove_superseded(event.checkpoint.step)
-
-    def _remove_superseded(self, step: int) -> None:
-        try:
-            remove_superseded(self._store, self._paths, self._settings.attempt, step)
-        except TrainerError as error:
-            if not self._removal_refused:  # said once: it costs space, and nothing else
-                log.warning("Superseded checkpoints stay in the store: %s", error)
-            self._removal_refused = True
 
     def _heard(self, message: channel.FromWorker) -> None:
         match message:
