@@ -32,14 +32,15 @@ from sihl_s3.access import Keys
 from sihl_s3.boto import timestamp
 from sihl_trainer.dataset.dataset import open_datasets
 from sihl_trainer.errors import BadConfig, BadData, DiskFull, Refused, TrainerError, Unavailable
-from sihl_trainer.fetch import bucket as bucket_module
 from sihl_trainer.fetch import download as download_module
-from sihl_trainer.fetch.bucket import Bucket, Changed, RemoteObject
+from sihl_trainer.fetch import reach
+from sihl_trainer.fetch.bucket import Bucket, RemoteObject
 from sihl_trainer.fetch.download import download, is_complete
 from sihl_trainer.fetch.main import fetch_main, fetch_split
 from sihl_trainer.fetch.mover import CHUNK_BYTES
 from sihl_trainer.fetch.plan import PlannedFile
 from sihl_trainer.fetch.progress import FetchProgress
+from sihl_trainer.fetch.reach import Changed
 from sihl_trainer.http import ProgressServer
 from sihl_trainer.record.s3 import S3Settings, S3Store
 from sihl_trainer.termination import PATH_VARIABLE
@@ -448,7 +449,7 @@ def test_keys_that_are_rotated_during_a_fetch_are_waited_for(s3: S3Server, uploa
 def test_a_store_that_never_answered_is_given_up_soon_since_the_pod_holds_its_gpus(
     s3: S3Server, upload: Upload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bucket_module, "AT_FIRST", 0.5)
+    monkeypatch.setattr(reach, "AT_FIRST", 0.5)
     prefix = upload({"images/a.jpg": b"1"})
     with proxied(s3.endpoint) as faults:
         location = job(endpoint=faults.endpoint, prefix=prefix).dataset.train
@@ -479,7 +480,7 @@ def test_a_store_that_stays_away_is_unavailable_and_named(tmp_path: Path) -> Non
 @pytest.mark.parametrize("code", ["SlowDown", "PermanentRedirect"])
 def test_a_store_that_answers_with_trouble_is_told_with_what_to_check(code: str) -> None:
     bucket = Bucket(job().dataset.train, None, patience=0)
-    with Stubber(bucket._connection.client) as store, pytest.raises(Unavailable) as caught:
+    with Stubber(bucket._reach.connection.client) as store, pytest.raises(Unavailable) as caught:
         store.add_client_error("list_objects_v2", code)
         bucket.list("images/")
     assert str(caught.value) == (
@@ -627,7 +628,7 @@ def test_an_object_whose_etag_is_no_md5_since_it_is_encrypted_is_fetched_once(
         return whole(file.remote, start, end)  # by the ETag that this server has for it
 
     bucket._stream = counted  # type: ignore[method-assign]
-    with Stubber(bucket._connection.client) as store:
+    with Stubber(bucket._reach.connection.client) as store:
         store.add_response("head_object", encryption, {"Bucket": BUCKET, "Key": file.remote.key})
         download(bucket, tmp_path, [replace(file, remote=listed)], lambda _: None)
     assert len(read) == fetches

@@ -18,8 +18,9 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from sihl_trainer.errors import DiskFull, Unavailable
-from sihl_trainer.fetch.bucket import THREADS, Bucket
+from sihl_trainer.fetch.bucket import Bucket
 from sihl_trainer.fetch.plan import PlannedFile
+from sihl_trainer.fetch.reach import THREADS
 
 log = logging.getLogger(__name__)
 

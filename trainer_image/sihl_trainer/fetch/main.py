@@ -20,7 +20,7 @@ from sihl_trainer.dataset.feeds import choose_set, needs_metadata
 from sihl_trainer.dataset.metadata import IMAGES, METADATA_NAMES, read_metadata
 from sihl_trainer.environment import attempt_of, job_of
 from sihl_trainer.errors import BadConfig, BadData, TrainerError
-from sihl_trainer.fetch.bucket import PATIENCE, Bucket, Listing
+from sihl_trainer.fetch.bucket import Bucket, Listing
 from sihl_trainer.fetch.check import check_whole, open_to_check
 from sihl_trainer.fetch.download import download, is_complete
 from sihl_trainer.fetch.fetched import train_of, write_fetched
@@ -36,6 +36,7 @@ from sihl_trainer.fetch.plan import (
     plan_metadata,
 )
 from sihl_trainer.fetch.progress import FetchProgress, ProgressLog
+from sihl_trainer.fetch.reach import PATIENCE
 from sihl_trainer.http import ProgressServer
 from sihl_trainer.identity import tell_whose
 from sihl_trainer.record.reach import REACH_PATIENCE, reach_record
