@@ -95,10 +95,12 @@ _EXPIRED = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
 _DISABLED = {"AccountProblem", "AllAccessDisabled", "NotSignedUp", "UserSuspended"}
 _NO_PATHS = {"InvalidPathAccess", "PathStyleDomainForbidden", "SecondLevelDomainForbidden"}
 _NO_HOSTS = {"VirtualHostDomainRequired"}
-_FULL = {
-    "507", "InsufficientCapacity", "InsufficientStorage", "QuotaExceeded", "StorageFull",
-    "StorageLimitExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull",
-}  # fmt: skip
+_FULL = re.compile(
+    r"(?i)507|.*quota.*exceeded|insufficient(capacity|storage)|.*storage(limitexceeded|full)"
+)
+_FULL_IN_WORDS = re.compile(r"(?i)(quota|cap|storage limit)( has been| is)? (exceeded|reached)")
+_TOO_LARGE = {"413", "EntityTooLarge", "RequestEntityTooLarge"}
+_RAISE_LIMIT = "have its limit raised to 64 MiB or more (nginx: client_max_body_size)"
 _ELSEWHERE = {"PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException"}
 
 
@@ -147,13 +149,13 @@ def fault_of_code(
                      f"set addressing: {other}", code)  # fmt: skip
     if "must be made to API port" in message:  # MinIO's console
         return _not_s3(f"answered that it is not the S3 service ({message})")
-    if code in _DENIED:
-        return Fault(Kind.DENIED, "AccessDenied", "refused", _remedy(code, message), code)
-    if fault := _unreadable(code, message):
-        return fault
-    if code in _FULL:
+    if _FULL.fullmatch(code) or _FULL_IN_WORDS.search(message):
         return Fault(Kind.OBSTRUCTED, "Full", "has no room left",
                      "free some, or have its quota raised", code)  # fmt: skip
+    if code in _DENIED:
+        return Fault(Kind.DENIED, "AccessDenied", "refused", _remedy(code, message), code)
+    if fault := _unreadable(code, message) or _unwritable(code, message):
+        return fault
     if code in ("501", "NotImplemented", "MethodNotAllowed"):
         return Fault(Kind.SETTING, "Unsupported", "does not know what it was asked",
                      "correct the endpoint, or take a store that knows ListObjectsV2 and reads "
@@ -224,6 +226,19 @@ def _unreadable(code: str, message: str) -> Fault | None:
     return None
 
 
+def _unwritable(code: str, message: str) -> Fault | None:
+    """Of an object that is not taken."""
+    if code in _TOO_LARGE:
+        return Fault(Kind.OBSTRUCTED, "ProxyRefused",
+                     "answered, or what stands before it, that it takes no requests of this size",
+                     _RAISE_LIMIT, code)  # fmt: skip
+    if "Object Lock" in message and "Content-MD5" in message:
+        return Fault(Kind.SETTING, "Unsupported",
+                     "asks for checksums, as a bucket does that holds its objects fast for some "
+                     "time (object lock)", "take one without such a retention", code)  # fmt: skip
+    return None
+
+
 # --- where the bucket is ---------------------------------------------------------------------
 
 
@@ -284,6 +299,10 @@ def _page(answer: Answer, text: str, access: Access) -> Fault:
     if answer.status in _BUSY or answer.status >= 520:  # the latter are Cloudflare's
         return Fault(Kind.AWAY, "Unavailable",
                      f"{shown}, as a proxy or load balancer does whose store is away")  # fmt: skip
+    if answer.status == 413:
+        return Fault(Kind.OBSTRUCTED, "ProxyRefused",
+                     f"{shown}, as a proxy does that takes no requests of this size",
+                     _RAISE_LIMIT)  # fmt: skip
     if answer.status in (401, 403, 407, 451, 511):
         return Fault(Kind.OBSTRUCTED, "ProxyRefused",
                      f"{shown}, as a proxy does that lets nobody through",

@@ -14,7 +14,7 @@ from sihl_s3.answers import Fault, FaultError, Kind, fault_of_code
 from sihl_s3.boto import new_client
 from sihl_s3.lending import Lender
 from sihl_s3.listings import Listings
-from sihl_s3.transport import fault_of_transport
+from sihl_s3.transport import fault_of_reading, fault_of_transport
 
 T = TypeVar("T")
 
@@ -114,7 +114,7 @@ class Connection:
 
 
 def told(request: Callable[[], T], access: Access) -> T:
-    """Do it; an error of boto3's becomes what it means.
+    """Ask boto3 for it; an error of its becomes what it means.
 
     Raises:
         FaultError: It came to nothing.
@@ -147,4 +147,6 @@ def _fault(error: BaseException, access: Access) -> Fault | None:
         return fault_of_transport(error, access)
     if type(error).__name__ in ("ResponseParserError", "RetriesExceededError"):
         return fault_of_transport(error, access)
+    if isinstance(error, LookupError | ValueError | TypeError):
+        return fault_of_reading(error)
     return None

@@ -36,6 +36,14 @@ def fault_of_transport(error: BaseException, access: Access) -> Fault:
     return Fault(Kind.AWAY, "Unavailable", "did not answer", remedy, cause)
 
 
+def fault_of_reading(error: Exception) -> Fault:
+    """Of an exception that boto3 met in an answer: a part is missing, or is no number."""
+    cause = shortened(f"{type(error).__name__}: {' '.join(str(error).split())}", _LONGEST)
+    return Fault(Kind.AWAY, "Unavailable", "answered what cannot be read",
+                 "check that the endpoint is an S3 service's, and that it is well",
+                 cause)  # fmt: skip
+
+
 def _no_http(line: str, access: Access) -> Fault:
     """Of a first line, as Python writes it, that is none of HTTP's."""
     if line.startswith(_OF_TLS):

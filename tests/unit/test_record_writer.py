@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import threading
 from pathlib import Path
@@ -16,6 +17,7 @@ from sihl_trainer.errors import Unavailable
 from sihl_trainer.record.retry import backoff, persist
 from sihl_trainer.record.spool import Spool
 from sihl_trainer.record.store import FolderStore
+from sihl_trainer.record.writable import Writable
 from sihl_trainer.record.writer import RecordWriter, last_validation, write_job
 from tests.support.datasets import job
 from tests.support.disk import fill, small_disk
@@ -76,8 +78,9 @@ def test_what_was_said_last_is_in_the_record_once_it_is_closed(
 class Outage(FolderStore):
     """A folder that can be out of reach."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, error: Exception | None = None) -> None:
         super().__init__(root)
+        self._error = error or Unavailable("StoreUnavailable", "away")
         self.away = threading.Event()
         self.refused = 0
 
@@ -92,16 +95,25 @@ class Outage(FolderStore):
     def _refuse(self) -> None:
         if self.away.is_set():
             self.refused += 1
-            raise Unavailable("StoreUnavailable", "away")
+            raise self._error
 
 
-def test_lines_written_while_the_store_is_away_arrive_when_it_is_back(tmp_path: Path) -> None:
-    store = Outage(tmp_path / "store")
+@pytest.mark.parametrize(
+    "error", [Unavailable("StoreUnavailable", "away"), KeyError("what nobody foresaw")]
+)
+def test_lines_written_while_the_store_is_away_arrive_when_it_is_back(
+    error: Exception, tmp_path: Path
+) -> None:
+    store = Outage(tmp_path / "store", error)
+    writable = Writable(clock=itertools.count(0, 60).__next__)
     store.away.set()
-    writer = RecordWriter(store, PATHS, 1, tmp_path / "spool", interval=0.02)
+    writer = RecordWriter(store, PATHS, 1, tmp_path / "spool", interval=0.02, writable=writable)
     writer.start()
     writer.log(b"during")
-    eventually(lambda: store.refused > 0)
+    eventually(lambda: store.refused > 1)
+    report = writable.report()
+    assert report is not None
+    assert not report.writable
     writer.log(b"later")
     store.away.clear()
     eventually(lambda: content(store, "log") == ["during", "later"])

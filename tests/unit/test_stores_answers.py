@@ -188,6 +188,32 @@ WHAT_IS_TOLD: dict[str, tuple[Reply, type[TrainerError], str, str]] = {
     "no room": (
         error(507, "XMinioStorageFull"), Refused, "Full", "has no room left when .* (XMinio",
     ),
+    "a quota by another name": (
+        error(403, "StorageQuotaExceeded"), Refused, "Full", "has no room left when .* (StorageQ",
+    ),
+    "a cap": (
+        error(403, "AccessDenied", "Cannot upload files, storage cap exceeded."),
+        Refused, "Full", "has no room left when .* (AccessDenied): free some, or have its quota",
+    ),
+    "a proxy that takes no large objects": (
+        page(413, "413 Request Entity Too Large"),
+        Refused, "ProxyRefused", "answered 413 with a web page ('413 Request Entity Too Large'), "
+        "as a proxy does that takes no requests of this size, when .*: have its limit raised",
+    ),
+    "a proxy that takes no large objects, without a word": (
+        Reply(413), Refused, "ProxyRefused", "takes no requests of this size, when .* (413): have",
+    ),
+    "a bucket that holds objects fast": (
+        error(400, "InvalidRequest", "Content-MD5 OR x-amz-checksum- HTTP header is required for "
+              "Put Object requests with Object Lock parameters"),
+        BadConfig, "Unsupported", "asks for checksums, as a bucket does that holds its objects "
+        "fast for some time (object lock), .*: take one without such a retention",
+    ),
+    "a listing of no numbers": (
+        Reply(200, b"<ListBucketResult><Contents><Key>a</Key><Size>much</Size></Contents>"
+              b"</ListBucketResult>"),
+        Unavailable, "Unavailable", "answered what cannot be read when .* (ValueError: invalid ",
+    ),
     "busy": (error(503, "SlowDown", "Reduce your request rate"),
              Unavailable, "Unavailable", "answered SlowDown (Reduce your request rate)"),
 }  # fmt: skip
@@ -215,6 +241,17 @@ def test_an_answer_is_told_as_what_it_is_with_what_to_write(
     for message in (str(dataset.value), str(record.value)):
         for part in says.split(".*"):
             assert part in message
+
+
+@pytest.mark.parametrize("status", [200, 204])
+def test_an_upload_that_is_answered_with_nothing_is_told_as_a_store_that_is_away(
+    status: int, tmp_path: Path
+) -> None:
+    large = tmp_path / "weights"
+    large.write_bytes(bytes(33 << 20))  # in parts
+    what = pytest.raises(Unavailable, match=r"answered what cannot be read .*UploadId")
+    with answering({}, always(Reply(status))) as server, what:
+        store_of(server.endpoint).upload("weights", large)
 
 
 def test_a_listing_that_takes_the_bucket_for_an_object_names_the_endpoint_that_is_meant() -> None:

@@ -14,7 +14,6 @@ from sihl_api.fingerprint import DatasetFingerprint
 from sihl_api.record import JobRecord, MetricLine, RecordPaths, segments_of, to_read
 from sihl_api.runtime import JobReference, Result
 from sihl_api.times import now
-from sihl_trainer.errors import TrainerError
 from sihl_trainer.record.columns import write_columns
 from sihl_trainer.record.retry import backoff
 from sihl_trainer.record.segments import Kind, lines_in, listed, merge, settled
@@ -123,7 +122,7 @@ class RecordWriter:
         try:
             self._ship_all()
             return True
-        except (TrainerError, MissingObjectError, OSError) as error:
+        except Exception as error:  # whatever it is, the lines wait, and somebody is told
             self._writable.failed(_LINES, error)
             if not quiet:  # said once an outage: the log itself waits for the store
                 log.warning("The record cannot be written for now: %s", error)
