@@ -139,20 +139,23 @@ def _finite(
     summary: JobSummary, where: str, troubles: tuple[Trouble, ...]
 ) -> tuple[JobSummary, tuple[Trouble, ...]]:
     """Without metrics that have a point of no finite value: the contract has none."""
+    told = (*summary.train.values(), *summary.validation.values())
+    lost = sum(not _is_finite(metric) for metric in told)
+    if not lost:
+        return summary, troubles
     whole = {
         kind: {name: metric for name, metric in metrics.items() if _is_finite(metric)}
         for kind, metrics in (("train", summary.train), ("validation", summary.validation))
     }
-    lost = len(summary.train) + len(summary.validation) - sum(map(len, whole.values()))
-    if not lost:
-        return summary, troubles
-    told = Trouble(where, f"{lost} metrics have values that are no finite numbers")
-    return summary.model_copy(update=whole), (*troubles, told)
+    trouble = Trouble(where, f"{lost} metrics have values that are no finite numbers")
+    return summary.model_copy(update=whole), (*troubles, trouble)
 
 
 def _is_finite(metric: MetricSummary) -> bool:
-    points = (metric.last, metric.min, metric.max, metric.best)
-    return all(isfinite(point.value) for point in points if point)
+    for point in (metric.last, metric.min, metric.max, metric.best):
+        if point is not None and not isfinite(point.value):
+            return False
+    return True
 
 
 def reconstructed(numbers: list[int], result: Result | None, now: str = "") -> JobSummary:

@@ -11,7 +11,8 @@ validation/boxes/map:last                    or :min, :max, :best, and :step of 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from sihl_api.record import JobSummary, MetricSummary
@@ -27,28 +28,17 @@ _DEEPEST = 20
 
 def facts_of(job: JobDocument, summary: JobSummary | None) -> Facts:
     """All of a job, at most 20,000 of them."""
-    found: Facts = {}
-    for path, fact in _all(job, summary):
-        if len(found) >= MOST_FACTS:
-            break
-        found[path] = fact
-    return found
-
-
-def _all(job: JobDocument, summary: JobSummary | None) -> Iterator[tuple[str, Fact]]:
-    yield from _state(job, summary)
-    yield from settings_of(job).items()
-    yield from dataset_of(job).items()
+    found = _state(job, summary) | settings_of(job) | dataset_of(job)
     if summary is not None:
         for kind, metrics in (("train", summary.train), ("validation", summary.validation)):
             for name, metric in metrics.items():
-                yield from _metric(f"{kind}/{name}", metric)
+                _note_metric(found, f"{kind}/{name}", metric)
+    return found if len(found) <= MOST_FACTS else dict(islice(found.items(), MOST_FACTS))
 
 
 def settings_of(job: JobDocument) -> Facts:
     """Spec and what ran."""
-    found = dict(flat(job.spec, "spec"))
-    found.update(flat(job.versions, "versions"))
+    found = flat(job.spec, "spec") | flat(job.versions, "versions")
     if job.image:
         found["image"] = _fact(job.image)
     return found
@@ -56,20 +46,27 @@ def settings_of(job: JobDocument) -> Facts:
 
 def dataset_of(job: JobDocument) -> Facts:
     """The dataset's fingerprint."""
-    return dict(flat(dump(job.dataset), "data")) if job.dataset else {}
+    return flat(dump(job.dataset), "data") if job.dataset else {}
 
 
-def flat(value: Any, path: str, depth: int = 0) -> Iterator[tuple[str, Fact]]:
+def flat(value: Any, path: str) -> Facts:
     """Leaves by their paths; lists are leaves, unless each of their items has a name."""
+    found: Facts = {}
+    _note(found, value, path, 0)
+    return found
+
+
+def _note(found: Facts, value: Any, path: str, depth: int) -> None:
     if depth < _DEEPEST and isinstance(value, list) and (named := _by_name(value)):
         value = named
     if depth >= _DEEPEST or not isinstance(value, dict):
-        yield path, _fact(value)
+        found[path] = _fact(value)
         return
+    is_head = path.startswith("spec.model.heads.")
     for key, child in value.items():
-        if key == "name" and path.startswith("spec.model.heads."):
+        if is_head and key == "name":
             continue  # it is in the path
-        yield from flat(child, f"{path}.{key}", depth + 1)
+        _note(found, child, f"{path}.{key}", depth + 1)
 
 
 def _by_name(items: list[Any]) -> dict[str, Any]:
@@ -83,12 +80,14 @@ def _by_name(items: list[Any]) -> dict[str, Any]:
 
 
 def _fact(value: Any) -> Fact:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        return str(float(value)) if abs(value) < 1e300 else "out of range"
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, int):
+        if -(2**63) <= value < 2**63:
+            return value
+        return str(float(value)) if abs(value) < 1e300 else "out of range"
     text = value if isinstance(value, str) else _listed(value)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
@@ -99,14 +98,16 @@ def _listed(value: Any) -> str:
     return str(value)
 
 
-def _metric(path: str, metric: MetricSummary) -> Iterator[tuple[str, Fact]]:
+def _note_metric(found: Facts, path: str, metric: MetricSummary) -> None:
     shown = metric.best or metric.last
     if shown is not None:
-        yield path, _fact(shown.value)
-        yield f"{path}:step", shown.step
-    for name in ("last", "min", "max", "best"):
-        if point := getattr(metric, name):
-            yield f"{path}:{name}", _fact(point.value)
+        found[path] = _fact(shown.value)
+        found[f"{path}:step"] = shown.step
+    points = (("last", metric.last), ("min", metric.min), ("max", metric.max),
+              ("best", metric.best))  # fmt: skip
+    for name, point in points:
+        if point is not None:
+            found[f"{path}:{name}"] = _fact(point.value)
 
 
 STATES = ("Unfinished", "Succeeded", "Stopped", "Failed")
@@ -127,22 +128,22 @@ def state_of(summary: JobSummary | None) -> str:
     return "Stopped" if last.reason.startswith("Stopped") else "Failed"
 
 
-def _state(job: JobDocument, summary: JobSummary | None) -> Iterator[tuple[str, Fact]]:
-    yield "job.state", state_of(summary)
-    yield "job.createdAt", _fact(job.created_at)
+def _state(job: JobDocument, summary: JobSummary | None) -> Facts:
+    found: Facts = {"job.state": state_of(summary), "job.createdAt": _fact(job.created_at)}
     if summary is None:
-        return
+        return found
     attempts = sorted(summary.attempts, key=lambda attempt: attempt.number)
-    yield "job.updatedAt", _fact(summary.updated_at)
-    yield "job.attempts", len(attempts)
+    found["job.updatedAt"] = _fact(summary.updated_at)
+    found["job.attempts"] = len(attempts)
     if attempts:
-        yield "job.startedAt", _fact(attempts[0].started_at)
-        yield "job.endedAt", _fact(attempts[-1].ended_at)
-        yield "job.reason", _fact(attempts[-1].reason)
+        found["job.startedAt"] = _fact(attempts[0].started_at)
+        found["job.endedAt"] = _fact(attempts[-1].ended_at)
+        found["job.reason"] = _fact(attempts[-1].reason)
     if progress := summary.progress:
-        yield "job.step", _fact(progress.step)
-        yield "job.maxSteps", _fact(progress.max_steps)
-        yield "job.imagesPerSecond", _fact(progress.images_per_second)
+        found["job.step"] = _fact(progress.step)
+        found["job.maxSteps"] = _fact(progress.max_steps)
+        found["job.imagesPerSecond"] = _fact(progress.images_per_second)
+    return found
 
 
 def varying(all_facts: Mapping[Any, Mapping[str, Fact]]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from sihl_dashboard.records.errors import (
     Trouble,
 )
 from sihl_dashboard.records.facts import dataset_of, settings_of
+from sihl_dashboard.records.here import Here
 from sihl_dashboard.records.history import Course, with_metrics
 from sihl_dashboard.records.index import Index, Row
 from sihl_dashboard.records.job import Job, job_of
@@ -88,7 +89,9 @@ class Records:
         self._lines: dict[tuple[JobRef, int], LineIndex] = {}
         self._lock = threading.Lock()
         # Two: who works on a job waits for its objects, and must not take their turn.
-        self._jobs = ThreadPoolExecutor(threads, "records-jobs")
+        self._jobs: Executor = Here()
+        if not place.is_near:
+            self._jobs = ThreadPoolExecutor(threads, "records-jobs")
         self._objects = ThreadPoolExecutor(threads, "records-objects")
         self._looks = Looks(place, self._index, self._jobs, clock)
         self._courses = Courses(place, self._objects, memory, clock)
@@ -186,11 +189,8 @@ class Records:
         sizes: dict[JobRef, int] = {}
         troubles: list[Trouble] = []
         wanted = list(dict.fromkeys(refs))
-        # Threads wait for a store together; where nothing is waited for they stand in each
-        # other's way, and take twice the time.
-        is_here = self._place.is_near or all(map(self._courses.has_all, wanted))
-        mapped = map if is_here else self._jobs.map
-        for ref, job, found, told in mapped(lambda ref: self._course(ref, max_age), wanted):
+        pool = Here() if all(map(self._courses.has_all, wanted)) else self._jobs
+        for ref, job, found, told in pool.map(lambda ref: self._course(ref, max_age), wanted):
             troubles += told
             if job and found:
                 courses[ref] = found

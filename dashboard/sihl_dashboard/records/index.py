@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import orjson
 
 from sihl_dashboard.records.database import Database
 from sihl_dashboard.records.errors import Trouble
@@ -104,8 +106,8 @@ class Index:
         def write(db: sqlite3.Connection) -> None:
             for entry in found:
                 key = (entry.ref.namespace, entry.ref.project, entry.ref.folder)
-                facts = _text(json.dumps(entry.facts, ensure_ascii=False))
-                troubles = _text(json.dumps([(each.where, each.what) for each in entry.troubles]))
+                facts = _json(entry.facts)
+                troubles = _json([(each.where, each.what) for each in entry.troubles])
                 db.execute(
                     "INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (*key, *astuple(entry.known), bool(entry.facts), troubles, facts),
@@ -260,9 +262,12 @@ def _note(known: dict[str, tuple[Fact, bool]], facts: Mapping[str, Fact]) -> Non
             known[path] = (sample, True)
 
 
-def _text(text: str) -> str:
+def _json(value: Any) -> str:
     """As SQLite takes it: a lone surrogate is no text."""
-    return text.encode(errors="replace").decode()
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return json.dumps(value, ensure_ascii=False).encode(errors="replace").decode()
 
 
 def batches(entries: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -9,6 +9,7 @@ Every reading returns, or raises one of three errors:
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -103,7 +104,7 @@ class FolderPlace:
         """Read an object. Raises MissingError."""
         try:
             with self._path(key).open("rb") as file:
-                return Content(file.read(), self._tag(key))
+                return Content(file.read(), _tag(os.fstat(file.fileno())))
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise MissingError(key) from None
         except OSError as error:
@@ -112,7 +113,7 @@ class FolderPlace:
     def changed(self, key: str, tag: str) -> Content | None:
         """Read an object unless its tag is this one still. Raises MissingError."""
         try:
-            return None if self._tag(key) == tag else self.get(key)
+            return None if _tag(self._path(key).stat()) == tag else self.get(key)
         except (FileNotFoundError, NotADirectoryError):
             raise MissingError(key) from None
         except OSError as error:
@@ -134,10 +135,6 @@ class FolderPlace:
             raise MissingError(key)  # it would leave the folder
         return self.root / key
 
-    def _tag(self, key: str) -> str:
-        found = self._path(key).stat()
-        return f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"
-
     def _told(self, error: OSError) -> StoreAwayError | StoreDeniedError:
         if isinstance(error, PermissionError):
             return StoreDeniedError(
@@ -148,3 +145,7 @@ class FolderPlace:
 
     def _away(self, why: str) -> StoreAwayError:
         return StoreAwayError(f"{self.name}: {why}; check the path, and that its disk is mounted")
+
+
+def _tag(found: os.stat_result) -> str:
+    return f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"

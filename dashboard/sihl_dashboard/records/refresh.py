@@ -187,7 +187,10 @@ def look(place: Place, ref: JobRef, known: Known | None, now: float) -> Entry | 
     summary, troubles = read_summary(told.data, paths.summary) if told else (None, ())
     if summary is None:
         summary = _from_attempts(place, ref)
-    text = summary.model_dump_json(by_alias=True, exclude_none=True).encode()
+    if told and not troubles:
+        text = told.data
+    else:
+        text = summary.model_dump_json(by_alias=True, exclude_none=True).encode()
     tag = told.tag if told else MADE + sha256(text).hexdigest()
     if known and (job_tag, tag) == (known.job_tag, known.summary_tag):
         return None
