@@ -26,12 +26,12 @@ def page(opened: Opened, expected: set[str]) -> Page:
     def before(page: Page) -> None:
         page.route("**/api/v1/me", refuse)
 
-    return opened("/team-a/cells?jobs=night", before, color_scheme="dark")
+    return opened("/team-a/cells?q=night", before, color_scheme="dark")
 
 
 def test_who_is_not_known_logs_in_and_comes_back_to_where_they_wanted(page: Page) -> None:
     expect(page.get_by_role("heading", name="Log in")).to_be_visible()
-    assert "next=%2Fteam-a%2Fcells%3Fjobs%3Dnight" in page.url
+    assert "next=%2Fteam-a%2Fcells%3Fq%3Dnight" in page.url
     token = page.get_by_label("Token")
     expect(token).to_be_focused()
     expect(token).to_have_attribute("type", "password")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -113,6 +114,28 @@ def test_what_a_record_says_is_shown_and_runs_nothing(opened: Opened, path: str)
         expect(page.locator("#pictures")).to_contain_text("This picture cannot be shown.")
     assert page.title() != "PWNED"
     assert page.locator("main img[src='x'], main script").count() == 0
+
+
+@pytest.mark.parametrize("name", ["compare", "job"])
+def test_what_was_asked_for_with_a_page_the_page_does_not_ask_for_again(
+    opened: Opened, name: str
+) -> None:
+    sent: list[str] = []
+
+    def before(page: Page) -> None:
+        page.on("request", lambda request: sent.append(request.url))
+        page.add_init_script(
+            "const ask = fetch; window.wanted = [];"
+            "window.fetch = (url, ...rest) => { wanted.push(url); return ask(url, ...rest); };"
+        )
+
+    page = arrive(opened, name, before=before)
+    answer = page.request.get(page.url)
+    first = re.findall("<([^>]+)>", answer.headers["link"])
+    assert len(first) == 3
+    for address in first:
+        times = sent.count(urljoin(page.url, address))
+        assert 1 <= times <= page.evaluate("url => wanted.filter(e => e === url).length", address)
 
 
 def test_points_that_a_job_makes_appear_while_one_looks(opened: Opened, folder: Path) -> None:

@@ -14,6 +14,7 @@ import pytest_asyncio
 import yaml
 
 from sihl_dashboard.server import connections
+from sihl_dashboard.server.ahead import first_asked
 from sihl_dashboard.server.guard import HEADERS
 from sihl_dashboard.server.local import LocalPeople
 from sihl_dashboard.server.modules import version_of
@@ -290,6 +291,21 @@ async def test_what_is_no_request_is_answered_with_them_too_and_who_says_nothing
         assert await answered(url, b"GET / HTTP/1.1\r\nHost: half") == b""
 
 
+async def test_what_can_be_got_can_be_asked_for_without_its_body(looker: Looker) -> None:
+    for path in ("/", "/team-a/cells", "/static/main.mjs", "/healthz", f"{API}/me",
+                 f"{PROJECT}/jobs", f"{PROJECT}/jobs/{NIGHT}/log", f"{PROJECT}/export.csv",
+                 f"{PROJECT}/jobs/{NIGHT}/log.txt", f"{PROJECT}/jobs/none.00000000"):  # fmt: skip
+        url = f"{looker.served.url}{path}"
+        async with looker.session.get(url) as whole, looker.session.head(url) as head:
+            assert (head.status, await head.read()) == (whole.status, b""), path
+            assert head.headers["Content-Type"] == whole.headers["Content-Type"]
+            assert head.headers.get("ETag") == whole.headers.get("ETag")
+    async with a_browser() as stranger, stranger.head(f"{looker.served.url}{PROJECT}/jobs") as told:
+        assert told.status == 401
+    async with looker.session.head(f"{looker.served.url}{API}/stream") as told:
+        assert told.status == 405
+
+
 def test_every_route_below_a_namespace_is_guarded_by_it() -> None:
     for route in ROUTES:
         if "/api/" in route.path and "login" not in route.path and "logout" not in route.path:
@@ -327,9 +343,32 @@ async def test_a_page_names_its_styles_its_charts_and_what_it_asks_first_too(
         page, told = await answer.text(), answer.headers["Link"]
     assert '<link rel="modulepreload" href="/assets/uplot/uPlot.esm.js">' in page
     assert re.search(r'rel="preload" as="style" href="/static/v-[0-9a-f]{16}/chart.css"', page)
-    assert told == f"<{API}/me>; rel=preload; as=fetch; crossorigin"
+    asked = [f"{API}/me", f"{PROJECT}/jobs?limit=1"]
+    assert told == ", ".join(f"<{each}>; rel=preload; as=fetch; crossorigin" for each in asked)
     async with looker.session.get(f"{looker.served.url}/login") as answer:
         assert "Link" not in answer.headers  # it asks for nothing by itself
+
+
+@pytest.mark.parametrize(
+    ("page", "names", "jobs", "asked"),
+    [
+        ("login", {}, None, []),
+        ("overview", {}, "a.1", ["/me"]),
+        ("compare", {}, None, ["/me", "/jobs?limit=1"]),
+        ("compare", {}, "a.1,b.2", ["/me", "/jobs?limit=1", "/metrics?jobs=a.1%2Cb.2"]),
+        ("compare", {}, "-", ["/me", "/jobs?limit=1"]),
+        ("compare", {}, "a.1,<b>", ["/me", "/jobs?limit=1"]),
+        ("compare", {}, "a" * 2000, ["/me", "/jobs?limit=1"]),
+        ("compare", {"project": "x>; y"}, "a.1", ["/me"]),
+        ("job", {"job": "a.1"}, "b.2", ["/me", "/jobs/a.1", "/metrics?jobs=a.1"]),
+    ],
+)
+def test_of_what_a_page_asks_first_only_what_all_spell_alike_is_asked_for_with_it(
+    page: str, names: dict[str, str], jobs: str | None, asked: list[str]
+) -> None:
+    below = {"project": "cells"} if page in ("compare", "job") else {}
+    found = first_asked(page, {"namespace": "team-a"} | below | names, jobs)
+    assert [each.removeprefix(PROJECT).removeprefix(API) for each in found] == asked
 
 
 def test_files_that_change_are_of_another_version(tmp_path: Path) -> None:

@@ -51,7 +51,8 @@ def application(state: State, assets: Path) -> web.Application:
     if isinstance(state.people, LocalPeople):
         app.router.add_get(OPEN, state.people.open)
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, guarded(route))
+        for method in route.methods:
+            app.router.add_route(method, route.path, guarded(route))
     return app
 
 

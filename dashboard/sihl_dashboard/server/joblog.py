@@ -101,12 +101,13 @@ async def download(request: web.Request) -> web.StreamResponse:
     attempt = asked.attempt_of(request)
     state = state_of(request)
     found = await state.read(ref.namespace, lambda records: _log(records, ref, attempt))
-    answer = web.StreamResponse(
-        headers={
-            "Content-Type": "text/plain; charset=utf-8",
-            "Content-Disposition": f'attachment; filename="{safe_name(ref.job)}.log.txt"',
-        }
-    )
+    headers = {
+        "Content-Type": "text/plain; charset=utf-8",
+        "Content-Disposition": f'attachment; filename="{safe_name(ref.job)}.log.txt"',
+    }
+    if request.method == "HEAD":
+        return web.Response(headers=headers)
+    answer = web.StreamResponse(headers=headers)
     answer.enable_compression()
     pieces = found.pieces(_PIECE)
     with suppress(ConnectionError):  # who reads may have enough

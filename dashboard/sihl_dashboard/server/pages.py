@@ -8,15 +8,13 @@ from pathlib import Path
 
 from aiohttp import web
 
+from sihl_dashboard.server.ahead import first_asked, link_of
 from sihl_dashboard.server.answers import Answer, answer_of, response
 from sihl_dashboard.server.modules import page_of, parted, version_of
 from sihl_dashboard.server.refusals import NotThereError
 
 STATIC = Path(__file__).parents[1] / "static"
 ASSETS = web.AppKey("assets", Path)
-# What each page asks first, beside its modules. Nothing but what it asks in any case and at once:
-# an answer that is not taken lies there, and would be taken for a later one's.
-_FIRST_ASKED = "</api/v1/me>; rel=preload; as=fetch; crossorigin"
 KINDS = {
     ".html": "text/html; charset=utf-8",
     ".mjs": "text/javascript; charset=utf-8",
@@ -31,8 +29,8 @@ async def index(request: web.Request) -> web.StreamResponse:
     """The page; its script reads the address."""
     page = _page(request)
     answer = response(request, answer_of(page_of(STATIC, page), KINDS[".html"]))
-    if page != "login":
-        answer.headers["Link"] = _FIRST_ASKED
+    if first := first_asked(page, request.match_info, request.query.get("jobs")):
+        answer.headers["Link"] = link_of(first)
     return answer
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 from aiohttp import web
 
 from sihl_dashboard.server import actions, job, joblog, login, overview, pages, probes, project
+from sihl_dashboard.server.ahead import API
 from sihl_dashboard.server.stream import stream
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -19,7 +20,6 @@ Need = Literal["nothing", "person", "jobs", "logs", "act"]
 """`nothing`: anybody; `person`: somebody known; `jobs` and `logs`: the right to the path's
 namespace; `act`: somebody known, on their own page, with a token of their own."""
 
-API = "/api/v1"
 _NAMESPACE = f"{API}/namespaces/{{namespace}}"
 _PROJECT = f"{_NAMESPACE}/projects/{{project}}"
 _JOB = f"{_PROJECT}/jobs/{{job}}"
@@ -34,6 +34,11 @@ class Route:
     path: str
     handler: Handler
     need: Need
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """What is answered there: of what can be got, the headers alone too."""
+        return ("GET", "HEAD") if self.method == "GET" else (self.method,)
 
 
 ROUTES = (

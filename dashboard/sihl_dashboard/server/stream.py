@@ -34,6 +34,8 @@ _WRITE = 30.0
 
 async def stream(request: web.Request) -> web.StreamResponse:
     """Tell what changes of what the query names, until the tab or the person's right is gone."""
+    if request.method == "HEAD":  # headers of what never ends
+        raise web.HTTPMethodNotAllowed("HEAD", ["GET"])
     state, person = state_of(request), person_of(request)
     topics = _topics(request)
     await _allow(state, person, topics)

@@ -64,9 +64,8 @@ export function compare(root, context) {
 
   /** Which columns tell most is known only once the server has said which there are. */
   async function ask(signal) {
-    await styled;
     if (!Object.keys(found.columns).length) {
-      const { columns } = await get(`${base}/jobs`, { limit: 1 }, { signal });
+      const [{ columns }] = await Promise.all([get(`${base}/jobs`, { limit: 1 }, { signal }), styled]);
       found = { ...found, columns: askable(columns) };
       shown = comparison(found, state);
     }

@@ -3,7 +3,7 @@
 import { forgetMe, me, send } from "../api.mjs";
 import { announce, el, replace } from "../dom.mjs";
 import { problem } from "../parts/problem.mjs";
-import { go, view } from "../view.mjs";
+import { view } from "../view.mjs";
 
 /** The server's remedy where a form helps. */
 const LOG_IN = "log in";
@@ -40,8 +40,9 @@ export function login(root, { title }) {
   };
 }
 
+/** By loading that page: what a browser has asked for with this one, somebody unknown asked for. */
 function goOn() {
-  go(safe(view().get("next")), { replace: true });
+  location.replace(safe(view().get("next")));
 }
 
 /** @param {string} reason why one has to log in again; "" if there is none */

@@ -1,0 +1,48 @@
+"""What a page asks first, told to the browser with the page: it asks while it loads the modules.
+
+Nothing but what the page asks in any case and at once: an answer that is not taken lies there, and
+would be taken for a later one's. The addresses are spelled as the pages spell them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+API = "/api/v1"
+_PLAIN = re.compile(r"[A-Za-z0-9.-]+")
+"""Names that are spelled alike everywhere."""
+_MOST_JOBS = 50
+"""As many as the page compares."""
+_LONGEST = 2000
+"""Proxies in front take no long headers."""
+
+
+def first_asked(page: str, names: Mapping[str, str], jobs: str | None) -> list[str]:
+    """The addresses.
+
+    Args:
+        page: Its module's name.
+        names: The namespace, project and job of its address, as far as it has them.
+        jobs: Those that its address chooses, with commas between; None where it says nothing.
+    """
+    if page == "login":
+        return []
+    found = [f"{API}/me"]
+    if "project" not in names or not all(map(_PLAIN.fullmatch, names.values())):
+        return found
+    base = f"{API}/namespaces/{names['namespace']}/projects/{names['project']}"
+    chosen = [each for each in (jobs or "").split(",") if each not in ("", "-")][:_MOST_JOBS]
+    if page == "job":
+        chosen = [names["job"]]
+        found.append(f"{base}/jobs/{names['job']}")
+    else:
+        found.append(f"{base}/jobs?limit=1")
+    if chosen and all(map(_PLAIN.fullmatch, chosen)):
+        found.append(f"{base}/metrics?jobs={'%2C'.join(chosen)}")
+    return [each for each in found if len(each) <= _LONGEST]
+
+
+def link_of(addresses: list[str]) -> str:
+    """The value of the header `Link`."""
+    return ", ".join(f"<{each}>; rel=preload; as=fetch; crossorigin" for each in addresses)
