@@ -111,6 +111,26 @@ def test_embeddings_have_length_one_and_come_with_the_nearest_identity() -> None
     assert found.similarity == pytest.approx(1)
 
 
+def test_a_thing_in_a_part_of_the_image_counts_more_than_the_ground_around_it() -> None:
+    ground = torch.full((1, 8, 4, 4), 0.1)
+    thing = ground.clone()
+    thing[:, 0, 1:3, 1:3] = 1.0  # a quarter of the places
+    mean = thing.mean((2, 3))[0, 0].item()
+    found = head().pooled({5: thing})[0]
+    assert found[1:].tolist() == pytest.approx([0.1] * 7)
+    assert mean < found[0].item() < 1
+    assert found[0].item() == pytest.approx((0.25 + 0.75 * 0.1**3) ** (1 / 3))
+
+
+def test_features_that_are_nowhere_positive_still_learn_from_finite_gradients() -> None:
+    features = torch.stack([torch.zeros(8, 2, 2), -torch.ones(8, 2, 2)]).requires_grad_()
+    loss = head().loss(plain({5: features}), [IdentityTarget(0), IdentityTarget(1)])["cosface"]
+    loss.total.backward()  # type: ignore[no-untyped-call]
+    assert loss.mean.isfinite()
+    assert features.grad is not None
+    assert features.grad.isfinite().all()
+
+
 def test_the_margin_is_taken_off_the_right_identitys_cosine_alone() -> None:
     learner, seen = head(), {5: torch.randn(4, 8, 2, 2)}
     cosines = learner.outputs(seen).detach()

@@ -105,7 +105,7 @@ PLANS: dict[str, Plan] = {
     ),
     "metric-learning": Plan(
         Task.METRIC_LEARNING, "metric-learning", "recall1", 0.97,
-        size=(64, 64), batch=32, levels=(4, 4), others=("nearest-pixels",),
+        size=(64, 64), batch=32, levels=(3, 3), others=("nearest-pixels",),
     ),
     "regression": Plan(
         Task.REGRESSION, "regression", "mae", least=True,

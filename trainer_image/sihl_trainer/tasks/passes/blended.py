@@ -32,7 +32,7 @@ FEATHER = (0.02, 0.4)
 OPACITY = (0.75, 1.0)
 OWN_SHARE = 0.4
 """Of patches that come from another place of the same image; all do where it is alone."""
-FLAT_SHARE = 0.5
+FLAT_SHARE = 0.4
 """Of patches that have one colour: that of the place where they come from, or, if that is in
 another image, any."""
 ADAPTED_SHARE = 0.3
@@ -41,8 +41,6 @@ CLEAR = 16.0
 
 That is the mean of three by three pixels, so that noise upon noise is no change.
 """
-FLAT_SHARE = 0.4
-ROUND_SHARE = 0.5
 _DRAWS = 18
 
 
