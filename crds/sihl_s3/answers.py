@@ -99,6 +99,11 @@ _FULL = re.compile(
     r"(?i)507|.*quota.*exceeded|insufficient(capacity|storage)|.*storage(limitexceeded|full)"
 )
 _FULL_IN_WORDS = re.compile(r"(?i)(quota|cap|storage limit)( has been| is)? (exceeded|reached)")
+_WRITES = {"PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"}
+_MAYBE_FULL = (
+    "check that the store is well, and has room left: some answer so where their disk is full or a "
+    "bucket's quota is reached (SeaweedFS)"
+)
 _TOO_LARGE = {"413", "EntityTooLarge", "RequestEntityTooLarge"}
 _RAISE_LIMIT = "have its limit raised to 64 MiB or more (nginx: client_max_body_size)"
 _ELSEWHERE = {"PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException"}
@@ -164,7 +169,9 @@ def fault_of_code(
         return Fault(Kind.SETTING, "BucketNotFound", "has no bucket of such a name",
                      "correct bucket", code)  # fmt: skip
     words = f" ({message})" if message and message != "None" else ""
-    return Fault(Kind.AWAY, "Unavailable", f"answered {code or 'an error without a code'}{words}")
+    told = f"answered {code or 'an error without a code'}{words}"
+    remedy = _MAYBE_FULL if code in ("500", "InternalError") and operation in _WRITES else ""
+    return Fault(Kind.AWAY, "Unavailable", told, remedy)
 
 
 def _missing(code: str, lists: bool, access: Access) -> Fault:

@@ -120,6 +120,14 @@ def test_a_missing_bucket_is_told_by_its_secrets_key(s3: S3Server) -> None:
         store.objects("")
 
 
+def test_a_bucket_that_is_gone_is_told_as_that_to_keys_that_may_make_none(s3: S3Server) -> None:
+    keys = ("writer-of-gone", "secret-of-gone")
+    s3.admit("writer-of-gone", keys, "Read:gone", "Write:gone", "List:gone")
+    store = S3Store(S3Settings(s3.endpoint, "gone", *keys))
+    with pytest.raises(Refused, match=r"bucket gone .* does not exist: create the bucket"):
+        store.put("a", b"1")
+
+
 @pytest.mark.parametrize("change", [{"secret_access_key": "wrong"}, {"access_key_id": "nobody"}])
 def test_wrong_keys_are_told_by_their_secrets_keys(s3: S3Server, change: dict[str, str]) -> None:
     store = S3Store(settings_of(s3, **change))
@@ -168,7 +176,8 @@ def test_keys_that_were_rotated_are_read_anew_and_the_request_is_tried_once_more
         (error(404, "NoSuchBucket"), "StoreBucketMissing", "create the bucket"),
         (Reply(404), "StoreBucketMissing", "create the bucket"),
         (error(503, "SlowDown"), "StoreUnavailable", "check that the store is well"),
-        (Reply(500), "StoreUnavailable", "check that the store is well"),
+        (Reply(500), "StoreUnavailable", "check that the store is well, and has room left"),
+        (error(500, "InternalError"), "StoreUnavailable", "has room left: some answer so where"),
     ],
 )
 def test_what_keeps_a_store_from_taking_an_object_is_told_with_who_can_mend_it(

@@ -23,6 +23,7 @@ from sihl_trainer.record.store import CHUNK_BYTES, MissingObjectError, StoredObj
 
 T = TypeVar("T")
 
+_DENIED = "StoreAccessRefused"
 _TRANSFER = TransferConfig(
     # "crt" ignores endpoint_url (boto3#4839).
     preferred_transfer_client="classic",
@@ -209,6 +210,21 @@ class S3Store:
             self._ask(key, request)
         except MissingObjectError as error:
             raise _without_bucket(self.settings) from error
+        except Refused as error:
+            if error.reason == _DENIED and self._lacks_bucket():
+                raise _without_bucket(self.settings) from error
+            raise
+
+    def _lacks_bucket(self) -> bool:
+        """Whether keys that may not write would find none to write into.
+
+        Some stores would make it, SeaweedFS for one, and refuse who may not.
+        """
+        try:
+            next(self._connection.pages(Prefix=self.prefix, MaxKeys=1), None)
+        except FaultError as error:
+            return error.fault.kind is Kind.NO_BUCKET
+        return False
 
     def _ask(self, key: str, request: Callable[[Any], T]) -> T:
         return self._tried(key, lambda connection: connection.ask(request))
@@ -293,9 +309,7 @@ def _explained(fault: Fault, key: str, settings: S3Settings) -> TrainerError | M
                 who = f"grant {settings.identity.who}"
             below = settings.prefix or "the bucket"
             remedy = fault.remedy or f"{who} read, write, list and delete below {below}/"
-            return Refused(
-                "StoreAccessRefused", f"{where} refused {key} ({fault.detail}): {remedy}"
-            )
+            return Refused(_DENIED, f"{where} refused {key} ({fault.detail}): {remedy}")
         case Kind.AWAY | Kind.UNCHANGED:
             check = "check that the store is well, and the Secret's key endpoint"
             return Unavailable("StoreUnavailable", text if fault.remedy else f"{text}{check}")
