@@ -4,7 +4,7 @@
   "app.kubernetes.io/part-of" "sihl"
   "app.kubernetes.io/version" .root.Chart.AppVersion
   "app.kubernetes.io/managed-by" .root.Release.Service
-  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version)
+  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimAll "-_.")
 -}}
 {{- range $name, $_ := .root.Values.commonLabels | default dict -}}
 {{- if or (hasKey $ours $name) (has $name (list "app.kubernetes.io/name" "app.kubernetes.io/instance")) -}}
@@ -18,7 +18,8 @@
 {{/* A pod's labels and annotations; call with (dict "names" $names "part" .Values.operator "annotations" dict). */}}
 {{- define "sihl.podMetadata" -}}
 labels:
-  {{- $labels := include "sihl.labels" .names | fromYaml }}
+  {{- /* Flux gives each commit a chart's version of its own, which shall restart nothing. */}}
+  {{- $labels := omit (include "sihl.labels" .names | fromYaml) "helm.sh/chart" }}
   {{- range $name, $_ := .part.podLabels }}
   {{- if and (hasKey $labels $name) (not (hasKey ($.names.root.Values.commonLabels | default dict) $name)) }}
   {{- fail (printf "%s.podLabels: %s is the chart's own" $.at $name) }}

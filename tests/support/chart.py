@@ -33,13 +33,26 @@ def packaged() -> Path:
     return chart(program("helm"), CHART, Path(folder))
 
 
-def render(values: dict[str, Any] | None = None, namespace: str = "sihl-system") -> list[Any]:
-    """All objects of the chart."""
+def render(
+    values: dict[str, Any] | None = None,
+    namespace: str = "sihl-system",
+    package: Path | None = None,
+) -> list[Any]:
+    """All objects of the chart, or of another package of it."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(values or {}, file)
         file.flush()
         done = subprocess.run(
-            [program("helm"), "template", "sihl", packaged(), "-n", namespace, "-f", file.name],
+            [
+                program("helm"),
+                "template",
+                "sihl",
+                package or packaged(),
+                "-n",
+                namespace,
+                "-f",
+                file.name,
+            ],
             capture_output=True,
             text=True,
         )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -159,6 +162,21 @@ def test_what_watches_is_rendered_where_it_is_switched_on_and_only_there() -> No
     plain = render(TWO)
     assert not [each for each in plain if each["apiVersion"].startswith("monitoring.")]
     assert not [each for each in plain if each["kind"] == "ConfigMap"]
+
+
+def test_a_chart_of_each_commit_has_labels_that_kubernetes_takes_and_restarts_no_pod(
+    tmp_path: Path,
+) -> None:
+    folder = shutil.copytree(CHART, tmp_path / "chart")
+    text = (folder / "Chart.yaml").read_text()
+    long = f"0.2.0-dev.g{'0' * 40}+{'a' * 12}.12"  # Flux adds the commit, and what values it has
+    (folder / "Chart.yaml").write_text(re.sub(r"(?m)^version: .*$", f"version: {long}", text))
+    objects = render(TWO, package=folder)
+    for each in objects:
+        label = each["metadata"]["labels"]["helm.sh/chart"]
+        assert re.fullmatch(r"sihl-0\.2\.0[\w.-]*[a-z0-9]", label), label
+        assert len(label) <= 63
+    assert workloads(objects) == workloads(render(TWO))
 
 
 def test_objects_of_ones_own_come_with_the_chart_as_manifest_or_text() -> None:
