@@ -63,6 +63,21 @@ def test_jobs_are_sorted_filtered_and_grouped_and_the_address_keeps_it(page: Pag
     expect(names).to_have_text(["night"])
 
 
+def test_of_records_that_are_still_being_read_the_page_says_so(opened: Opened) -> None:
+    look = {"at": 0, "looked": 400, "due": 1000, "isUnderWay": True}
+
+    def before(page: Page) -> None:
+        page.route(
+            re.compile(r"/jobs\?columns="),
+            lambda route: route.fulfill(json=route.fetch().json() | {"look": look}),
+        )
+
+    page = opened("/team-a/cells", before=before)
+    told = page.locator(".jobs-count")
+    expect(told).to_contain_text("3 jobs · 3 chosen · reading records, 400 of 1000 so far")
+    expect(told).to_have_attribute("aria-busy", "true")
+
+
 def test_the_oldest_job_is_the_baseline_and_of_one_second_the_first_by_name(page: Page) -> None:
     for expected, made in (
         ("b.1", {"a.2": LATER, "b.1": MADE}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,6 +43,18 @@ async def test_an_answer_of_no_version_is_good_for_a_moment() -> None:
     await answers.get(("q",), None, counting(made), max_age=60)
     await answers.get(("q",), None, counting(made), max_age=0)
     assert len(made) == 2
+
+
+async def test_an_answer_that_will_never_change_is_good_whatever_the_version() -> None:
+    answers, made = Answers(), list[str]()
+
+    async def make() -> Answer:
+        made.append("")
+        return replace(answer_of(b"{}"), is_final=True)
+
+    for version in (None, "1", "2", None):
+        await answers.get(("q",), version, make, max_age=0)
+    assert len(made) == 1
 
 
 async def test_answers_take_no_more_memory_than_they_may() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from sihl_dashboard.server import connections
+from sihl_dashboard.records import FolderPlace, JobRef, Records
+from sihl_dashboard.records.place import Content
+from sihl_dashboard.server import connections, project
 from sihl_dashboard.server.ahead import first_asked
 from sihl_dashboard.server.guard import HEADERS
 from sihl_dashboard.server.local import LocalPeople
@@ -157,6 +160,35 @@ async def test_a_log_is_searched_both_ways(
     assert ([hit["number"] for hit in found["hits"]], found["more"]) == (numbers, more)
 
 
+@pytest.mark.parametrize(("folder", "times"), [(DAY, 2), (NIGHT, 3)])
+async def test_what_is_told_of_jobs_that_have_succeeded_is_made_anew_no_more(
+    looker: Looker, folder: str, times: int
+) -> None:
+    ref, made = JobRef("team-a", "cells", folder), []
+
+    def work(records: Records) -> dict[str, Any]:
+        made.append(records.job(ref).facts)
+        return {}
+
+    for _ in range(3):  # the first time nobody has looked at the job yet
+        await looker.state.answered(("q",), "team-a", work, max_age=0, refs=[ref])
+    assert len(made) == times
+
+
+async def test_who_learns_of_metrics_finds_what_was_measured_read(
+    looker: Looker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = looker.state.stores.of("team-a")
+    told, loop, read = asyncio.Queue[int](), asyncio.get_running_loop(), records.read_ahead
+    monkeypatch.setattr(
+        records, "read_ahead",
+        lambda refs: loop.call_soon_threadsafe(told.put_nowait, read(refs)),
+    )  # fmt: skip
+    for unread in (1, 0):
+        await looker.found(f"{PROJECT}/metrics?jobs={NIGHT}")
+        assert await asyncio.wait_for(told.get(), 60) == unread
+
+
 async def test_a_log_is_downloaded_as_it_was_written(looker: Looker) -> None:
     _, text = await looker.get(f"{PROJECT}/jobs/{NIGHT}/log.txt")
     assert [line.split(b"Z ")[-1] for line in text.splitlines()] == [
@@ -207,6 +239,28 @@ async def test_an_export_runs_nothing_in_a_spreadsheet(looker: Looker) -> None:
     )
     found = await looker.found(f"{PROJECT}/export.json")
     assert {job["job"] for job in found["jobs"]} == {NIGHT, DAY}
+
+
+async def test_of_a_project_that_is_still_being_read_that_is_said_and_an_export_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(FolderPlace):
+        may_go = threading.Event()
+
+        def get(self, key: str) -> Content:
+            self.may_go.wait(60)
+            return super().get(key)
+
+    write(tmp_path)
+    monkeypatch.setattr(project, "_PATIENCE", 0.01)
+    async with looking(state_over(Slow(tmp_path))) as looker:
+        found = await looker.found(f"{PROJECT}/jobs")
+        assert (found["rows"], found["look"]["isUnderWay"], found["look"]["at"]) == ([], True, 0)
+        export = asyncio.create_task(looker.get(f"{PROJECT}/export.csv?columns=job.attempts"))
+        await looker.found(f"{PROJECT}/jobs?limit=9")  # the export has been asked for by now
+        Slow.may_go.set()
+        _, text = await export
+        assert len(text.decode().split()) == 3
 
 
 async def test_an_answer_is_asked_for_again_by_its_hash_and_comes_packed(looker: Looker) -> None:

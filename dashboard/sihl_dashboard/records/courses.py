@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 
@@ -60,6 +60,10 @@ class Courses:
             found = course(kept.attempts, job.resumed)
             return found, [*troubles, *_told(job.ref, kept.attempts, found)]
 
+    def unread(self, refs: Iterable[JobRef]) -> list[JobRef]:
+        """Those of which nothing is here."""
+        return [ref for ref in refs if not self._shelf.has(ref)]
+
     def has_all(self, ref: JobRef) -> bool:
         """Whether nothing of a job is left to be read, now or ever."""
         return self._shelf.has_all(ref)
@@ -67,7 +71,8 @@ class Courses:
     def _read(self, job: Job, kept: Kept, max_age: float, troubles: list[Trouble]) -> None:
         """Read what is new; what was read stays if the store goes away."""
         now = self._clock()
-        if kept.is_complete or (kept.asked and 0 <= now - kept.asked < max_age):
+        was_asked = kept.asked and 0 <= now - kept.asked < max_age
+        if kept.is_complete or (was_asked and not job.is_final):
             return
         try:
             numbers = attempts_of(self._place, job.ref)

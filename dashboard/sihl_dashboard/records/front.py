@@ -198,6 +198,15 @@ class Records:
                     sizes[ref] = job.batch_size
         return drawn(courses, sizes, view or View(), troubles)
 
+    def read_ahead(self, refs: Iterable[JobRef]) -> int:
+        """Read what jobs measured, of those of which nothing has been; how many these are."""
+        unread = self._courses.unread(refs)
+        return len(list(self._jobs.map(lambda ref: self._course(ref, _LONG), unread)))
+
+    def are_final(self, refs: Iterable[JobRef]) -> bool:
+        """Whether nothing of these jobs will change any more, as far as they were looked at."""
+        return all(self._index.is_final(ref) for ref in refs)
+
     def log(self, ref: JobRef, attempt: int | None = None) -> Log:
         """A job's log as it is now; ask again to follow it.
 

@@ -87,17 +87,13 @@ class Index:
     def known(self, namespace: str, project: str) -> dict[str, Known]:
         """What was looked at, by the jobs' folders."""
         with self._lock:
-            if (namespace, project) not in self._known:
-                rows = self._db.ask(
-                    "SELECT folder, job_tag, summary_tag, final, changed, asked FROM jobs"
-                    " WHERE namespace = ? AND project = ?",
-                    (namespace, project),
-                )
-                self._known[namespace, project] = {
-                    folder: Known(job_tag, summary_tag, bool(final), changed, asked)
-                    for folder, job_tag, summary_tag, final, changed, asked in rows
-                }
-            return dict(self._known[namespace, project])
+            return dict(self._looked_at(namespace, project))
+
+    def is_final(self, ref: JobRef) -> bool:
+        """Whether a job was looked at, and nothing of it will change any more."""
+        with self._lock:
+            known = self._looked_at(ref.namespace, ref.project).get(ref.folder)
+            return known is not None and known.final
 
     def put(self, entries: Iterable[Entry]) -> None:
         """Keep jobs, in the place of what was known of them."""
@@ -223,6 +219,19 @@ class Index:
             (namespace, project),
         )
         return {path: bool(varies) for path, varies in rows}
+
+    def _looked_at(self, namespace: str, project: str) -> dict[str, Known]:
+        if (namespace, project) not in self._known:
+            rows = self._db.ask(
+                "SELECT folder, job_tag, summary_tag, final, changed, asked FROM jobs"
+                " WHERE namespace = ? AND project = ?",
+                (namespace, project),
+            )
+            self._known[namespace, project] = {
+                folder: Known(job_tag, summary_tag, bool(final), changed, asked)
+                for folder, job_tag, summary_tag, final, changed, asked in rows
+            }
+        return self._known[namespace, project]
 
     def _note(self, ref: JobRef, known: Known | None) -> None:
         """Keep in step with the table what was read of it."""

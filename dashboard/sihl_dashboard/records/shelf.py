@@ -57,6 +57,11 @@ class Shelf:
         self._make_room(ref, size)
         return kept
 
+    def has(self, ref: JobRef) -> bool:
+        """Whether anything of a job is here, or about to be."""
+        with self._lock:
+            return ref in self._kept
+
     def has_all(self, ref: JobRef) -> bool:
         """Whether a job's are here, and it had ended for good when they were read."""
         with self._lock:

@@ -23,6 +23,8 @@ _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 _DEEPEST = 100
 _SMALL = 1000
 _FIRST_LEVEL = 1
+_FINAL_AGE = 600.0
+"""Seconds: what never changes may still be deleted."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Answer:
     Attributes:
         version: Of what it tells; None if nobody knows.
         made: When, by the process's own clock.
+        is_final: Whether nothing of what it tells will change any more.
     """
 
     body: bytes
@@ -40,6 +43,7 @@ class Answer:
     kind: str
     version: str | None
     made: float
+    is_final: bool = False
 
 
 def encoded(document: Any) -> bytes:
@@ -117,9 +121,10 @@ class Answers:
 
     @staticmethod
     def _will_do(kept: Answer, version: str | None, max_age: float) -> bool:
-        if version is not None:
-            return kept.version == version
-        return time.monotonic() - kept.made < max_age
+        age = time.monotonic() - kept.made
+        if kept.is_final and age < _FINAL_AGE:
+            return True
+        return kept.version == version if version is not None else age < max_age
 
     def _keep(self, key: Key, version: str | None, done: asyncio.Task[Answer]) -> None:
         self._under_way.pop((key, version), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -24,7 +25,9 @@ from sihl_dashboard.server.documents import (
 from sihl_dashboard.server.refusals import BadRequestError, NotThereError
 from sihl_dashboard.server.state import state_of, told
 
-_PATIENCE = 1.0
+_PATIENCE = 0.5
+"""Seconds: then those are shown that have been read, and the others as they come."""
+_EXPORT_PATIENCE = 120.0
 _MAX_AGE = 5.0
 _MOST_EXPORTED = 100_000
 _WHICH = ("best", "last", "min", "max")
@@ -55,10 +58,15 @@ async def jobs(request: web.Request) -> web.StreamResponse:
 
 
 def _listed(
-    records: Records, namespace: str, project: str, query: Query, is_known: bool = False
+    records: Records,
+    namespace: str,
+    project: str,
+    query: Query,
+    is_known: bool = False,
+    patience: float = _PATIENCE,
 ) -> Jobs:
     """Raises NotThereError: nobody has heard of such a project."""
-    found = records.jobs(namespace, project, query, _MAX_AGE, _PATIENCE)
+    found = records.jobs(namespace, project, query, _MAX_AGE, patience)
     is_known = is_known or bool(
         found.total or found.columns or found.troubles or found.look.is_under_way
     )
@@ -79,15 +87,17 @@ async def curves(request: web.Request) -> web.StreamResponse:
     def work(records: Records) -> Document:
         return curves_document(records.curves(refs, view, age), view.axis)
 
-    return response(
-        request, await state.answered(question(request), refs[0].namespace, work, version)
-    )
+    answer = await state.answered(question(request), refs[0].namespace, work, version, refs=refs)
+    return response(request, answer)
 
 
 async def metrics(request: web.Request) -> web.StreamResponse:
     """GET .../metrics: the names that any of the jobs has, and which way is better."""
     refs = asked.refs_of(request)
-    return await _of_jobs(request, refs, lambda records: _metrics(records, refs))
+    answer = await _of_jobs(request, refs, lambda records: _metrics(records, refs))
+    # Who learns of a metric asks for its curves, as soon as there is something to draw them.
+    state_of(request).ahead(refs[0].namespace, lambda records: records.read_ahead(refs))
+    return answer
 
 
 def _metrics(records: Records, refs: list[JobRef]) -> Document:
@@ -153,7 +163,9 @@ async def _of_jobs(
 ) -> web.StreamResponse:
     state = state_of(request)
     version = state.hub.of_jobs(refs)
-    answer = await state.answered(question(request), refs[0].namespace, work, version, max_age)
+    answer = await state.answered(
+        question(request), refs[0].namespace, work, version, max_age, refs
+    )
     return response(request, answer)
 
 
@@ -195,17 +207,15 @@ async def _exported(request: web.Request) -> Jobs:
         query = asked.query_of(request, _MOST_EXPORTED)
     is_all = "columns" not in request.query
 
+    def listed(records: Records, query: Query) -> Jobs:
+        return _listed(records, namespace, project, query, patience=_EXPORT_PATIENCE)
+
     def work(records: Records) -> Jobs:
         if not is_all:
-            return _listed(records, namespace, project, query)
-        columns = _listed(records, namespace, project, Query(limit=0)).columns
+            return listed(records, query)
+        columns = listed(records, Query(limit=0)).columns
         differing = [path for path, differs in columns.items() if differs][:100]
-        return _listed(
-            records, namespace, project, Query(
-                tuple(differing) or query.columns, query.conditions, query.order_by,
-                query.descending, query.limit, query.offset,
-            )
-        )  # fmt: skip
+        return listed(records, replace(query, columns=tuple(differing) or query.columns))
 
     return await state_of(request).read(namespace, work)
 

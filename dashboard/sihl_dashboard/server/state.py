@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 
@@ -30,13 +30,19 @@ from sihl_dashboard.server.kept import Kept
 from sihl_dashboard.server.live import Live
 from sihl_dashboard.server.meters import Meters
 from sihl_dashboard.server.people import People, Person
-from sihl_dashboard.server.refusals import BadRequestError, NotThereError, StoreUnreadableError
+from sihl_dashboard.server.refusals import (
+    BadRequestError,
+    NotThereError,
+    RefusalError,
+    StoreUnreadableError,
+)
 from sihl_dashboard.server.stores import Stores
 
 if TYPE_CHECKING:
     from sihl_dashboard.server.actions import Actor
 
 T = TypeVar("T")
+Document = dict[str, Any]
 _READERS, _OF_A_NAMESPACE = 16, 6
 """Threads, and how many of them may wait for one namespace's store: another's must not."""
 _NAMESPACES_AGE = 5.0
@@ -70,6 +76,7 @@ class State:
         default_factory=lambda: Kept(lambda _: _NAMESPACES_AGE)
     )
     _turns: dict[str, asyncio.Semaphore] = field(default_factory=dict)
+    _begun: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.hub = Hub(lambda topic, known: pulses.ask(self, topic, known))
@@ -131,18 +138,40 @@ class State:
         self,
         key: Key,
         namespace: str,
-        work: Callable[[Records], object],
+        work: Callable[[Records], Document],
         version: str | None = None,
         max_age: float = 1.0,
+        refs: Sequence[JobRef] = (),
     ) -> Answer:
-        """The JSON of what a namespace's records answer, shared by all who ask the same."""
+        """The JSON of what a namespace's records answer, shared by all who ask the same.
 
-        async def make() -> Answer:
-            return await self.read(
-                namespace, lambda records: answer_of(encoded(work(records)), version=version)
-            )
+        Args:
+            key: The question.
+            namespace: Whose records.
+            work: Answers it.
+            version: Of what it asks about; None if nobody knows it now.
+            max_age: Seconds for which an answer will do while nobody knows a version.
+            refs: The jobs that it is about, and nothing else.
+        """
 
-        return await self.answers.get(key, version, make, max_age)
+        def answer(records: Records) -> Answer:
+            were_final = bool(refs) and records.are_final(refs)  # before anything is read of them
+            document = work(records)
+            made = answer_of(encoded(document), version=version)
+            return replace(made, is_final=were_final and not document.get("troubles"))
+
+        return await self.answers.get(key, version, lambda: self.read(namespace, answer), max_age)
+
+    def ahead(self, namespace: str, work: Callable[[Records], object]) -> None:
+        """Begin what will be asked for next; what is wrong with it is told when it is."""
+
+        async def begin() -> None:
+            with suppress(RefusalError):
+                await self.read(namespace, work)
+
+        task = asyncio.create_task(begin())
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
 
 
 @contextmanager

@@ -61,7 +61,8 @@ class Sight:
 
 
 OUR_CURVE = Sight(canvases=".chart-layer canvas")
-OUR_JOBS = Sight(nodes=".jobs-table tr[data-job]")
+OUR_JOBS = Sight(nodes="#jobs:has(.jobs-count:not([aria-busy])) tr[data-job]")
+"""All of them: while some are still being read, the page says so."""
 TENSORBOARD_CURVE = Sight(nodes="scalar-card line-chart .series-view path[d]")
 MLFLOW_CURVE = Sight(nodes=".js-plotly-plot .scatterlayer path.js-line[d*='L']")
 

@@ -51,7 +51,7 @@ export function compare(root, context) {
 
   let state = compareViewOf(view());
   giveLooks(state.jobs ?? []);
-  let found = { rows: [], columns: {}, total: 0 };
+  let found = { rows: [], columns: {}, total: 0, look: {} };
   let shown = comparison(found, state);
   // Pictures are many requests: what everybody looks at first comes first.
   let isDrawn = false;
@@ -151,6 +151,7 @@ export function compare(root, context) {
       view: state,
       columns,
       all: found.columns,
+      look: found.look,
       counts: { shown: rows.length, total: found.total, chosen: chosen.length },
       exports: { csv: exported("csv"), json: exported("json") },
       onView: change,

@@ -12,6 +12,7 @@ const PATIENCE_MS = 150;
  * @property {Object<string, boolean>} all columns there are, and whether jobs differ in them
  * @property {string[]} columns shown
  * @property {{shown: number, total: number, chosen: number}} counts
+ * @property {{at: number, looked: number, due: number, isUnderWay: boolean}} look the server's at the store
  * @property {{csv: string, json: string}} exports addresses
  * @property {(changes: Partial<import("./compareview.mjs").CompareView>) => void} onView
  * @property {(isAll: boolean) => void} onChooseAll
@@ -151,7 +152,7 @@ export function tableBar(root, props) {
   }
 
   function render() {
-    const { view, counts, exports } = props;
+    const { view, counts, look, exports } = props;
     offer();
     if (document.activeElement !== search) search.value = view.text;
     group.value = view.group ?? "";
@@ -162,7 +163,9 @@ export function tableBar(root, props) {
     replace(chips, view.where.map(chip));
     chips.hidden = !view.where.length;
     const all = counts.shown === counts.total ? "" : ` of ${counts.total}`;
-    write(told, `${count(counts.shown, "job")}${all} · ${counts.chosen} chosen`);
+    write(told, `${count(counts.shown, "job")}${all} · ${counts.chosen} chosen${reading(look)}`);
+    if (reading(look)) told.setAttribute("aria-busy", "true");
+    else told.removeAttribute("aria-busy");
   }
   render();
 
@@ -176,6 +179,12 @@ export function tableBar(root, props) {
       dialog.destroy();
     },
   };
+}
+
+/** Of jobs that nobody has looked at before, only those are shown that have been read. */
+function reading({ at, looked, due, isUnderWay }) {
+  if (at || !isUnderWay) return "";
+  return ` · reading records${due ? `, ${looked} of ${due} so far` : ""} …`;
 }
 
 function field(label, control) {
