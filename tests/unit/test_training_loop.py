@@ -7,7 +7,7 @@ import itertools
 import json
 import os
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ import torch
 from safetensors.torch import load_file
 
 from sihl_api.record import Manifest
+from sihl_api.runtime import Message
 from sihl_trainer.dataset.awaited import Awaited
-from sihl_trainer.dataset.loading import batches
+from sihl_trainer.dataset.loading import batches, validation_batches
 from sihl_trainer.dataset.samples import Batch
 from sihl_trainer.errors import BadConfig
 from sihl_trainer.model.weights import sha256
@@ -28,6 +29,7 @@ from sihl_trainer.training.loop import train
 from sihl_trainer.training.report import DivergedError, Meter, time_left
 from sihl_trainer.training.run import Run
 from tests.support.training import Times, multitask, multitask_job, prepared, same
+from tests.support.waiting import eventually
 
 STEPS = 4
 SPEC = multitask_job({"maxSteps": STEPS, "gradientClipNorm": 5.0})
@@ -90,26 +92,43 @@ def test_a_resumed_run_tells_while_it_loads_how_far_it_is(
     assert (loading.stage, loading.step) == ("Loading", 1)
 
 
+@pytest.mark.parametrize(
+    ("stage", "where", "source"),
+    [
+        ("Training", "loop.batches", batches),
+        ("Validating", "evaluation.validation_batches", validation_batches),
+    ],
+)
 def test_a_stop_is_saved_before_its_loaders_are_waited_for(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dataset: Path
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    dataset: Path,
+    stage: str,
+    where: str,
+    source: Callable[..., Awaited[Batch]],
 ) -> None:
-    saved_when_closed = []
+    saved, closed_after = threading.Event(), []
 
     def closing(*given: Any) -> Generator[Batch]:
         try:
-            yield from batches(*given)
+            yield from source(*given)
         finally:
-            saved_when_closed.append(len(heard.checkpoints))
+            closed_after.append(saved.wait(10))
 
-    def loaded(*given: Any) -> Awaited[Batch]:
-        return Awaited(closing(*given), str)
+    def stop(run: Run) -> bool:
+        return run.state.step > 0 and heard.of(ProgressMessage)[-1].stage == stage
 
-    run, heard = prepared(
-        monkeypatch, SPEC, dataset, tmp_path, stop=lambda run: run.state.step == 1
-    )
-    monkeypatch.setattr("sihl_trainer.training.loop.batches", loaded)
+    def send(message: Message) -> None:
+        heard(message)
+        if heard.checkpoints:
+            saved.set()
+
+    run, heard = prepared(monkeypatch, SPEC, dataset, tmp_path, stop=stop)
+    run.send = send
+    monkeypatch.setattr(f"sihl_trainer.training.{where}", lambda *of: Awaited(closing(*of), str))
     assert not train(run)
-    assert saved_when_closed == [1]
+    assert saved.is_set()
+    assert set(eventually(lambda: closed_after)) == {True}
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])

@@ -39,6 +39,7 @@ class Awaited(Iterator[T], Generic[T]):
         self._given: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
         self._since: float | None = None  # when the step that is awaited was asked for
         self._here: list[T | BaseException] = []
+        self._abandoned = False
         work = (source, self._asked, self._given)
         self._thread = threading.Thread(target=_work, args=work, name="batches", daemon=True)
         self._thread.start()
@@ -78,10 +79,15 @@ class Awaited(Iterator[T], Generic[T]):
             raise given
         return given
 
+    def abandon(self) -> None:
+        """Have the source end by itself: from here on nobody waits for it."""
+        self._asked.put(False)
+        self._abandoned = True
+
     def close(self) -> None:
         """End the source, at once where a step is under way: nobody waits for that any more."""
         self._asked.put(False)
-        if self._since is None or self._here:
+        if not self._abandoned and (self._since is None or self._here):
             self._thread.join()
 
 

@@ -80,6 +80,7 @@ def measure(run: Run) -> Measured | None:
         with torch.inference_mode(), run.precision(), closing(_source(run)) as source:
             for _ in range(_rounds(run)):
                 if not _waited(run, source):
+                    source.abandon()  # its processes end their batches first, and a stop is to save
                     return None
                 batch = next(source, None)
                 if batch is None:
