@@ -14,7 +14,8 @@ class Typing:
     """Types commands as a user of a namespace, with these words behind each."""
 
     def __init__(self, kubeconfig: Path, namespace: str, *always: str) -> None:
-        self.environ = {"KUBECONFIG": str(kubeconfig), "XDG_CACHE_HOME": str(kubeconfig.parent)}
+        home = str(kubeconfig.parent)  # of kubectl's cache too, which else lies where tests run
+        self.environ = {"KUBECONFIG": str(kubeconfig), "XDG_CACHE_HOME": home, "HOME": home}
         self._always = (*(("-n", namespace) if namespace else ()), *always)
         self._pool = ThreadPoolExecutor(4)
 
