@@ -137,7 +137,7 @@ def test_ctrl_c_checkpoints_and_the_same_command_resumes(machine: Machine) -> No
     eventually(machine.checkpoints)
     process.send_signal(signal.SIGINT)
     assert process.wait(120) == ExitCode.STOPPED
-    assert "Resume with: sihl-trainer local job.yaml" in machine.printed
+    assert "Resume with: sihl-trainer local job.yaml --output out\n" in machine.printed
     assert list(machine.temporary.iterdir()) == []
     stopped_at = int(machine.checkpoints()[-1].parent.name)
     assert machine.run(steps=stopped_at + 20) is ExitCode.SUCCEEDED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -53,7 +54,7 @@ def local_main(
     except KeyboardInterrupt:
         print("Stopped before training began.", file=sys.stderr)
         return int(ExitCode.STOPPED_WITHOUT_CHECKPOINT)
-    print(_told(code, result, job_file))
+    print(_told(code, result, _same_command(job_file, output, dataset)))
     return int(code)
 
 
@@ -143,7 +144,7 @@ def _temporary_folder() -> Iterator[Path]:
 # --- what it says ----------------------------------------------------------------------------
 
 
-def _told(code: ExitCode, result: Result, job_file: Path) -> str:
+def _told(code: ExitCode, result: Result, again: str) -> str:
     lines = [f"{result.reason}: {result.message}"]
     if result.metrics:
         width = max(map(len, result.metrics))
@@ -151,5 +152,13 @@ def _told(code: ExitCode, result: Result, job_file: Path) -> str:
     if result.model is not None:
         lines.append(f"Model: {result.model.uri}")
     elif code is ExitCode.STOPPED:
-        lines.append(f"Resume with: sihl-trainer local {job_file}")
+        lines.append(f"Resume with: {again}")
     return "\n".join(lines)
+
+
+def _same_command(job_file: Path, output: Path | None, dataset: Path | None) -> str:
+    """What was typed: from other places it would begin anew."""
+    words = ["sihl-trainer", "local", str(job_file)]
+    words += ["--output", str(output)] if output else []
+    words += ["--dataset", str(dataset)] if dataset else []
+    return shlex.join(words)
