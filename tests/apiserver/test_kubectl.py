@@ -190,7 +190,7 @@ def test_a_job_in_the_queue_has_no_log_and_says_why(sihl: Typing) -> None:
     sihl("submit", "-f", "-", stdin=manifest("night"))
     code, out, err = sihl("logs", "night")
     assert (code, out) == (1, "")
-    assert "night has no log yet: Queued; wait for it by kubectl sihl logs -f night" in err
+    assert "night has no log yet: Queued; wait for it by kubectl sihl logs -f night -n " in err
 
 
 # --- with one --------------------------------------------------------------------------------
@@ -213,7 +213,9 @@ def test_a_job_is_submitted_followed_through_its_queue_and_its_success(
     told = err.getvalue().splitlines()
     assert told[0] == "trainingjob.sihl.ai/night created"
     assert "night: Running: attempt 1 on node-sihl" in told
-    assert told[-1].startswith("night succeeded: boxes/map 0.5; fetch it: kubectl sihl pull night")
+    assert told[-1] == (
+        f"night succeeded: boxes/map 0.5; fetch it: kubectl sihl pull night -n {team.namespace}"
+    )
 
 
 def test_a_failure_is_the_exit_code_of_who_waits(
@@ -243,7 +245,8 @@ def test_a_job_is_stopped_resumed_and_followed_into_its_next_attempt(
     assert submitted.result(60) == 4
     assert stopped.result(60) == 0
     assert told.getvalue().splitlines()[-1] == (
-        "night was stopped, its checkpoint is of step 7; go on: kubectl sihl resume night"
+        "night was stopped, its checkpoint is of step 7; "
+        f"go on: kubectl sihl resume night -n {team.namespace}"
     )
     resumed, out, _ = sihl.begin("resume", "night", "--follow")
     second = team.pod(attempt=2)

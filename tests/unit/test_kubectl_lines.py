@@ -220,7 +220,7 @@ CHECKPOINT = {"step": 7, "uri": "s3://x", "savedAt": "2027-01-15T08:00:00Z"}
 @pytest.mark.parametrize(
     ("phase", "suspend", "status", "code", "text"),
     [
-        ("Succeeded", False, {"metrics": {"a/b": "1"}}, 0, "night succeeded: a/b 1; fetch it:"),
+        ("Succeeded", False, {"metrics": {"a/b": "1"}}, 0, "night succeeded: a/b 1$"),
         ("Failed", False, {"conditions": why("OutOfMemory", "raise it")}, 3,
          r"night failed \(OutOfMemory\): raise it"),
         ("Stopped", True, {"checkpoint": CHECKPOINT}, 4, "its checkpoint is of step 7"),

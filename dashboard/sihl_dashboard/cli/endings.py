@@ -18,6 +18,8 @@ class Ending:
 
     exit_code: int
     text: str
+    then: tuple[str, str] | None = None
+    """What one may want to do next, and the verb that does it."""
 
 
 def ending(job: Job) -> Ending | None:
@@ -32,7 +34,8 @@ def ending(job: Job) -> Ending | None:
             told = f": {metrics}" if metrics else ""
             return Ending(
                 SUCCEEDED,
-                f"{shown(f'{job.name} succeeded{told}')}; fetch it: kubectl sihl pull {job.name}",
+                shown(f"{job.name} succeeded{told}"),
+                ("fetch it", "pull"),
             )
         case Phase.FAILED:
             told = f"{job.name} failed ({reason}): {message}"
@@ -43,7 +46,5 @@ def ending(job: Job) -> Ending | None:
         case Phase.STOPPED if job.suspended:
             saved = job.status.checkpoint
             where = f"its checkpoint is of step {saved.step}" if saved else "it has no checkpoint"
-            return Ending(
-                STOPPED, f"{job.name} was stopped, {where}; go on: kubectl sihl resume {job.name}"
-            )
+            return Ending(STOPPED, f"{job.name} was stopped, {where}", ("go on", "resume"))
     return None

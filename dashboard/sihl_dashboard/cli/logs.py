@@ -37,7 +37,7 @@ def print_log(session: Session, name: str) -> int:
     if not job.attempt or (job.attempt == 1 and job.phase is Phase.STARTING):
         raise CommandError(
             f"{job.name} has no log yet: {headline(job)}; wait for it by "
-            f"kubectl sihl logs -f {job.name}"
+            f"{session.command('logs', job, '-f')}"
         )
     _print_recorded(session, session.ref(name), None, options.tail, False)
     return 0
@@ -68,7 +68,7 @@ def follow(session: Session, job: Job) -> int:
             _print_recorded(session, ref, attempt, None, False)
         except (CommandError, RecordsError) as error:
             session.terminal.note(f"the log of attempt {attempt} was not seen: {shown(error)}")
-    session.terminal.note(end.text)
+    session.say_end(job, end)
     return end.exit_code
 
 

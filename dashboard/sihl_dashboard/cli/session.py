@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from sihl_dashboard.cli import store
+from sihl_dashboard.cli import jobs, store
+from sihl_dashboard.cli.arguments import PROGRAM
+from sihl_dashboard.cli.endings import Ending
 from sihl_dashboard.cli.errors import CommandError, NotFoundError
 from sihl_dashboard.cli.forwarding import Forward, Service, is_known_here, service_of
 from sihl_dashboard.cli.latest import is_latest, latest_job, latest_record
@@ -104,6 +107,19 @@ class Session:
         """For what is known of records, and may be lost."""
         cache = self.environ.get("XDG_CACHE_HOME") or "~/.cache"
         return Path(cache).expanduser() / "kubectl-sihl"
+
+    def command(self, verb: str, job: jobs.Job, *flags: str) -> str:
+        """What is to be typed next of a job, for the cluster and namespace that it is of."""
+        named = ("kubeconfig", "context")
+        where = [f"--{name}={value}" for name in named if (value := getattr(self.options, name))]
+        if job.namespace != self.cluster.namespace:
+            where += ["-n", job.namespace]
+        return shlex.join([*PROGRAM.split(), verb, *flags, job.name, *where])
+
+    def say_end(self, job: jobs.Job, end: Ending) -> None:
+        """How a job ended, and what one may want to do next."""
+        then = f"; {end.then[0]}: {self.command(end.then[1], job)}" if end.then else ""
+        self.terminal.note(f"{end.text}{then}")
 
     def meant(self, name: str) -> str:
         """A job's name as it was typed, or what `@latest` stands for: of a record its folder."""

@@ -181,7 +181,7 @@ def _stay(session: Session, job: Job) -> int:
     if not session.options.wait:
         return 0
     end = Follower(session.cluster, session.terminal).wait(job)
-    session.terminal.note(end.text)
+    session.say_end(job, end)
     return end.exit_code
 
 
@@ -197,7 +197,7 @@ def _stop(session: Session) -> int:
     code = 0
     for job in asked if session.options.wait else ():
         end = Follower(session.cluster, session.terminal).wait(job)
-        session.terminal.note(end.text)
+        session.say_end(job, end)
         code = code or (0 if end.exit_code == STOPPED else end.exit_code)
     return code
 
@@ -213,7 +213,7 @@ def _resume(session: Session) -> int:
         if job.phase in (Phase.SUCCEEDED, Phase.FAILED):
             raise CommandError(
                 f"{name} has ended ({job.phase}), and only stopped jobs, and failed ones that have "
-                f"a checkpoint, go on: submit another by kubectl sihl clone {name}"
+                f"a checkpoint, go on: submit another by {session.command('clone', job)}"
             )
         if not job.suspended:
             session.terminal.note(f"{name} is not stopped: {job.phase}")
