@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
+import sys
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,9 @@ from sihl_dashboard.cli.completion import FILES, NO_FILES, NO_SPACE, candidates
 from sihl_dashboard.cli.endings import ending
 from sihl_dashboard.cli.jobs import Job, age, headline, in_queues, listed, progress_bar
 from sihl_dashboard.cli.main import run
+from sihl_dashboard.cli.session import Session
 from sihl_dashboard.cli.terminal import Terminal, bar, shown, shown_line, table
+from sihl_dashboard.cli.verbs import action
 from sihl_operator.queues import Queues
 from tests.support.objects import NOW, job
 
@@ -349,6 +354,46 @@ def test_a_kubeconfig_that_is_none_is_told_in_a_line(tmp_path: Path, text: str, 
     assert (code, out, len(err.splitlines())) == (1, "", 1)
     assert told in err
     assert str(file) in err
+
+
+TYPED = """
+import io, sys
+from sihl_dashboard.cli.main import run
+code = run(sys.argv[1:], io.StringIO(), io.StringIO(), err := io.StringIO(), {})
+print(code, err.getvalue(), sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+CLUSTERS, RECORDS = {"kubernetes"}, {"numpy", "boto3", "botocore", "safetensors"}
+DASHBOARD = {"aiohttp", "PIL", "prometheus_client", "celpy"}
+
+
+@pytest.mark.parametrize(
+    ("words", "told", "needed", "not_needed"),
+    [
+        (["list", "--kubeconfig", "{one}"], "did not answer", CLUSTERS, RECORDS | DASHBOARD),
+        (["stop", "a", "--kubeconfig", "{one}"], "did not answer", CLUSTERS, RECORDS | DASHBOARD),
+        (["metrics", "a", "--record", "{records}"], "holds no records", RECORDS, CLUSTERS),
+    ],
+)
+def test_a_verb_loads_what_it_needs_and_nothing_of_the_others(
+    tmp_path: Path, words: list[str], told: str, needed: set[str], not_needed: set[str]
+) -> None:
+    one = tmp_path / "config"
+    one.write_text(json.dumps(ONE))
+    typed = [word.format(one=one, records=tmp_path) for word in words]
+    found = subprocess.run(
+        [sys.executable, "-c", TYPED, *typed], capture_output=True, text=True, check=True
+    ).stdout
+    assert told in found
+    loaded = set(re.findall(r"'(\w+)'", found))
+    assert needed <= loaded
+    assert not not_needed & loaded
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_is_somewhere(verb: str) -> None:
+    for record in (None, "runs"):
+        session = Session(Namespace(verb=verb, record=record), *[None] * 3)  # type: ignore[arg-type]
+        assert callable(action(session))
 
 
 def test_help_of_a_verb_is_asked_for_either_way() -> None:

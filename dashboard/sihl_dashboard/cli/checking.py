@@ -260,7 +260,7 @@ class _Looker:
             return settings
         if not (is_named or self.has_cluster):
             return settings
-        return replace(settings, endpoint=self.session.reached(settings.endpoint))
+        return replace(settings, endpoint=self.session.archive.reached(settings.endpoint))
 
     def _away(self, what: str, settings: S3Settings, error: StoreAwayError) -> Finding:
         is_same = self._from_here(settings).endpoint == settings.endpoint

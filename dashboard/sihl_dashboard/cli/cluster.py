@@ -33,9 +33,6 @@ from sihl_dashboard.cli.errors import (
 from sihl_dashboard.cli.jobs import Job
 from sihl_dashboard.cli.terminal import shown
 
-RESOURCE = f"trainingjob.{GROUP}"
-"""As kubectl names one."""
-
 _PAGE = 500
 _TIMEOUT = (10, 30)
 _STREAM_TIMEOUT = (10, 900)

@@ -10,6 +10,7 @@ from typing import Any
 from sihl_api.reading import read_status
 from sihl_api.times import since_1970
 from sihl_api.trainingjob import (
+    GROUP,
     QUEUE_ANNOTATION,
     ConditionType,
     Phase,
@@ -18,6 +19,9 @@ from sihl_api.trainingjob import (
 )
 from sihl_api.units import human_bytes, human_seconds
 from sihl_dashboard.cli.terminal import bar, shown
+
+RESOURCE = f"trainingjob.{GROUP}"
+"""As kubectl names one."""
 
 Raw = Mapping[str, Any]
 _DAY = 86_400

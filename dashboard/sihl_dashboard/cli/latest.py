@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from sihl_dashboard.cli.errors import CommandError
 from sihl_dashboard.cli.jobs import Job
 from sihl_dashboard.cli.terminal import shown
-from sihl_dashboard.records import JobRef, Query, Records
 
 LATEST = "@latest"
 
@@ -37,22 +36,3 @@ def latest_job(name: str, jobs: Iterable[Job], namespace: str) -> Job:
             "of jobs that were deleted are found by their names"
         )
     return max(found, key=lambda job: (job.phase.active, job.created, job.name))
-
-
-def latest_record(name: str, records: Records, namespace: str) -> JobRef:
-    """The one submitted last: a record does not say whether its job runs still.
-
-    Raises:
-        CommandError: there is none.
-    """
-    project = project_of(name)
-    query = Query(columns=("job.createdAt",), limit=1)
-    found = [
-        (str(row.values["job.createdAt"] or ""), row.ref)
-        for each in ([project] if project else records.projects(namespace))
-        for row in records.jobs(namespace, each, query).rows
-    ]
-    if not found:
-        of = f"project {shown(project)} of " if project else ""
-        raise CommandError(f"{shown(name)}: there is no record in {of}namespace {shown(namespace)}")
-    return max(found)[1]

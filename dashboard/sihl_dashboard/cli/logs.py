@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from sihl_api.runtime import TRAINER_CONTAINER
 from sihl_api.trainingjob import Phase
@@ -14,18 +15,21 @@ from sihl_dashboard.cli.following import PAUSE, Follower
 from sihl_dashboard.cli.jobs import Job, headline
 from sihl_dashboard.cli.session import Session
 from sihl_dashboard.cli.terminal import shown, shown_line
-from sihl_dashboard.records import JobRef, Line, Log, MissingError, RecordsError, Spot
+from sihl_dashboard.records import JobRef, MissingError, RecordsError
+
+if TYPE_CHECKING:
+    from sihl_dashboard.records import Line, Log, Spot
 
 _PAGE = 60
 """Lines at a time: of so many each may have 64 KiB."""
 
 
-def print_log(session: Session, name: str) -> int:
-    """`logs NAME`, with --follow, --tail and --attempt."""
-    options = session.options
+def print_log(session: Session) -> int:
+    """`logs`, with --follow, --tail and --attempt."""
+    options, name = session.options, session.options.job
     job = None if session.record else _job(session, name)
     if job is None or options.attempt is not None:
-        ref = session.ref(name)
+        ref = session.archive.ref(name)
         _print_recorded(session, ref, options.attempt, options.tail, options.follow)
         return 0
     if options.follow:
@@ -39,7 +43,7 @@ def print_log(session: Session, name: str) -> int:
             f"{job.name} has no log yet: {headline(job)}; wait for it by "
             f"{session.command('logs', job, '-f')}"
         )
-    _print_recorded(session, session.ref(name), None, options.tail, False)
+    _print_recorded(session, session.archive.ref(name), None, options.tail, False)
     return 0
 
 
@@ -52,7 +56,7 @@ def _job(session: Session, name: str) -> Job | None:
 
 def _follow(session: Session, job: Job) -> int:
     if job.phase.ended and ending(job):
-        _print_recorded(session, session.ref(job.name), None, session.options.tail, False)
+        _print_recorded(session, session.archive.ref(job.name), None, session.options.tail, False)
         return 0
     follow(session, job)
     return 0
@@ -80,7 +84,9 @@ def last_lines(session: Session, job: Job, count: int) -> list[str]:
     if not job.attempt or (job.attempt == 1 and job.phase is Phase.STARTING):
         return []
     ref = JobRef(job.namespace, job.project, f"{job.name}.{job.uid[:8]}")
-    return [_shown(line) for line in _last(session.records_of(job.namespace).log(ref), count)]
+    return [
+        _shown(line) for line in _last(session.archive.records_of(job.namespace).log(ref), count)
+    ]
 
 
 # --- of the record ---------------------------------------------------------------------------
@@ -90,7 +96,7 @@ def _print_recorded(
     session: Session, ref: JobRef, attempt: int | None, tail: int | None, following: bool
 ) -> None:
     """All of it, or its last lines; a record that is followed, until it says how the job ended."""
-    records, say = session.records, session.terminal.say
+    records, say = session.archive.records, session.terminal.say
     try:
         log = records.log(ref, attempt)
     except MissingError:

@@ -12,7 +12,7 @@ from sihl_dashboard.cli.endings import INTERRUPTED
 from sihl_dashboard.cli.errors import CommandError
 from sihl_dashboard.cli.session import Session
 from sihl_dashboard.cli.terminal import Terminal, shown
-from sihl_dashboard.cli.verbs import ACTIONS
+from sihl_dashboard.cli.verbs import action
 from sihl_dashboard.records import QueryError, RecordsError, StoreAwayError
 
 _LONGEST = 3000
@@ -32,7 +32,7 @@ def run(
         options = parser().parse_args(with_verb(words))
         session = Session(options, terminal, stdin, environ)
         _name_jobs(session)
-        return ACTIONS[options.verb](session)
+        return action(session)(session)
     except CommandError as error:
         terminal.note(f"error: {shown(error, _LONGEST)}")
         return error.exit_code

@@ -18,7 +18,7 @@ _MOST = 100_000
 
 def list_recorded(session: Session) -> int:
     """`list --record`: all jobs of a namespace, or of all, the oldest first."""
-    options, records = session.options, session.records
+    options, records = session.options, session.archive.records
     if options.selector or options.phase:
         raise UsageError("a record knows neither labels nor phases: leave -l and --phase out")
     namespaces = records.namespaces() if options.all_namespaces else [session.namespace]
@@ -52,7 +52,7 @@ def _print(session: Session, rows: list[Row]) -> None:
     elif rows:
         terminal.say(*table(*as_table(rows, session.options.all_namespaces), terminal.colours))
     else:
-        terminal.note(f"No records found in {shown(session.place.name)}.")
+        terminal.note(f"No records found in {shown(session.archive.place.name)}.")
 
 
 def as_table(rows: list[Row], namespaces: bool) -> tuple[list[str], list[list[object]]]:

@@ -11,11 +11,13 @@ from botocore.exceptions import BotoCoreError
 
 from sihl_api.runtime import STORE_KEYS, Env
 from sihl_dashboard.cli.errors import CommandError, DeniedError, NotFoundError
+from sihl_dashboard.cli.latest import project_of
 from sihl_dashboard.cli.terminal import shown
 from sihl_dashboard.records import (
     FolderPlace,
     JobRef,
     Place,
+    Query,
     QueryError,
     Records,
     S3Place,
@@ -173,3 +175,22 @@ def find(records: Records, place: Place, namespace: str, name: str) -> JobRef:
 
 def _created(records: Records, ref: JobRef) -> float:
     return seconds_of(records.job(ref).facts.get("job.createdAt"), 0.0)
+
+
+def latest(name: str, records: Records, namespace: str) -> JobRef:
+    """The one submitted last: a record does not say whether its job runs still.
+
+    Raises:
+        CommandError: there is none.
+    """
+    project = project_of(name)
+    query = Query(columns=("job.createdAt",), limit=1)
+    found = [
+        (str(row.values["job.createdAt"] or ""), row.ref)
+        for each in ([project] if project else records.projects(namespace))
+        for row in records.jobs(namespace, each, query).rows
+    ]
+    if not found:
+        of = f"project {shown(project)} of " if project else ""
+        raise CommandError(f"{shown(name)}: there is no record in {of}namespace {shown(namespace)}")
+    return max(found)[1]

@@ -6,10 +6,13 @@ they get here, so that none of them moves a cursor, sets a title or hides behind
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
 from typing import TextIO
+
+import yaml
 
 from sihl_api.text import shortened
 
@@ -139,3 +142,10 @@ class Terminal:
         if self._drawn:
             print("\r\x1b[K", end="", file=self._err, flush=True)
             self._drawn = False
+
+
+def document(form: str, value: object) -> str:
+    """A value as JSON or YAML."""
+    if form == "json":
+        return json.dumps(value, indent=2)  # in ASCII: nothing in it moves a cursor
+    return yaml.safe_dump(value, sort_keys=False).rstrip("\n")

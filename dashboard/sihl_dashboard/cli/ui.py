@@ -58,7 +58,7 @@ def _state(session: Session) -> AbstractAsyncContextManager[State]:
     sees_all = not options.namespace and cluster.sees_all()
     return own_state(
         cluster.configuration,
-        session.place_of,
+        session.archive.place_of,
         () if sees_all else (session.namespace,),
         session.scratch,
     )
