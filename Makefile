@@ -31,6 +31,7 @@ test: lint ## everything: as test-fast, then slow tests, simulation, a real API 
 	@$(DEV) python -m local_cluster build
 	@$(DEV) python -m demo.images
 	@$(DEV) python -m tests.browser.chromium
+	@$(DEV) python -m tests.browser.programs
 	@$(DEV) python -m tests.gitops.programs
 	$(DEV) pytest tests/unit -n 2
 	$(DEV) pytest tests/simulation -n 2

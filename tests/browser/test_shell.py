@@ -176,6 +176,7 @@ def test_a_queue_says_who_holds_it_and_who_waits_for_what(opened: Opened) -> Non
         ("percent", {0.999: "99\u202f%", 1: "100\u202f%", 0.29: "29\u202f%"}),
         ("goSeconds", {"1h2m3s": 3723, "1m30.5s": 90.5, "soon": None}),
         ("clock", {"2026-01-02T03:00:00Z": 1_767_322_800, "never": None}),
+        ("ago", {"never": "–"}),
     ],
 )  # fmt: skip
 def test_figures_are_spelled_as_people_read_them(

@@ -98,15 +98,15 @@ export function exactTime(seconds) {
   return SECOND_TIME.format(seconds * 1000);
 }
 
-/** How long ago, in one unit: 40 s, 12 min, 5 h, 3 d. */
+/** How long ago, in one unit: 40 s ago, 12 min ago, 5 h ago, 3 d ago. */
 export function ago(time, now = Date.now() / 1000) {
   const seconds = typeof time === "number" ? time : clock(time);
   if (seconds === null || Number.isNaN(seconds)) return NONE;
   const passed = Math.max(0, now - seconds);
-  if (passed < MINUTE) return `${Math.floor(passed)} s`;
-  if (passed < 2 * HOUR) return `${Math.floor(passed / MINUTE)} min`;
-  if (passed < 2 * DAY) return `${Math.floor(passed / HOUR)} h`;
-  return `${Math.floor(passed / DAY)} d`;
+  if (passed < MINUTE) return `${Math.floor(passed)} s ago`;
+  if (passed < 2 * HOUR) return `${Math.floor(passed / MINUTE)} min ago`;
+  if (passed < 2 * DAY) return `${Math.floor(passed / HOUR)} h ago`;
+  return `${Math.floor(passed / DAY)} d ago`;
 }
 
 /** 1.4 GiB. */

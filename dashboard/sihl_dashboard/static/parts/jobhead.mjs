@@ -67,7 +67,7 @@ function pairs(data) {
   const trained = totals(stretches(data, Date.now() / 1000)).training ?? null;
   const image = String(document?.image ?? "");
   return [
-    created && ["Submitted", `${ago(created)} ago`, dateTime(created)],
+    created && ["Submitted", ago(created), dateTime(created)],
     attempts?.length && ["Attempts", integer(live?.attempt ?? attempts.length)],
     trained !== null && ["Trained for", duration(trained)],
     rate && ["Speed", `${number(rate, 3)} images/s`],

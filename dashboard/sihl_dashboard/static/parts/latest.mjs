@@ -68,7 +68,7 @@ function row(namespace, project) {
       name.setAttribute("href", href(namespace, project, job));
       setPhase(state, values["job.state"]);
       far.update({ step: values["job.step"], maxSteps: values["job.maxSteps"] });
-      write(age, values["job.createdAt"] ? `${ago(values["job.createdAt"])} ago` : "");
+      write(age, values["job.createdAt"] ? ago(values["job.createdAt"]) : "");
       age.title = `Submitted ${dateTime(values["job.createdAt"])}`;
       const reason = values["job.reason"];
       write(why, reason && reason !== values["job.state"] ? reason : "");

@@ -57,7 +57,7 @@ function fill({ namespace, queueName }, job, { place, name, state, why, far, res
   far.update(job.progress);
   const seconds = left(job.progress);
   write(rest, isActive(job.phase) && seconds !== "–" ? `${seconds} left` : "");
-  write(age, job.createdAt ? `${ago(job.createdAt)} ago` : "");
+  write(age, job.createdAt ? ago(job.createdAt) : "");
   age.title = `Submitted ${dateTime(job.createdAt)}`;
 }
 
