@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +16,9 @@ from hypothesis import strategies as st
 
 from sihl_api.runtime import ExitCode
 from sihl_trainer.data.draws import Stream, permutation
-from sihl_trainer.dataset.dataset import Datasets, open_datasets
+from sihl_trainer.dataset import loaders as module
+from sihl_trainer.dataset.dataset import Datasets, VisionDataset, open_datasets
+from sihl_trainer.dataset.loaders import Ahead
 from sihl_trainer.dataset.loading import Order, batches, validation_batches
 from sihl_trainer.dataset.samples import Batch
 from sihl_trainer.errors import BadConfig, BadData, TrainerError
@@ -174,6 +178,41 @@ def test_a_loader_that_is_ended_ends_the_attempt_with_its_reason(
         while True:
             next(loading)
     assert told.value.reason == "LoaderEnded"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("most", [1, 0])
+def test_where_a_pod_may_have_few_processes_fewer_decode_and_no_batch_is_lost(
+    monkeypatch: pytest.MonkeyPatch, datasets: Datasets, most: int
+) -> None:
+    start = module._loader
+
+    def crowded(dataset: VisionDataset, row: Any, chosen: Ahead | None) -> Any:
+        if chosen and chosen.workers > most:
+            next(iter(row))  # as torch, whose first process has its first batch to make by then
+            raise EOFError("unexpected EOF")  # the server of processes died as it could not fork
+        return start(dataset, row, chosen)
+
+    monkeypatch.setattr(module, "_loader", crowded)
+    expected = list(islice(batches(datasets.train, SPEC), 4))
+    loading = batches(datasets.train, SPEC, workers=4)
+    assert all(same(*pair) for pair in zip(islice(loading, 4), expected, strict=True))
+    assert len(loaders()) == most
+    loading.close()
+
+
+def test_processes_are_not_begun_where_threads_of_theirs_would_be_lacking(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    before = threading.active_count()
+    module._try_room(2)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(RuntimeError, match="new thread"):
+        module._try_room(2)
+    assert threading.active_count() == before
 
 
 @pytest.mark.slow

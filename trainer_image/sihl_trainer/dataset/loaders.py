@@ -10,7 +10,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain
 from typing import Any, TypeAlias
@@ -36,6 +36,8 @@ _PART = 0.5
 """Of the shared memory: a validation has loaders of its own beside those that train."""
 _IN_HAND = 2
 """Batches in shared memory that no loader works on: the one learnt from, and its successor."""
+_TASKS = 4
+"""Threads of each process, that which feeds it here among them; and of what they have together."""
 _NAMED = 3
 """Images of a batch that a message names."""
 
@@ -117,24 +119,47 @@ def _started(
     dataset: VisionDataset, row: _Row, workers: int, ranks: int
 ) -> Iterator[Batch | Parcel | TrainerError]:
     chosen = _chosen(dataset, row, workers, ranks) if workers else None
-    try:
-        if chosen is not None:
-            _try_semaphores(chosen.workers)
-        return iter(_loader(dataset, row, chosen))
-    except OSError as error:
-        if chosen is None:
-            raise
-        _say(
-            f"No process can be started that decodes images ({error}): they are decoded between "
-            "the steps, which takes longer"
-        )
-        return iter(_loader(dataset, row, None))
+    while chosen is not None:
+        try:
+            _try_room(chosen.workers)
+            return iter(_loader(dataset, row, chosen))
+        except (EOFError, OSError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "new thread" not in str(error):
+                raise
+            row.give_back()
+            fewer = chosen.workers // 2
+            now = "fewer are tried" if fewer else "they are decoded between the steps"
+            _say(
+                f"Images are not decoded by {chosen.workers} processes ({error}), for want of "
+                f"shared memory, or of processes that the pod may have: {now}, which takes longer"
+            )
+            chosen = replace(chosen, workers=fewer) if fewer else None
+    return iter(_loader(dataset, row, None))
 
 
-def _try_semaphores(workers: int) -> None:
-    """Raises OSError where there is no shared memory for those that torch's queues need."""
+def _try_room(workers: int) -> None:
+    """Take what so many processes need, and give it back.
+
+    A process of them that lacked a thread would end without a word on why.
+
+    Raises:
+        OSError: There is no shared memory for the semaphores that torch's queues need.
+        RuntimeError: The pod may have no more threads, which count as processes do.
+    """
     context = _processes()
     assert [context.Lock() for _ in range(8 + 4 * workers)]
+    over, threads = threading.Event(), []
+    try:
+        for _ in range(_TASKS * (workers + 1)):
+            threads.append(threading.Thread(target=over.wait, daemon=True))
+            threads[-1].start()
+    except RuntimeError:
+        threads.pop()
+        raise
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
 
 
 def _chosen(dataset: VisionDataset, row: _Row, workers: int, ranks: int) -> Ahead | None:
@@ -210,6 +235,11 @@ class _Row(Sampler[Places]):
             self._row = chain([places], self._row)
             return places
         return []
+
+    def give_back(self) -> None:
+        """What was handed out comes again."""
+        self._row = chain(self.coming, self._row)
+        self.coming = deque()
 
     def __iter__(self) -> Iterator[Places]:
         for places in self._row:
