@@ -43,12 +43,14 @@ def test_tables_show_what_is_there(tmp_path: Path) -> None:
     rows = {
         "detection/ours": Row("detection/ours", "ours", "map50", 0.951, 598.2, 2301, 1290.4),
         "detection/fcos": Row("detection/fcos", "torchvision FCOS", "map50", 0.9),
+        "text/ours": Row("text/ours", "ours", "exact_match", 0.968),
     }
     (line,) = [line for line in every_table(rows).splitlines() if "object detection" in line]
     assert line == (
         "| object detection | detection | AP@50 | 0.951 | 0.950 |  | 0.900 (torchvision FCOS) "
         "| 598 | 2,301 | 1,290 |"
     )
+    assert "| text recognition | text, 10,000 | exact match | 0.968 |" in every_table(rows)
     assert every_table({}) == ""
 
 

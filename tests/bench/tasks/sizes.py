@@ -1,4 +1,4 @@
-"""What is large: one step and one validation batch of it, beside what is a tenth as large.
+"""What is large: a step and a validation batch of it, or a file, beside what is a tenth as large.
 
 Nothing may grow faster than what is given; each is a process of its own, so that its peak is too.
 """
@@ -27,7 +27,7 @@ from tests.bench.tasks.data import TRAIN, VALIDATION, kept
 from tests.bench.tasks.plans import HEAD, PYRAMID, Plan, spec
 
 Results = dict[str, float]
-STEP, VALIDATED, READING = "step, s", "validation, s", "reading, s"
+STEP, VALIDATED, READING, MEASURED = "step, s", "validation, s", "reading, s", "measuring, s"
 STRIPE = 3  # pixels wide: so many fit that all classes are in each image
 WARM = 1  # steps before the one that is measured
 
@@ -206,6 +206,38 @@ def reading(suffix: str) -> Callable[[int, int], Results]:
     return measured
 
 
+# --- what a validation keeps -----------------------------------------------------------------
+
+CROWD = 100  # boxes of an image, and detections
+CATEGORIES = 80
+AT_A_TIME = 16
+
+
+def measuring(amount: int, _: int) -> Results:
+    """Measures the average precision of so many images, nearly all of whose boxes are found."""
+    import torch
+
+    from sihl_trainer.tasks.object_detection.metric import BoxesPrediction, BoxPrecision
+    from sihl_trainer.tasks.object_detection.target import BoxesTarget
+
+    metric, drawn = BoxPrecision(CATEGORIES), torch.Generator().manual_seed(0)
+    began = time.monotonic()
+    for start in range(0, amount, AT_A_TIME):
+        places = range(start, min(amount, start + AT_A_TIME))
+        predictions, targets = [], []
+        for _ in places:
+            corners = torch.rand(CROWD, 2, generator=drawn) * 400
+            boxes = torch.cat((corners, corners + 40), 1)
+            kinds = torch.randint(CATEGORIES, (CROWD,), generator=drawn)
+            shaken = boxes + torch.randn(boxes.shape, generator=drawn)
+            scores = torch.rand(CROWD, generator=drawn)
+            targets.append(BoxesTarget(boxes, kinds))
+            predictions.append(BoxesPrediction(shaken, kinds, scores))
+        metric.update(predictions, targets, places)
+    assert metric.compute()["map50"] > 0.9
+    return {MEASURED: time.monotonic() - began}
+
+
 TRAPS: dict[str, Trap] = {
     "instances": Trap(
         "panoptic, {} instances at 1,024 px, batch 2", (2, 20),
@@ -223,6 +255,7 @@ TRAPS: dict[str, Trap] = {
         "semantic, {} classes at 512 px, batch 16", (15, 150),
         one_step(MANY_CLASSES, classes, "classes"),
     ),
+    "measured": Trap(f"{{}} images of {CROWD} boxes each, measured", (500, 5000), measuring),
     "yaml": Trap("{} boxes in one YAML", (10_000, 100_000), reading("yaml")),
     "json": Trap("{} boxes in one JSON", (10_000, 100_000), reading("json")),
 }  # fmt: skip

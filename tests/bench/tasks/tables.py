@@ -53,7 +53,7 @@ def _task(name: str, plan: Plan, rows: Rows) -> list[str]:
     others = [row for each in plan.others if (row := rows.get(f"{name}/{each}"))]
     return [
         plan.task.words,
-        plan.kind,
+        f"{plan.kind}, {plan.images:,}" if plan.images else plan.kind,
         NUMBERS.get(plan.metric, plan.metric),
         told(ours),
         figure(plan.aim),
