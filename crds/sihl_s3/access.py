@@ -153,7 +153,12 @@ def is_certificate(text: str) -> bool:
     return "-----BEGIN CERTIFICATE-----" in text and "-----END CERTIFICATE-----" in text
 
 
-def is_proxy(url: str) -> bool:
-    """Whether a URL can be a proxy's; one with a password cannot: it would be shown."""
-    parts = urlsplit(url)
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in url
+def is_service(url: str) -> bool:
+    """Whether a URL can be a store's or proxy's; one with a password cannot: it would be shown."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises where it is none
+    except ValueError:
+        return False
+    more = parts.query or parts.fragment or "@" in url
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not more

@@ -50,10 +50,11 @@ class Fault:
     at_once: bool = False
 
     def when(self, what: str) -> str:
-        """With what was asked for ("list images/"), and the code or the cause."""
+        """With what was asked for ("list images/"), if anything was, and the code or the cause."""
         comma = "," if ", " in self.told and not self.told.endswith(",") else ""
+        asked = f"{comma} when asked to {what}" if what else ""
         detail = f" ({self.detail})" if self.detail else ""
-        return f"{self.told}{comma} when asked to {what}{detail}"
+        return f"{self.told}{asked}{detail}"
 
 
 class FaultError(Exception):

@@ -24,7 +24,7 @@ from botocore.httpsession import where
 from botocore.loaders import create_loader
 from botocore.utils import get_environ_proxies, parse_timestamp
 
-from sihl_s3.access import Access, Keys, is_certificate, is_proxy, without_bucket
+from sihl_s3.access import Access, Keys, is_certificate, is_service, without_bucket
 from sihl_s3.answers import Answer, Fault, FaultError, Kind, fault_on_the_way
 
 _NEVER = datetime.fromtimestamp(0, UTC)
@@ -142,7 +142,9 @@ def _refuse_impossible(access: Access) -> None:
     Raises:
         FaultError: It names what to set.
     """
-    if access.proxy and not is_proxy(access.proxy):
+    if not is_service(access.endpoint):
+        raise FaultError(_NO_STORE)
+    if access.proxy and not is_service(access.proxy):
         raise FaultError(
             Fault(Kind.SETTING, "ProxyWrong", "cannot be asked by such a proxy",
                   "set proxy to a URL such as http://proxy.example.org:3128, without user or "

@@ -244,7 +244,13 @@ def test_a_key_that_the_secret_lacks_is_named(variable: str, key: str) -> None:
     assert caught.value.exit_code is ExitCode.REFUSED
 
 
-@pytest.mark.parametrize("endpoint", ["s3.example.org", "ftp://s3.example.org", "https://"])
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "s3.example.org", "ftp://s3.example.org", "https://", "https://[2001:db8::1",
+        "https://s3.example.org:99999", "https://s3.example.org:api", "https://a?b",
+    ],
+)  # fmt: skip
 def test_an_endpoint_that_is_no_url_is_refused(endpoint: str) -> None:
     with pytest.raises(Refused, match="key endpoint"):
         S3Settings.from_environment({**COMPLETE, "SIHL_STORE_ENDPOINT": endpoint})

@@ -430,6 +430,8 @@ PASSWORD = "CANARY7f3a9"
     [
         ({"proxy": f"http://me:{PASSWORD}@proxy.example.org"}, "without user or password"),
         ({"proxy": "proxy.example.org:3128"}, "set proxy to a URL such as"),
+        ({"proxy": "http://[2001:db8::1:3128"}, "set proxy to a URL such as"),
+        ({"proxy": "http://proxy.example.org:99999"}, "set proxy to a URL such as"),
         ({"endpoint": "https://data.s3.eu-west-1.amazonaws.com"},
          "names the bucket already.*set endpoint: https://s3.eu-west-1.amazonaws.com"),
         ({"endpoint": "https://under_score.example.org"}, "its endpoint or region is none"),

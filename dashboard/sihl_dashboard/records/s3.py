@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from sihl_api.runtime import STORE_KEYS, STORE_OPTIONAL_KEYS, Env
 from sihl_api.trainingjob import Addressing
@@ -18,7 +17,7 @@ from sihl_dashboard.records.errors import (
     printable,
 )
 from sihl_dashboard.records.place import Content, Item
-from sihl_s3.access import Access, Identity, Keys
+from sihl_s3.access import Access, Identity, Keys, is_service
 from sihl_s3.answers import Fault, FaultError, Kind
 from sihl_s3.client import Connection, told
 from sihl_s3.identity import identity_of
@@ -78,8 +77,7 @@ class S3Settings:
         if missing:
             raise SettingsError(f"set {', '.join(Env.store(key) for key in missing)}")
         endpoint = values["endpoint"]
-        url = urlsplit(endpoint)
-        if url.scheme not in ("http", "https") or not url.hostname or "@" in endpoint:
+        if not is_service(endpoint):
             shown = "" if "@" in endpoint else f" {endpoint!r}"  # it may hold a password
             raise SettingsError(
                 f"{Env.store('endpoint')}:{shown} is not a URL such as "

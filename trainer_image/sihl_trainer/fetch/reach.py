@@ -126,7 +126,7 @@ class Reach:
                 access_of(self._location, keys), attempts=2, connections=THREADS
             )
         except FaultError as error:
-            raise self._explained(error.fault, "be reached") from error
+            raise self._explained(error.fault, "") from error
         self.mover = Mover(self.connection)
 
     @property

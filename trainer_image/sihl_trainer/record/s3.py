@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from boto3.s3.transfer import TransferConfig
 
 from sihl_api.runtime import STORE_KEYS, STORE_OPTIONAL_KEYS, STORE_SECRET, Env
 from sihl_api.trainingjob import Addressing
-from sihl_s3.access import Access, Identity, Keys
+from sihl_s3.access import Access, Identity, Keys, is_service
 from sihl_s3.answers import Fault, FaultError, Kind
 from sihl_s3.client import Connection, told
 from sihl_s3.identity import identity_of
@@ -94,8 +93,7 @@ class S3Settings:
                 "accessKeyId: take one of them out",
             )
         endpoint = values["endpoint"]
-        url = urlsplit(endpoint)
-        if url.scheme not in ("http", "https") or not url.hostname or "@" in endpoint:
+        if not is_service(endpoint):
             shown = "" if "@" in endpoint else f" {endpoint!r}"  # it may hold a password
             raise Refused(
                 "StoreEndpointInvalid",
@@ -280,7 +278,7 @@ def _connection(settings: S3Settings, attempts: int, timeout: float) -> Connecti
     try:
         return Connection(settings.access, attempts, min(timeout, 5), timeout)
     except FaultError as error:
-        raise _explained(error.fault, "be reached", settings) from error
+        raise _explained(error.fault, None, settings) from error
 
 
 def _where(settings: S3Settings) -> str:
@@ -294,13 +292,16 @@ def _without_bucket(settings: S3Settings) -> Refused:
     )
 
 
-def _explained(fault: Fault, key: str, settings: S3Settings) -> TrainerError | MissingObjectError:
-    """What a fault means for the one who has to act on it."""
+def _explained(
+    fault: Fault, key: str | None, settings: S3Settings
+) -> TrainerError | MissingObjectError:
+    """What a fault means for the one who has to act on it; without a key nothing was asked yet."""
     where = _where(settings)
-    text = f"{where} {fault.when(f'write or read {key}')}: {fault.remedy}"
+    told = fault.when("" if key is None else f"write or read {key}")
+    text = f"{where} {told}: {fault.remedy}"
     match fault.kind:
         case Kind.MISSING:
-            return MissingObjectError(key)
+            return MissingObjectError(key or "")
         case Kind.NO_BUCKET:
             return _without_bucket(settings)
         case Kind.DENIED:
