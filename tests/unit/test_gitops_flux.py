@@ -79,3 +79,11 @@ def test_no_job_is_deleted_by_a_kustomization(file: str) -> None:
         if each["kind"] == "Kustomization":
             assert not each["spec"]["prune"]
             assert not each["spec"]["force"]
+
+
+@pytest.mark.parametrize("file", ["jobs.yaml", "trained.yaml"])
+def test_what_kubectl_changes_of_a_job_is_left_where_git_does_not_say_it(file: str) -> None:
+    """Flux takes back what a manager called kubectl has written, unless it is told to merge."""
+    (kustomization,) = [each for each in objects(file) if each["kind"] == "Kustomization"]
+    annotations = kustomization["spec"]["commonMetadata"]["annotations"]
+    assert annotations == {"kustomize.toolkit.fluxcd.io/ssa": "Merge"}
