@@ -25,7 +25,10 @@ def upload_folder(store: Store, folder: Path, prefix: str) -> Manifest:
     Raises:
         TornFolderError: the folder on this machine is not what its own manifest says.
     """
-    manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    try:
+        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except ValueError:
+        raise TornFolderError(f"{folder / MANIFEST} is not a manifest") from None
     for name, entry in manifest.files.items():
         size = (folder / name).stat().st_size
         if size != entry.bytes:

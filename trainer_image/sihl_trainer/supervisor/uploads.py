@@ -68,7 +68,7 @@ class Uploads:
             self._writable.failed(what, error)
             return events.UploadFailed(str(error))
         except Exception as error:
-            hopeless = isinstance(error, TornFolderError | OSError | ValueError)
+            hopeless = isinstance(error, TornFolderError | FileNotFoundError)
             log.exception("Uploading %s failed", upload.directory)
             if not hopeless:
                 self._writable.failed(what, error)
