@@ -116,11 +116,14 @@ def _runs(attempts: Integers, steps: Integers) -> Iterator[tuple[int, int]]:
 def _through(
     attempts: Integers, steps: Integers, passed: Floats, resumed: Mapping[int, int | None]
 ) -> tuple[Mask, Floats]:
+    runs = list(_runs(attempts, steps)) if len(steps) else []
+    if len(runs) == 1:  # most jobs, and tens of thousands of lines
+        return np.ones(len(steps), dtype=bool), _summed(passed)
     learning = np.zeros(len(steps))
     kept: list[int] = []  # lines that count so far; their steps never fall
     kept_steps: list[int] = []
     begun: set[int] = set()
-    for start, end in _runs(attempts, steps) if len(steps) else ():
+    for start, end in runs:
         attempt, first = int(attempts[start]), int(steps[start])
         bound = first
         if attempt in resumed and attempt not in begun:
@@ -130,14 +133,19 @@ def _through(
         stands = bisect_left(kept_steps, bound)
         del kept[stands:], kept_steps[stands:]
         before = learning[kept[-1]] if kept else 0.0
-        within = passed[start:end].copy()
-        within[0] = 0.0
-        learning[start:end] = before + np.cumsum(within)
+        learning[start:end] = before + _summed(passed[start:end])
         kept.extend(range(start, end))
         kept_steps.extend(steps[start:end].tolist())
     current = np.zeros(len(steps), dtype=bool)
     current[kept] = True
     return current, learning
+
+
+def _summed(passed: Floats) -> Floats:
+    """Seconds since the first line."""
+    within = passed.copy()
+    within[:1] = 0.0
+    return np.cumsum(within)
 
 
 def with_metrics(summary: JobSummary, course: Course) -> JobSummary:
