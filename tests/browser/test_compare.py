@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Request, Route, expect
 
 from tests.browser import shown
 from tests.browser.conftest import Opened
@@ -147,6 +147,24 @@ def test_a_curve_is_read_by_keys_and_its_point_leads_to_the_log_of_that_moment(
     assert "at=" in page.url
 
 
+def test_what_is_marked_on_an_axis_is_what_the_table_shows(page: Page) -> None:
+    expect(page.locator(".parallel-handle")).to_have_count(4)
+    heads = page.locator(".parallel-heads > *").all_text_contents()
+    (at,) = (index for index, text in enumerate(heads) if "learningRate" in text)
+    handle = page.locator(".parallel-handle").nth(at)
+    handle.scroll_into_view_if_needed()
+    box = handle.bounding_box()
+    assert box is not None
+    x = box["x"] + box["width"] / 2
+    page.mouse.move(x, box["y"] + 2)
+    page.mouse.down()
+    page.mouse.move(x, box["y"] + box["height"] / 3, steps=3)
+    page.mouse.up()
+    expect(page.locator(".jobs-table tbody th")).to_have_text(["day"])  # of the highest rate
+    expect(page.get_by_role("list", name="Filters").get_by_role("listitem")).not_to_have_count(0)
+    assert "where=" in page.url
+
+
 def test_what_an_experiment_changed_and_whether_it_helped_is_said_in_a_sentence(page: Page) -> None:
     said = page.locator(".verdicts li")
     expect(said.filter(has_text=re.compile("^day"))).to_contain_text(
@@ -184,6 +202,31 @@ def test_the_next_job_is_one_of_these_with_fields_changed(page: Page) -> None:
     assert job["spec"]["training"]["optimizer"]["learningRate"] == 0.003
     page.keyboard.press("Escape")
     expect(dialog).not_to_be_visible()
+
+
+def test_who_may_act_submits_the_next_job_as_it_is_shown(opened: Opened) -> None:
+    sent: list[Request] = []
+
+    def answer(route: Route) -> None:
+        sent.append(route.request)
+        route.fulfill(status=201, json={})
+
+    def before(page: Page) -> None:
+        may = {"canAct": True, "csrf": "proof"}
+        page.route("**/api/v1/me", lambda r: r.fulfill(json=r.fetch().json() | may))
+        page.route("**/trainingjobs", answer)
+
+    page = opened(f"/team-a/cells?jobs={shown.NIGHT},{shown.DAY}", before)
+    page.get_by_role("button", name="Next job from day").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("New value of training.optimizer.learningRate").fill("0.003")
+    expect(dialog.locator("pre")).to_contain_text("learningRate: 0.003")
+    text = dialog.locator("pre").text_content()
+    dialog.get_by_role("button", name="Submit").click()
+    expect(dialog).not_to_be_visible()
+    (request,) = sent
+    assert (request.method, request.post_data) == ("POST", text)
+    assert request.headers["x-csrf"] == "proof"
 
 
 def test_what_the_table_shows_can_be_had_for_a_spreadsheet(page: Page) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import quote
 
@@ -130,6 +131,20 @@ def test_the_address_of_a_moment_shows_what_was_written_then(opened: Opened) -> 
     # Of the moments of a log those are known that lie two seconds apart.
     row = page.locator(".log-row[aria-selected]")
     expect(row).to_contain_text(shown.spelled(12_344))
+
+
+def test_a_click_on_a_curve_shows_what_was_written_then(opened: Opened) -> None:
+    page = opened(f"/team-a/cells/{shown.NIGHT}")
+    chart = page.get_by_role("application", name="train/loss")
+    page.locator("#curves").get_by_text("train/loss", exact=True).scroll_into_view_if_needed()
+    expect(chart.locator("canvas").first).to_be_visible()
+    over = chart.locator(".u-over")
+    box = over.bounding_box()
+    assert box is not None
+    over.click(position={"x": box["width"] / 2, "y": box["height"] - 10})
+    said = page.locator(".log-row[aria-selected]")
+    expect(said).to_contain_text(re.compile(r"step (4|5)\d "))
+    assert "at=" in page.url
 
 
 def test_attempts_follow_each_other_in_their_colours_and_what_was_written_over_is_folded(

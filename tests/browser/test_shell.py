@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser import shown
 from tests.browser.conftest import Opened
@@ -30,6 +30,13 @@ TIMELINE = """async job => {
   const body = section.appendChild(document.createElement("div"));
   section.id = "made";
   timeline(body, { job });
+}"""
+ACTIONS = """async job => {
+  const { actions } = await import("/static/parts/actions.mjs");
+  const made = actions({ namespace: "team-a" }, { me: { canAct: true }, acted: () => {} });
+  made.node.id = "made";
+  document.body.append(made.node);
+  made.update(job);
 }"""
 FORMATTED = """async ([name, given]) => {
   const format = await import("/static/format.mjs");
@@ -165,6 +172,41 @@ def test_a_queue_says_who_holds_it_and_who_waits_for_what(opened: Opened) -> Non
         "href", "/team-a/cells/second.second-1"
     )
     expect(rows.nth(2)).to_contain_text("Suspended")
+
+
+def test_a_job_is_stopped_moved_in_its_queue_and_deleted_once_one_has_said_so_twice(
+    opened: Opened,
+) -> None:
+    """What the buttons ask for; that it is done, and for whom, tests/apiserver shows."""
+    page, asked = opened("/"), list[tuple[str, str, str | None]]()
+
+    def answer(route: Route) -> None:
+        request = route.request
+        asked.append((request.method, request.url.rpartition("/api/v1/")[2], request.post_data))
+        route.fulfill(json={})
+
+    page.route("**/trainingjobs/*", answer)
+    page.evaluate(ACTIONS, live("first", "Queued", priority=3))
+    made, dialog = page.locator("#made"), page.get_by_role("dialog")
+    address = "namespaces/team-a/trainingjobs/first"
+    made.get_by_role("button", name="Stop").click()
+    expect(made.get_by_role("button", name="Stop")).to_be_enabled()
+    made.get_by_role("button", name="Priority").click()
+    expect(dialog.get_by_label("Priority")).to_have_value("3")
+    dialog.get_by_label("Priority").fill("7")
+    dialog.get_by_role("button", name="Set").click()
+    expect(made.get_by_role("button", name="Delete")).to_be_enabled()
+    for answered in ("Cancel", "Delete"):
+        made.get_by_role("button", name="Delete").click()
+        expect(dialog).to_contain_text("Its record stays in the store")
+        dialog.get_by_role("button", name=answered).click()
+        expect(dialog).not_to_be_visible()
+    expect(page.locator("#announcer")).to_contain_text("Deleted")
+    assert asked == [
+        ("PATCH", address, '{"suspend":true}'),
+        ("PATCH", address, '{"priority":7}'),
+        ("DELETE", address, None),
+    ]
 
 
 @pytest.mark.parametrize(

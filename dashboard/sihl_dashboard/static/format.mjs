@@ -71,31 +71,38 @@ export function clock(text) {
   return Number.isFinite(time) ? time / 1000 : null;
 }
 
-const DATE_TIME = new Intl.DateTimeFormat("en-GB", {
-  year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit",
-});
-const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
-const SECOND_TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const DAY_TIME = new Intl.DateTimeFormat("en-GB", {
-  month: "short", day: "numeric", hour: "2-digit", minute: "2-digit",
-});
+const MOMENT = { hour: "2-digit", minute: "2-digit" };
+const SECOND = { ...MOMENT, second: "2-digit" };
+const FORMS = {
+  dateTime: { year: "numeric", month: "short", day: "numeric", ...SECOND },
+  dayTime: { month: "short", day: "numeric", ...MOMENT },
+  time: MOMENT,
+  secondTime: SECOND,
+};
+const made = {};
+
+/** Made when it is first needed: each takes milliseconds, for which no page waits. */
+function formatted(form, seconds) {
+  made[form] ??= new Intl.DateTimeFormat("en-GB", FORMS[form]);
+  return made[form].format(seconds * 1000);
+}
 
 /** 26 Nov 2026, 01:31:45 in the viewer's time; from seconds since 1970, or RFC 3339. */
 export function dateTime(time) {
   const seconds = typeof time === "number" ? time : clock(time);
-  return seconds === null || Number.isNaN(seconds) ? NONE : DATE_TIME.format(seconds * 1000);
+  return seconds === null || Number.isNaN(seconds) ? NONE : formatted("dateTime", seconds);
 }
 
 /** The same, as short as its day allows. */
 export function shortTime(time, now = Date.now() / 1000) {
   const seconds = typeof time === "number" ? time : clock(time);
   if (seconds === null || Number.isNaN(seconds)) return NONE;
-  return (Math.abs(now - seconds) < DAY / 2 ? TIME : DAY_TIME).format(seconds * 1000);
+  return formatted(Math.abs(now - seconds) < DAY / 2 ? "time" : "dayTime", seconds);
 }
 
 /** 01:31:45 in the viewer's time; from seconds since 1970. */
 export function exactTime(seconds) {
-  return SECOND_TIME.format(seconds * 1000);
+  return formatted("secondTime", seconds);
 }
 
 /** How long ago, in one unit: 40 s ago, 12 min ago, 5 h ago, 3 d ago. */

@@ -7,6 +7,7 @@ import { axisOf, conditionsOf, placeOn } from "./parallelaxes.mjs";
 
 const HEIGHT = 250;
 const SIDE = 60;
+const BEYOND = 10;
 const LEAST_GAP = 120;
 const DRAG_PX = 6;
 const MOST_LINES = 500;
@@ -226,7 +227,9 @@ export function parallel(root, props) {
           ]
         : axis.categories.map((value) => [value, value]);
     const band = svg("rect", { class: "parallel-band", x: x - 9, width: 18, y: 0, height: 0 });
-    const handle = svg("rect", { class: "parallel-handle", x: x - 12, y: 14, width: 24, height: HEIGHT });
+    // Beyond both ends: whoever begins at one means the values there.
+    const handle = svg("rect", { class: "parallel-handle", x: x - 12, y: 14 - BEYOND, width: 24,
+      height: HEIGHT + 2 * BEYOND });
     handle.addEventListener("pointerdown", (event) => brush(event, axis, handle, band));
     return svg(
       "g",
