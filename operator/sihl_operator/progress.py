@@ -19,24 +19,37 @@ _TIMEOUT = aiohttp.ClientTimeout(total=3)
 
 
 async def follow_progress(world: World, rounds: Rounds, settings: Settings) -> None:
-    """Ask every active job's pod each interval, for ever."""
-    gate = asyncio.Semaphore(_AT_ONCE)
-    async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+    """Ask every active job's pod each interval, for ever.
+
+    Those that did not answer last time are asked beside the others, and keep none of them waiting:
+    a namespace may let nobody in.
+    """
+    well, silent = asyncio.Semaphore(_AT_ONCE), asyncio.Semaphore(_AT_ONCE)
+    unheard: set[str] = set()
+    under_way: dict[str, asyncio.Task[None]] = {}
+    async with aiohttp.ClientSession(timeout=_TIMEOUT) as session, asyncio.TaskGroup() as tasks:
 
         async def ask(job: JobView, pod: PodView) -> None:
-            async with gate:
+            async with silent if pod.uid in unheard else well:
                 report = await _report(session, pod.ip)
+            if report is None:
+                unheard.add(pod.uid)
+                return
+            unheard.discard(pod.uid)
             newest = world.jobs.get(job.key)
-            serves = newest is not None and newest.active and newest.attempt == pod.attempt
-            if report is not None and newest is not None and serves:
+            if newest is not None and newest.active and newest.attempt == pod.attempt:
                 rounds.tell_progress(newest, pod, report)
 
         while True:
             await asyncio.sleep(settings.progress_interval)
-            if rounds.leading:
-                jobs = [world.jobs[key] for key in world.queues.active()]
-                active = [(job, pod) for job in jobs if (pod := _asked(world, job))]
-                await asyncio.gather(*(ask(job, pod) for job, pod in active))
+            if not rounds.leading:
+                continue
+            jobs = [world.jobs[key] for key in world.queues.active()]
+            active = {pod.uid: (job, pod) for job in jobs if (pod := _asked(world, job))}
+            under_way = {uid: task for uid, task in under_way.items() if not task.done()}
+            unheard &= active.keys()
+            for uid in active.keys() - under_way.keys():
+                under_way[uid] = tasks.create_task(ask(*active[uid]))
 
 
 def _asked(world: World, job: JobView) -> PodView | None:
