@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 _BELIEVED_SECONDS = 600.0
 """A silent holder is believed for so long at most: an edited Lease may say that it lasts years."""
+_MOST_TRANSITIONS = 2**31 - 1
+"""What the API server takes; an edited Lease may say so many already."""
 
 
 class Leader:
@@ -148,7 +150,8 @@ class Leader:
         """Write one's name into a Lease, or the time into one's own."""
         spec = dict(lease["spec"])
         if spec.get("holderIdentity") != self._settings.identity:
-            spec["leaseTransitions"] = int(spec.get("leaseTransitions") or 0) + 1
+            taken = int(spec.get("leaseTransitions") or 0)
+            spec["leaseTransitions"] = min(taken + 1, _MOST_TRANSITIONS)
             spec["acquireTime"] = _now()
         spec |= {
             "holderIdentity": self._settings.identity,

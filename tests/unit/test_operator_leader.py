@@ -181,11 +181,13 @@ def test_a_lease_that_somebody_made_last_for_years_keeps_nobody_from_leading_for
         lease, work = Lease(), Work()
         leader, _ = compete(lease, work)
         await asyncio.sleep(1)
-        lease.taken_by("gone", leaseDurationSeconds=2**31 - 1)
+        most = 2**31 - 1  # that the API server takes
+        lease.taken_by("gone", leaseDurationSeconds=most, leaseTransitions=most)
         await asyncio.sleep(3600)
         assert leader.leading
         assert lease.raw is not None
         assert lease.raw["spec"]["leaseDurationSeconds"] == int(DURATION)
+        assert lease.raw["spec"]["leaseTransitions"] == most
 
     play(story())
 
