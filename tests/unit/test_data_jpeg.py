@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sihl_trainer.data.jpeg import check
+from sihl_trainer.data.jpeg import _layout, check
 
 FORMS: dict[str, dict[str, Any]] = {
     "sequential": {},
@@ -80,6 +80,15 @@ def test_a_hole_is_found(form: str, share: int, fill: int) -> None:
     data = encoded(picture(320, 240), quality=90, **FORMS[form])
     with pytest.raises((ValueError, OSError)):
         check(with_hole(data, share, fill))
+
+
+def test_each_scan_that_lacks_its_end_is_found_though_the_others_are_whole() -> None:
+    data = encoded(picture(320, 240), quality=90, progressive=True)
+    scans = [scan for scan in _layout(data).scans if scan.end - scan.start > 200]
+    assert len(scans) > 5
+    for scan in scans:
+        with pytest.raises(ValueError, match="one of its scans ends before"):
+            check(data[: scan.end - 40] + data[scan.end :])
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -4,7 +4,8 @@ libjpeg draws something whatever it meets: where bytes are lost or overwritten i
 wrong place of the stream, fills up with grey what it cannot read, and says so nowhere that Pillow
 shows. But it then comes to the end of the picture before the end of the stream, or the other way
 round, and that can be seen when it is fed by hand. Streams of several scans (progressive ones) are
-read to their end by any decoder; in these a hole of zeros is looked for, which no encoder writes.
+read to their end by any decoder; in these a hole of zeros is looked for, which no encoder writes,
+and a scan that ends before its part of the picture: more bytes at its end would change that.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ _LEFT = 32
 """Bytes at a stream's end before which no picture can be whole; encoders pad with less than one."""
 _FILL = b"\xff\x00" * 8
 """What a decoder reads ahead, as bits that stand for nothing: it looks at 64."""
+_MORE = bytes(range(1, 255, 7))
+"""Bits of no pattern, without a marker."""
 _DAMAGED = "is damaged: {}, so that part of the picture is lost"
 
 
@@ -109,6 +112,7 @@ def check(data: bytes) -> bool:
     else:
         image.load()
         _check_scans(data, layout)
+        _check_lengths(image, data, layout)
     return layout.ended
 
 
@@ -166,6 +170,18 @@ def _check_scans(data: bytes, layout: _Layout) -> None:
     }
     if len(whole) < 64 * len(layout.sampling):
         raise ValueError(_DAMAGED.format("its data ends before the picture does"))
+
+
+def _check_lengths(image: Image.Image, data: bytes, layout: _Layout) -> None:
+    """What stands behind the last unit of a whole scan is read by nobody."""
+    parts, at = [], 0
+    for scan in layout.scans:
+        end = scan.start + len(data[scan.start : scan.end].rstrip(b"\xff"))
+        parts += [data[at:end], _MORE]
+        at = end
+    longer = Image.open(io.BytesIO(b"".join([*parts, data[at:], END])), formats=("JPEG",))
+    if longer.tobytes() != image.tobytes():
+        raise ValueError(_DAMAGED.format("one of its scans ends before the picture does"))
 
 
 def _padded_from(data: bytes, scan: _Scan) -> int:
