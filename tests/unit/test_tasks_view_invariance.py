@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
+from sihl_trainer.tasks.pooled import generalized_mean
 from sihl_trainer.tasks.target import ImageTarget
 from sihl_trainer.tasks.view_invariance.head import ViewInvariance
 from sihl_trainer.tasks.view_invariance.metric import EffectiveRank, TwoViews, ViewAgreement
@@ -94,11 +95,11 @@ def test_embeddings_that_have_collapsed_find_nothing() -> None:
     assert found["contrast"] == pytest.approx(0)
 
 
-def test_the_prediction_is_the_mean_of_each_level_one_beside_the_other() -> None:
+def test_the_prediction_is_the_generalized_mean_of_each_level_one_beside_the_other() -> None:
     config = HeadConfig(name="h", task="ViewInvariance", levels=[3, 4], settings={})
     features = {3: torch.randn(2, 5, 4, 4), 4: torch.randn(2, 7, 2, 2)}
     found = ViewInvariance(config, {3: 5, 4: 7}).predict(view(features))
-    expected = torch.cat([feature.mean((2, 3)) for feature in features.values()], 1)
+    expected = torch.cat([generalized_mean(feature) for feature in features.values()], 1)
     torch.testing.assert_close(torch.stack(found), expected)
 
 

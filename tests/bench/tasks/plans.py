@@ -141,7 +141,7 @@ PLANS: dict[str, Plan] = {
     # From images alone.
     "view-invariance": Plan(
         Task.VIEW_INVARIANCE, "unlabelled", "nearest5", 0.95,
-        images=MANY, size=(32, 32), batch=64, levels=(4, 4), others=("nearest-pixels",),
+        images=MANY, size=(32, 32), batch=64, levels=(3, 3), others=("nearest-pixels",),
     ),
     "autoencoding": Plan(
         Task.AUTOENCODING, "unlabelled", "psnr", size=(64, 64), neck=PYRAMID, others=("shrunk",),

@@ -1,4 +1,9 @@
-"""What heads share that say one thing of a whole image: the mean of a level's features."""
+"""What heads share that say one thing of a whole image: the mean of a level's features.
+
+Heads that compare images take the generalized mean (Radenović et al., "Fine-tuning CNN Image
+Retrieval with No Human Annotation", TPAMI 2018), which is between the mean and the most: a thing
+that fills a part of its image is compared by its own features rather than by those of its ground.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +20,25 @@ from sihl_trainer.tasks.passes import Features, Pass, Views
 from sihl_trainer.tasks.target import Target
 
 T = TypeVar("T", bound=Target)
+POWER = 3
+"""Of the generalized mean: 1 would be the mean. Theirs is learnt from 3 on, and stays near it."""
+_LEAST = 1e-6  # of a feature, since roots of negative numbers are none; also theirs
+
+
+def generalized_mean(features: Tensor) -> Tensor:
+    """float32 [B, C]: the root of the mean of cubes, of what is positive less of what is negative.
+
+    A backbone's features are never negative; a neck's are, as often as not.
+
+    Args:
+        features: [B, C, H, W]; their cubes would not fit into half precision.
+    """
+    full = features.float()
+    return _mean_of_positive(full) - _mean_of_positive(-full)
+
+
+def _mean_of_positive(features: Tensor) -> Tensor:
+    return features.clamp(min=_LEAST).pow(POWER).mean(dim=(2, 3)).pow(1 / POWER)
 
 
 class PooledHead(Head, Generic[T]):

@@ -1,8 +1,6 @@
 """Metric learning: pooled features as embeddings, whose projection is learnt by CosFace.
 
-What is pooled is the generalized mean over places (Radenović et al., "Fine-tuning CNN Image
-Retrieval with No Human Annotation", TPAMI 2018), which is between the mean and the most: a thing
-that fills a part of its image is compared by its own features rather than by those of its ground.
+Pooling is by the generalized mean (Radenović et al., TPAMI 2018; see `tasks.pooled`).
 
 Projections and a prototype of each identity have length one. A softmax over their cosines, from
 which the right one has a margin taken off, is what learns (Wang et al., "CosFace", CVPR 2018); its
@@ -31,13 +29,10 @@ from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.metric_learning.metric import EmbeddingPrediction, IdentityRetrieval
 from sihl_trainer.tasks.metric_learning.target import IdentityTarget
 from sihl_trainer.tasks.passes import Features, View
-from sihl_trainer.tasks.pooled import PooledHead
+from sihl_trainer.tasks.pooled import PooledHead, generalized_mean
 
 DIMENSION = 128
 MARGIN = 0.35
-POWER = 3
-"""Of the generalized mean: 1 would be the mean. Theirs is learnt from 3 on, and stays near it."""
-_LEAST = 1e-6  # of a feature, since roots of negative numbers are none; also theirs
 LEAST_SCALE = 4.0
 """AdaCos' scale falls to 0 for two identities, at which nothing could be told apart."""
 
@@ -63,9 +58,8 @@ class MetricLearning(PooledHead[IdentityTarget]):
         return {"categories": list(info.categories), "dimension": DIMENSION}
 
     def pooled(self, features: Features) -> Tensor:
-        """float32 [B, width]: the generalized mean over the level's places, of what is positive."""
-        places = features[self.level].float().clamp(min=_LEAST)  # cubes need the precision
-        return places.pow(POWER).mean(dim=(2, 3)).pow(1 / POWER)
+        """float32 [B, width]: the generalized mean over the level's places."""
+        return generalized_mean(features[self.level])
 
     def embeddings(self, features: Features) -> Tensor:
         """float32 [B, width], of length one: what images are compared by."""

@@ -1,4 +1,8 @@
-"""View invariance: pooled features of two views of an image, projected, are to be the same."""
+"""View invariance: pooled features of two views of an image, projected, are to be the same.
+
+What is learnt is VICReg's loss (Bardes et al., ICLR 2022; see `regularization`), of features that
+are pooled by the generalized mean (Radenović et al., TPAMI 2018; see `tasks.pooled`).
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from sihl_trainer.tasks.device import of_images
 from sihl_trainer.tasks.head import Head, Loss
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.passes import Features, Pass, View, Views
+from sihl_trainer.tasks.pooled import generalized_mean
 from sihl_trainer.tasks.target import Target
 from sihl_trainer.tasks.view_invariance.metric import TwoViews, ViewAgreement
 from sihl_trainer.tasks.view_invariance.regularization import losses
@@ -59,8 +64,8 @@ class ViewInvariance(Head):
         return [min(channels) if has_neck else max(channels), max(channels)]
 
     def _pooled(self, features: Features) -> Tensor:
-        """float32 [B, C]: the mean over places, level beside level."""
-        return torch.cat([features[level].float().mean((2, 3)) for level in self.levels], 1)
+        """float32 [B, C]: the generalized mean over places, level beside level."""
+        return torch.cat([generalized_mean(features[level]) for level in self.levels], 1)
 
     def _projected(self, pooled: Tensor) -> Tensor:
         """float32 [B, E]: in bfloat16, covariances of small batches would drown."""
