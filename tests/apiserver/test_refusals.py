@@ -54,22 +54,54 @@ def limits(team: Team, **limit: Any) -> None:
     team.core.create_namespaced_limit_range(team.namespace, body)
 
 
+PODS = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+
+
 def deny(team: Team) -> None:
     """A policy of the namespace's, which its removal takes along for all that it matters."""
     admission, name = client.AdmissionregistrationV1Api(team.core.api_client), team.namespace
-    pods = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"],
-            "resources": ["pods"]}  # fmt: skip
     denial = [{"expression": "false", "message": "rolled out by mistake"}]
     admission.create_validating_admission_policy(
         {"metadata": {"name": name},
-         "spec": {"matchConstraints": {"resourceRules": [pods]}, "validations": denial}}
+         "spec": {"matchConstraints": {"resourceRules": [PODS]}, "validations": denial}}
     )  # fmt: skip
-    there = {"matchLabels": {"kubernetes.io/metadata.name": name}}
+    there = of(team)
     admission.create_validating_admission_policy_binding(
         {"metadata": {"name": name},
          "spec": {"policyName": name, "validationActions": ["Deny"],
                   "matchResources": {"namespaceSelector": there}}}
     )  # fmt: skip
+
+
+def of(team: Team) -> dict[str, Any]:
+    return {"matchLabels": {"kubernetes.io/metadata.name": team.namespace}}
+
+
+def change(team: Team, patch: str) -> None:
+    """A policy that changes pods, as `deny`."""
+    admission, name = client.AdmissionregistrationV1Api(team.core.api_client), team.namespace
+    mutation = {"patchType": "JSONPatch", "jsonPatch": {"expression": f"[JSONPatch{{{patch}}}]"}}
+    admission.create_mutating_admission_policy(
+        {"metadata": {"name": name},
+         "spec": {"matchConstraints": {"resourceRules": [PODS]}, "mutations": [mutation],
+                  "failurePolicy": "Fail", "reinvocationPolicy": "Never"}}
+    )  # fmt: skip
+    admission.create_mutating_admission_policy_binding(
+        {"metadata": {"name": name},
+         "spec": {"policyName": name, "matchResources": {"namespaceSelector": of(team)}}}
+    )  # fmt: skip
+
+
+def lose_webhook(team: Team) -> None:
+    """One that changes pods, and that nobody serves."""
+    hook = {
+        "name": "hook.example.org", "clientConfig": {"url": "https://127.0.0.1:1"},
+        "rules": [PODS], "namespaceSelector": of(team), "admissionReviewVersions": ["v1"],
+        "sideEffects": "None", "failurePolicy": "Fail", "timeoutSeconds": 1,
+    }  # fmt: skip
+    client.AdmissionregistrationV1Api(team.core.api_client).create_mutating_webhook_configuration(
+        {"metadata": {"name": team.namespace}, "webhooks": [hook]}
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,10 +112,16 @@ def deny(team: Team) -> None:
          {"resources": {"limits": {"memory": "2Gi"}}}, "LimitRangeUnmet"),
         (lambda team: limits(team, default={"memory": "512Mi"}), {}, "PodInvalid"),
         (deny, {}, "PodDenied"),
+        (lambda team: change(team, 'op: "add", path: "/spec/dnsPolicy", value: "None-such"'), {},
+         "PodInvalid"),
+        (lambda team: change(team, 'op: "remove", path: "/spec/containers/7/image"'), {},
+         "PodDenied"),
+        (lose_webhook, {}, "WebhookUnavailable"),
         (lambda team: None, {"priorityClassName": "none-such"}, "PriorityClassMissing"),
         (lambda team: None, {"serviceAccountName": "none-such"}, "ServiceAccountMissing"),
     ],
-    ids=["quota", "limit-range", "limit-range-defaults", "policy", "priority", "account"],
+    ids=["quota", "limit-range", "limit-range-defaults", "policy", "changed", "change-that-fails",
+         "webhook", "priority", "account"],
 )  # fmt: skip
 def test_what_others_can_mend_is_told_from_the_servers_own_words_and_waited_for(
     team: Team, obstacle: Callable[[Team], None], runner: dict[str, Any], reason: str
