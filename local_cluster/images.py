@@ -19,6 +19,8 @@ _BASE_PACKAGES = "ca-certificates,python3,python3-venv"
 PAUSE = "sihl/pause:1"
 _MOUNTED = ("/etc/ssl/certs", "/etc/pip.conf")
 """The machine's certificates and pip settings: whatever its network needs, builds need too."""
+_NO_DAY = r"sed -i 's/^\([^:]*:[^:]*\):[0-9]*:/\1:1:/' $1/etc/shadow"
+"""Takes the day out of the base, on which no account had its password changed."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,8 @@ class Images:
             archive = Path(folder) / "base.tar"
             run(
                 "mmdebstrap", "--variant=minbase", f"--include={_BASE_PACKAGES}",
-                f"--architectures={self.architecture}", "trixie", archive,
+                f"--architectures={self.architecture}", f"--customize-hook={_NO_DAY}",
+                "trixie", archive,
                 env={} if self.epoch is None else {"SOURCE_DATE_EPOCH": str(self.epoch)},
             )  # fmt: skip
             container = self._buildah("from", "scratch").strip()

@@ -1,8 +1,9 @@
 """Archives that are the same whenever and wherever they are made from the same files.
 
 What a tool writes holds the time, and sometimes the names of users; the same members are written
-again here without. No file is younger than the commit; an older time stays, because it is a
-package's own, and bytecode beside the file may name it.
+again here without. A time before the commit stays, because it is a package's own, and bytecode
+beside the file may name it. What is not older was made by the build, and gets a time that no commit
+changes: so the next release's layer is this one's where it holds the same.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 Seen = Callable[[str, bytes], None]
 Wanted = Callable[[str], bool]
 _LEVEL = 6
+MADE = 0
+"""The time of what a build has made, in seconds since 1970."""
 _BUFFER = 1 << 20
 _XATTR = "SCHILY.xattr."
 
@@ -63,7 +66,7 @@ def rewrite(
     Args:
         source: A tar, compressed or not.
         target: The gzip file that is written.
-        epoch: No member is younger, in seconds since 1970.
+        epoch: Members that are not older get MADE as their time, in seconds since 1970.
         wanted: Whether a member's bytes are asked for, by its path without a leading ./
         seen: Told of each such member, and of each whiteout, in their order.
         ordered: Sort the members by name: for archives that hold no links.
@@ -100,7 +103,7 @@ def _copy(
         data = old.extractfile(member) if member.isfile() else None
         seen(path, data.read() if data else b"")
     body = old.extractfile(member) if member.isreg() else None
-    member.mtime = min(int(member.mtime), epoch)
+    member.mtime = int(member.mtime) if member.mtime < epoch else MADE
     member.uname = member.gname = ""
     kept = {k: v for k, v in member.pax_headers.items() if k.startswith(_XATTR)}
     member.pax_headers = kept

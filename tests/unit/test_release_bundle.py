@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -157,7 +158,9 @@ def test_a_chart_that_is_not_the_releases_is_not_signed(
     publish.push(release, registry, EPOCH)
     other = tmp_path / VERSION
     other.mkdir()
-    chart(bundle.tools()["helm"], CHART, other, EPOCH + 1)
+    copy = shutil.copytree(CHART, tmp_path / "helm")
+    (copy / "README.md").write_text("Another")
+    chart(bundle.tools()["helm"], copy, other, EPOCH)
     with pytest.raises(ReleaseError, match="not this release's chart"):
         publish.pushed_chart(other, registry, crane)
 

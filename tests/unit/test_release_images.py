@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 from local_cluster.images import BASE, Images
 from local_cluster.process import run
 from release.errors import ReleaseError
-from release.images import Builder, cramped, unbuildable
-from release.layout import normalised
+from release.images import RECIPES, Builder, cramped, unbuildable
+from release.layout import Image, blob, normalised
+from release.source import ROOT
 from tests.unit.test_release_archives import EPOCH, LABELS
 
 EMULATOR = "enabled\ninterpreter /usr/libexec/qemu-binfmt/aarch64-binfmt-P\nflags: {}\noffset 0\n"
@@ -76,12 +78,12 @@ int main(void) { return mkdir("/made", 0777) || open("/made/file", O_CREAT | O_W
 """What the build runs as its shell: it makes a folder and a file, whatever it is told."""
 
 
-def built(folder: Path, umask: int) -> str:
-    """The digest of an image of which one step makes files and one copies those that lie here."""
+def built(folder: Path, umask: int, version: str, epoch: int = EPOCH) -> Image:
+    """An image of which one step makes files and one copies those that lie here."""
     context, base = folder / "source", folder / "base"
     for name in ("pyproject.toml", "code/b", "code/a", "code/inner/c"):
         (context / name).parent.mkdir(parents=True, exist_ok=True)
-        (context / name).write_text(name)
+        (context / name).write_text(version)
     (context / "Dockerfile").write_text(f"FROM {BASE}\nRUN make\nCOPY pyproject.toml code ./\n")
     base.mkdir()
     run("gcc", "-static", "-x", "c", "-o", base / "sh", "-", text=SHELL)
@@ -96,11 +98,30 @@ def built(folder: Path, umask: int) -> str:
         os.umask(before)
     images.save(reference, folder / "saved")
     images.stop()
-    return normalised([folder / "saved"], folder / "image", EPOCH, LABELS).digest
+    return normalised([folder / "saved"], folder / "image", epoch, LABELS)
+
+
+def layers(image: Image) -> list[str]:
+    """Their digests, from the first."""
+    (platform,) = image.platforms
+    manifest = json.loads(blob(image.folder, platform.digest).read_bytes())
+    return [layer["digest"] for layer in manifest["layers"]]
 
 
 @pytest.mark.slow
 def test_steps_that_run_and_that_copy_make_the_same_image_wherever_whenever_and_for_whomever(
     tmp_path: Path,
 ) -> None:
-    assert built(tmp_path / "here", 0o022) == built(tmp_path / "else" / "where", 0o077)
+    first = built(tmp_path / "here", 0o022, "1.0.0")
+    assert built(tmp_path / "else" / "where", 0o077, "1.0.0").digest == first.digest
+    next_ = built(tmp_path / "next", 0o022, "1.0.1", EPOCH + 86400)
+    assert layers(next_)[:-1] == layers(first)[:-1]
+    assert layers(next_)[-1] != layers(first)[-1]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_no_layer_of_packages_knows_the_version(name: str) -> None:
+    steps = (ROOT / RECIPES[name].dockerfile).read_text().split("\nCOPY ")
+    (packages,) = [at for at, step in enumerate(steps) if "--require-hashes" in step]
+    (version,) = [at for at, step in enumerate(steps) if step.startswith("pyproject.toml")]
+    assert packages < version
