@@ -42,7 +42,7 @@ RECIPES = {
     "operator": Recipe("operator/Dockerfile", "sihl's operator, and the store that it may run", 1),
     "dashboard": Recipe("dashboard/Dockerfile", "sihl's dashboard", 1),
     "trainer": Recipe(
-        "trainer_image/Dockerfile", "sihl's trainer, for CUDA", 14, {"FLAVOUR": "cuda"}
+        "trainer_image/Dockerfile", "sihl's trainer, for CUDA", 11, {"FLAVOUR": "cuda"}
     ),
     "trainer-cpu": Recipe("trainer_image/Dockerfile", "sihl's trainer, without CUDA", 4),
 }
