@@ -270,6 +270,22 @@ def test_a_lost_connection_is_said_and_comes_back_by_itself(
     expect(state).to_have_text("Live")
 
 
+def test_a_hidden_tab_listens_to_nothing_until_it_is_seen_again(opened: Opened) -> None:
+    hide = """isHidden => {
+      Object.defineProperty(document, "hidden", { configurable: true, get: () => isHidden });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    ended: list[str] = []
+    page = opened("/", lambda page: page.on("requestfailed", lambda r: ended.append(r.url)))
+    state = page.locator(".liveness")
+    expect(state).to_have_text("Live")
+    page.evaluate(hide, True)
+    expect(state).to_have_text("Resting")
+    assert any("/stream" in url for url in ended)
+    page.evaluate(hide, False)
+    expect(state).to_have_text("Live")
+
+
 def test_whoever_was_not_let_in_is_told_what_opens_the_dashboard(
     browser: Browser, site: Site
 ) -> None:

@@ -8,9 +8,11 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from sihl_dashboard.records import FolderPlace, StoreAwayError
+from sihl_dashboard.server import stream
 from sihl_dashboard.server.hub import Hub, Topic
 from sihl_dashboard.server.people import Person
 from sihl_dashboard.server.refusals import NotThereError, UndecidedError
@@ -51,6 +53,16 @@ async def test_new_points_are_told_and_then_answered(looker: Looker, tmp_path: P
     second = await until(events, "job")
     assert second.data["metrics"] != first.data["metrics"]
     assert (await looker.found(url))["points"] == 2
+
+
+async def test_a_stream_gives_a_sign_of_life_though_nothing_is_new(
+    looker: Looker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "HEARTBEAT", 0.05)
+    events = looker.events(JOB)
+    await until(events, "job")
+    for _ in range(2):
+        await until(events, "here")
 
 
 async def test_a_stream_goes_on_where_it_broke_off(looker: Looker, tmp_path: Path) -> None:
