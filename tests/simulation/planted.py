@@ -58,9 +58,9 @@ BUGS = (
     Bug("capacity-counted-late", "occupancy",
         "room.promise(demand)  # promised room is taken room", "pass"),
     Bug("write-without-compare-and-swap", "writes",
-        "job.namespace, job.name, job.resource_version, patch",
+        "job.namespace, job.name, job.resource_version, changes",
         "job.namespace, job.name, (await self._api.get_job(*job.key))['metadata']"
-        "['resourceVersion'], patch"),
+        "['resourceVersion'], changes"),
     Bug("edit-moves-a-running-job", "views.job",
         'return (self.active and self.stored_status.get("queue")) or self.wanted_queue',
         "return self.wanted_queue"),
@@ -104,7 +104,7 @@ BUGS = (
         " and (job.retry_after or '') <= "
         "__import__('sihl_api.times').times.rfc3339(self._acts._clock())\n"),
     # --- what the status says ----------------------------------------------------------------
-    Bug("checkpoint-falls", "status",
+    Bug("checkpoint-falls", "reports",
         "(old is not None and old.step >= new.step)", "(old is not None and old.step == new.step)"),
     Bug("stop-always-said-to-have-saved", "lifecycle",
         "saved = end.verdict is Verdict.STOPPED", "saved = True"),
@@ -141,7 +141,7 @@ BUGS = (
         "if decision.status is not None or job.phase.ended:"),
     Bug("conditions-of-the-last-spec", "judges",
         "if each.observed_generation == generation or not is_ours(each.type)", "if True"),
-    Bug("others-condition-lost", "status",
+    Bug("others-condition-lost", "patches",
         'return {**changes, "conditions": [*ours, *others] or None}',
         'return {**changes, "conditions": ours or None}'),
     Bug("finished-though-it-was-resumed", "judges",

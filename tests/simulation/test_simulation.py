@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.plan import drawn, pair
-from tests.simulation.planted import BUGS, Bug, source_of
+from tests.simulation.planted import BUGS, Bug
 from tests.simulation.run import simulate
 from tests.simulation.search import many, play
 
@@ -50,8 +50,6 @@ def test_what_goes_wrong_changes_not_how_jobs_end(seed: int) -> None:
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_a_planted_bug_is_found(bug: Bug) -> None:
-    for module, right, _ in bug.changes:
-        assert source_of(module).read_text().count(right) == 1, "what it replaces is not there"
     done = subprocess.run(
         [sys.executable, "-m", "tests.simulation.planted", bug.name, "--seconds", "300"],
         cwd=ROOT, capture_output=True, text=True, timeout=600,
