@@ -236,10 +236,9 @@ def test_what_cannot_change_fails_the_sync_with_the_reason_and_the_job_trains_on
     kubelet.runs(place.team.pod("roots"))
     place.team.phase("roots-1", "Running")
     place.commit({path("roots", "roots-1"): manifest("roots", "roots-1", training={"seed": 5})})
-    place.argo.look("application", application)
 
     def told() -> str:
-        found = place.argo.application(application) or {}
+        found = place.argo.look_again(application) or {}
         return json.dumps(found["status"].get("operationState", {}).get("syncResult", {}))
 
     eventually(lambda: "submit a new job instead" in told(), 60, 0.1)

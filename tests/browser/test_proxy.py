@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -98,10 +99,18 @@ def proxied(tmp_path: Path, provider: Provider, upstream: str, with_tokens: bool
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
+        eventually(lambda: listens(port, process))
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait()
+
+
+def listens(port: int, process: subprocess.Popen[bytes]) -> bool:
+    """Whether the proxy can be reached."""
+    assert process.poll() is None, "it has ended"
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from tests.support.waiting import eventually
 
 NAMESPACE = "argocd"
 _GROUP, _VERSION = "argoproj.io", "v1alpha1"
+_REFRESH = "argocd.argoproj.io/refresh"
 _QUIET = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
 _AUTHOR = ("-c", "user.name=Somebody", "-c", "user.email=somebody@example.com")
 
@@ -103,22 +104,28 @@ class ArgoCD:
             "annotate", "--overwrite", "-n", NAMESPACE, kind, name, f"argocd.argoproj.io/{mark}"
         )
 
+    def look_again(self, name: str) -> dict[str, Any] | None:
+        """An Application, if it is there; has Git looked at unless that is under way.
+
+        A look that is asked for while another ends is taken for done with that one.
+        """
+        found = self.application(name)
+        if found and _REFRESH not in found["metadata"].get("annotations", {}):
+            self.look("application", name)
+        return found
+
     def synced(self, name: str, revision: str) -> dict[str, Any]:
         """The Application as soon as a sync of that revision, or later, has succeeded."""
 
         def there() -> dict[str, Any] | None:
-            found = self.application(name)
-            if found is None:
-                return None
+            found = self.look_again(name) or {}
             operation = found.get("status", {}).get("operationState", {})
             result = operation.get("syncResult", {})
             done = (operation.get("phase"), result.get("revision")) == ("Succeeded", revision)
             return found if done else None
 
-        eventually(lambda: self.application(name), 60, 0.1)
-        self.look("application", name)
         try:
-            return eventually(there, 60, 0.1)
+            return eventually(there, 120, 0.2)
         except AssertionError:
             raise AssertionError(json.dumps((self.application(name) or {}).get("status"))) from None
 
@@ -128,7 +135,7 @@ class ArgoCD:
 
         def there() -> dict[str, Any] | None:
             found = self.application(name) or {}
-            asked = "argocd.argoproj.io/refresh" in found["metadata"].get("annotations", {})
+            asked = _REFRESH in found["metadata"].get("annotations", {})
             busy = found["status"].get("operationState", {}).get("phase") == "Running"
             return None if asked or busy else found
 
