@@ -16,6 +16,7 @@ from sihl_api.trainingjob import KIND, Runner, TrainingJobSpec
 from sihl_trainer.dataset.metadata import read_metadata
 from sihl_trainer.jobfile import read_job
 from tests.support.chart import render
+from tests.support.reasons import given, of_stores
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -73,9 +74,22 @@ def test_it_names_every_exit_code() -> None:
         assert re.search(rf"\b{int(code)} ", told), code
 
 
-def test_every_reason_that_it_explains_is_one_that_the_code_gives() -> None:
+def explained() -> set[str]:
+    """The reasons of its table."""
     table = README[README.index("| reason | meaning") :].split("\n\n")[0]
-    named = {r for row in table.splitlines()[2:] for r in re.findall(r"`(\w+)`", row.split("|")[1])}
+    return {r for row in table.splitlines()[2:] for r in re.findall(r"`(\w+)`", row.split("|")[1])}
+
+
+def test_it_explains_every_reason_that_the_code_gives() -> None:
+    found = given()
+    assert {"DatasetEmpty", "NoGPU", "WorkerCrashed", "PodDeleted", "QuotaTooSmall"} <= found
+    stores = of_stores()
+    assert {"EndpointWrong", "RegionWrong", "Full"} <= stores
+    assert sorted((found | {f"Dataset{name}" for name in stores}) - explained()) == []
+
+
+def test_every_reason_that_it_explains_is_one_that_the_code_gives() -> None:
+    named = explained()
     code = "".join(
         path.read_text()
         for folder in ("crds", "operator", "trainer_image")
