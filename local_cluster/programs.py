@@ -139,6 +139,22 @@ def missing_programs(modules: Sequence[Module] = ALL) -> list[Module]:
     return [module for module in modules if not module.complete]
 
 
+def built(modules: Sequence[Module], packages: Mapping[str, str] | None = None) -> int:
+    """What a command that builds them exits with: 0, or 2 after one line that says what failed.
+
+    Args:
+        modules: Of what.
+        packages: Commands that are needed as well, and Debian's packages that bring them.
+    """
+    try:
+        build(modules=modules)
+        install_packages(packages or {})
+    except ClusterError as error:
+        say(str(error))
+        return 2
+    return 0
+
+
 def build(beside: Callable[[], None] | None = None, modules: Sequence[Module] = ALL) -> None:
     """Build what the cache does not have; say what, how far, how long.
 

@@ -6,9 +6,7 @@ import sys
 from pathlib import Path
 
 from local_cluster import programs
-from local_cluster.errors import ClusterError
 from local_cluster.programs import Module
-from local_cluster.report import say
 
 OAUTH2_PROXY = Module(
     "oauth2-proxy",
@@ -17,15 +15,5 @@ OAUTH2_PROXY = Module(
 )
 
 
-def main() -> int:
-    """0, or 2 with one line that says what failed."""
-    try:
-        programs.build(modules=[OAUTH2_PROXY])
-    except ClusterError as error:
-        say(str(error))
-        return 2
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(programs.built([OAUTH2_PROXY]))

@@ -6,9 +6,7 @@ import sys
 from pathlib import Path
 
 from local_cluster import programs
-from local_cluster.errors import ClusterError
 from local_cluster.programs import Module
-from local_cluster.report import say
 
 _UPSTREAM = "github.com/argoproj/argo-cd/v3"
 _KINDS = ("application", "applicationset", "appproject")
@@ -29,16 +27,5 @@ def crds() -> list[Path]:
     return [ARGO_CD.folder / f"{kind}-crd.yaml" for kind in _KINDS]
 
 
-def main() -> int:
-    """0, or 2 with one line that says what is missing or failed."""
-    try:
-        programs.build(modules=[ARGO_CD])
-        programs.install_packages(_DEBIAN)
-    except ClusterError as error:
-        say(str(error))
-        return 2
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(programs.built([ARGO_CD], _DEBIAN))

@@ -44,10 +44,7 @@ class Bucket:
 
     Args:
         location: Which, and how it is reached.
-        keys: None reads anonymously.
-        patience: Seconds that the store may be away before a request counts as failed; one that
-            has answered may also refuse for so long, since new keys are a while on their way.
-        renewed: The keys as the Secret has them by now; asked when the store refuses.
+        keys: These, `patience` and `renewed` are as `Reach` has them.
 
     Raises:
         BadConfig: The prefix cannot be a folder's, or the location no store's.
