@@ -47,13 +47,10 @@ class Archive:
             return endpoint
         with self._lock:
             if service not in self._forwards:
-                options = [
-                    f"--{name}={value}"
-                    for name in ("kubeconfig", "context")
-                    if (value := getattr(self._session.options, name))
-                ]
                 try:
-                    self._forwards[service] = Forward(service, options, self._session.environ)
+                    self._forwards[service] = Forward(
+                        service, self._session.kubectl_options, self._session.environ
+                    )
                 except CommandError as error:
                     self._session.terminal.note(
                         f"note: no kubectl port-forward to {endpoint}: {error}"
@@ -87,7 +84,7 @@ class Archive:
             job = self._session.cluster.job(self._session.namespace, name)
         except NotFoundError as missing:
             return self._earlier(name, missing)
-        return JobRef(self._session.namespace, job.project, f"{job.name}.{job.uid[:8]}")
+        return JobRef.of(self._session.namespace, job.project, job.name, job.uid)
 
     def _earlier(self, name: str, missing: NotFoundError) -> JobRef:
         """The record of a job that the cluster does not have any more. Raises CommandError."""

@@ -68,7 +68,7 @@ def follow(session: Session, job: Job) -> int:
     end = follower.wait(job, log=True)
     for attempt in follower.missed:
         try:
-            ref = JobRef(job.namespace, job.project, f"{job.name}.{job.uid[:8]}")
+            ref = JobRef.of(job.namespace, job.project, job.name, job.uid)
             _print_recorded(session, ref, attempt, None, False)
         except (CommandError, RecordsError) as error:
             session.terminal.note(f"the log of attempt {attempt} was not seen: {shown(error)}")
@@ -83,7 +83,7 @@ def last_lines(session: Session, job: Job, count: int) -> list[str]:
         return [shown_line(line) for line in lines]
     if not job.attempt or (job.attempt == 1 and job.phase is Phase.STARTING):
         return []
-    ref = JobRef(job.namespace, job.project, f"{job.name}.{job.uid[:8]}")
+    ref = JobRef.of(job.namespace, job.project, job.name, job.uid)
     return [
         _shown(line) for line in _last(session.archive.records_of(job.namespace).log(ref), count)
     ]

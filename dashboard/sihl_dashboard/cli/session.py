@@ -64,10 +64,15 @@ class Session:
         cache = self.environ.get("XDG_CACHE_HOME") or "~/.cache"
         return Path(cache).expanduser() / "kubectl-sihl"
 
+    @property
+    def kubectl_options(self) -> list[str]:
+        """Which kubeconfig and context were named, as kubectl takes them too."""
+        named = ("kubeconfig", "context")
+        return [f"--{name}={value}" for name in named if (value := getattr(self.options, name))]
+
     def command(self, verb: str, job: jobs.Job, *flags: str) -> str:
         """What is to be typed next of a job, for the cluster and namespace that it is of."""
-        named = ("kubeconfig", "context")
-        where = [f"--{name}={value}" for name in named if (value := getattr(self.options, name))]
+        where = self.kubectl_options
         if job.namespace != self.cluster.namespace:
             where += ["-n", job.namespace]
         return shlex.join([*PROGRAM.split(), verb, *flags, job.name, *where])

@@ -33,6 +33,11 @@ class JobRef:
                 "and the first eight characters of the job's uid"
             )
 
+    @classmethod
+    def of(cls, namespace: str, project: str, job: str, uid: str) -> JobRef:
+        """A job's, by its name and its whole uid. Raises QueryError."""
+        return cls(namespace, project, f"{job}.{uid[:8]}")
+
     @property
     def job(self) -> str:
         """The job's name."""
