@@ -12,7 +12,8 @@ import yaml
 from demo.chart import NAMESPACE
 from demo.cluster import Cluster
 from demo.commands import ROOT
-from sihl_api.trainingjob import PLURAL, Phase
+from sihl_api.status import Phase
+from sihl_api.trainingjob import PLURAL
 from sihl_api.units import human_bytes
 
 FILES = tuple(

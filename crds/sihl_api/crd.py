@@ -1,4 +1,4 @@
-"""Renders the CustomResourceDefinition from the types in `trainingjob`.
+"""Renders the CustomResourceDefinition from the types in `trainingjob` and `status`.
 
 Run as `python -m sihl_api.crd > crds/trainingjobs.sihl.ai.yaml`; a test holds the two together.
 Pydantic writes JSON Schema 2020-12; the API server wants a structural OpenAPI v3.0 schema:
@@ -14,6 +14,7 @@ import yaml
 
 from sihl_api import trainingjob as api
 from sihl_api.schema import VALIDATIONS, Rule, Schema
+from sihl_api.status import TrainingJobStatus
 
 _KEPT = {
     "type", "description", "enum", "pattern", "minLength", "maxLength", "minimum", "maximum",
@@ -92,7 +93,7 @@ def _root() -> dict[str, Any]:
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": structural_schema(api.TrainingJobSpec),
-            "status": structural_schema(api.TrainingJobStatus) | {"default": _UNSEEN},
+            "status": structural_schema(TrainingJobStatus) | {"default": _UNSEEN},
         },
         VALIDATIONS: _validations(api.JOB_RULES),
     }

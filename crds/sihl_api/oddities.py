@@ -11,16 +11,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from sihl_api.trainingjob import (
-    GROUP,
-    QUEUE_ANNOTATION,
-    Dataset,
-    Model,
-    Runner,
-    S3Location,
-    Training,
-    TrainingJobSpec,
-)
+from sihl_api.dataset import Dataset, S3Location
+from sihl_api.model import Model
+from sihl_api.runner import Runner
+from sihl_api.training import Training
+from sihl_api.trainingjob import GROUP, QUEUE_ANNOTATION, TrainingJobSpec
 from sihl_api.units import quantity, seconds
 
 _HELD_BY = {

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ValidationError
 
-from sihl_api.trainingjob import ConditionType, Phase, TrainingJobSpec, TrainingJobStatus
+from sihl_api.status import ConditionType, Phase, TrainingJobStatus
+from sihl_api.trainingjob import TrainingJobSpec
 
 Raw = Mapping[str, Any]
 _Path = Sequence[int | str]

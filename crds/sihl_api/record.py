@@ -44,8 +44,9 @@ from typing import Any, Literal, TypeAlias
 from pydantic import Field
 
 from sihl_api.fingerprint import DatasetFingerprint
+from sihl_api.model import Initialization
 from sihl_api.runtime import Message
-from sihl_api.trainingjob import Initialization, TrainingJobSpec
+from sihl_api.trainingjob import TrainingJobSpec
 
 MANIFEST = "manifest.json"
 PICTURE_SUFFIX = ".png"

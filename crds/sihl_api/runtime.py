@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from sihl_api.reading import KnownSpec, read_spec
+from sihl_api.status import CheckpointStatus, ModelStatus, Progress
 from sihl_api.text import shortened
-from sihl_api.trainingjob import CheckpointStatus, ModelStatus, Progress
 
 HTTP_PORT = 9464
 """Every container of the pod serves /metrics (Prometheus) and /progress (JSON) here in its turn."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
 from pydantic_core import PydanticCustomError, core_schema
 
-from sihl_api.schema import VALIDATIONS, Form
+from sihl_api.schema import VALIDATIONS, Form, Rule
 from sihl_api.units import DURATION_PATTERN, QUANTITY_PATTERN
 
 # --- names -----------------------------------------------------------------------------------
@@ -186,6 +186,16 @@ DURATION = Form(
 Duration = Annotated[str, StringConstraints(min_length=2, max_length=20), DURATION]
 SIZE = Form(QUANTITY_PATTERN, "a size is a number of bytes, for example 20Gi or 500M")
 Quantity = Annotated[str, StringConstraints(max_length=30), SIZE]
+
+
+def lasts(field: str, least: str, message: str) -> Rule:
+    """A duration that is at least so long, where it is one."""
+    return Rule(
+        f"!has(self.{field}) || !self.{field}.{DURATION.cel} || "
+        f"duration(self.{field}) >= duration('{least}')",
+        message,
+        f".{field}",
+    )
 
 
 def is_amount(cel: str) -> str:

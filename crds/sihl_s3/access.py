@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 from urllib.parse import urlsplit
 
-from sihl_api.trainingjob import Addressing
+from sihl_api.dataset import Addressing
 
 DEFAULT_REGION = "us-east-1"
 """What a request is signed for where neither a person nor the endpoint names a region."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from sihl_api.logs import about
-from sihl_api.trainingjob import TrainingJobStatus
+from sihl_api.status import TrainingJobStatus
 from sihl_operator import status as say
 from sihl_operator.attempts import SOON_SECONDS, Attempts
 from sihl_operator.decision import Decision, Deletion, Notice

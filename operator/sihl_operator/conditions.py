@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 
+from sihl_api.status import Condition, ConditionType
+from sihl_api.status import TrainingJobStatus as Status
 from sihl_api.text import shortened
 from sihl_api.times import rfc3339
-from sihl_api.trainingjob import Condition, ConditionType
-from sihl_api.trainingjob import TrainingJobStatus as Status
 from sihl_operator.views import JobView
 
 MESSAGE_LIMIT = 2000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sihl_api.trainingjob import TrainingJobStatus
+from sihl_api.status import TrainingJobStatus
 from sihl_operator.views import PodView
 
 

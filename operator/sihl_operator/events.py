@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from sihl_api.status import ConditionType, Phase
 from sihl_api.text import shortened
 from sihl_api.times import rfc3339
-from sihl_api.trainingjob import API_VERSION, KIND, ConditionType, Phase
+from sihl_api.trainingjob import API_VERSION, KIND
 from sihl_operator.conditions import as_reason, condition
 from sihl_operator.decision import Notice
 from sihl_operator.views import JobView

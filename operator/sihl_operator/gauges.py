@@ -10,7 +10,7 @@ from decimal import Decimal
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from sihl_api.trainingjob import ConditionType, Phase
+from sihl_api.status import ConditionType, Phase
 from sihl_operator.conditions import condition
 from sihl_operator.hindrances import GATED
 from sihl_operator.queues import Queue

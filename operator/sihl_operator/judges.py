@@ -9,8 +9,8 @@ to it whenever its job is decided on.
 from __future__ import annotations
 
 from sihl_api.reading import is_ours, knows_phase
-from sihl_api.trainingjob import ConditionType, Phase
-from sihl_api.trainingjob import TrainingJobStatus as Status
+from sihl_api.status import ConditionType, Phase
+from sihl_api.status import TrainingJobStatus as Status
 from sihl_operator.conditions import condition, with_condition, without_condition
 from sihl_operator.status import accepted
 from sihl_operator.views import JobView

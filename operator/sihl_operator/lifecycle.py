@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sihl_api.runtime import NODE_OUT_OF_MEMORY
-from sihl_api.trainingjob import ConditionType, Phase
-from sihl_api.trainingjob import TrainingJobStatus as Status
+from sihl_api.status import ConditionType, Phase
+from sihl_api.status import TrainingJobStatus as Status
 from sihl_operator import judges, status
 from sihl_operator.conditions import condition
 from sihl_operator.decision import NOTHING, Decision, Deletion, Notice

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from sihl_api.trainingjob import Phase
+from sihl_api.status import Phase
 from sihl_operator.gauges import Gauges
 from sihl_operator.settings import Settings
 from sihl_operator.views import JobView, parse

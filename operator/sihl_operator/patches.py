@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sihl_api.reading import is_ours
-from sihl_api.trainingjob import TrainingJobStatus as Status
+from sihl_api.status import TrainingJobStatus as Status
 from sihl_operator.views import JobView
 
 

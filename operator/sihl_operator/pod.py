@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sihl_api.dataset import Credentials
 from sihl_api.logs import JSON
 from sihl_api.runtime import (
     DATASET_DIRECTORY,
@@ -27,7 +28,7 @@ from sihl_api.runtime import (
     reference_json,
 )
 from sihl_api.times import rfc3339
-from sihl_api.trainingjob import API_VERSION, KIND, Credentials
+from sihl_api.trainingjob import API_VERSION, KIND
 from sihl_api.units import quantity
 from sihl_operator.capacity import Demand
 from sihl_operator.placement import placement

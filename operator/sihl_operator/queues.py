@@ -6,8 +6,9 @@ import re
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 
+from sihl_api.status import Phase
 from sihl_api.texts import NAME_PATTERN, QUEUE_MAX_LENGTH
-from sihl_api.trainingjob import QUEUE_ANNOTATION, Phase
+from sihl_api.trainingjob import QUEUE_ANNOTATION
 from sihl_operator.views import JobView, Key, PodView
 
 Reason = tuple[str, str]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sihl_api.runtime import RECORD_NOT_WRITABLE, ProgressReport, RecordReport, Result
-from sihl_api.trainingjob import CheckpointStatus, ConditionType, Progress
-from sihl_api.trainingjob import TrainingJobStatus as Status
+from sihl_api.status import CheckpointStatus, ConditionType, Progress
+from sihl_api.status import TrainingJobStatus as Status
 from sihl_operator.conditions import condition, with_condition, without_condition
 from sihl_operator.decision import NOTHING, Decision, Notice
 from sihl_operator.patches import as_json

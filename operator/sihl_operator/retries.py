@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sihl_api.trainingjob import ConditionType, Phase
+from sihl_api.status import ConditionType, Phase
 from sihl_operator import status
 from sihl_operator.decision import Decision, Notice
 from sihl_operator.endings import Ending, Verdict

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection
 from functools import partial
 
 from sihl_api.runtime import ProgressReport
+from sihl_api.status import Phase
 from sihl_api.traces import Traces, Untraced
-from sihl_api.trainingjob import Phase
 from sihl_operator.acts import Acts
 from sihl_operator.alarms import Alarms
 from sihl_operator.attempts import Attempts

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 
-from sihl_api.trainingjob import Phase
+from sihl_api.status import Phase
 from sihl_operator.queues import in_line
 from sihl_operator.views import JobView, PodView
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from sihl_api.status import ConditionType, Phase
 from sihl_api.traces import Span, attempt_id, job_attributes, job_id
-from sihl_api.trainingjob import ConditionType, Phase
 from sihl_operator.conditions import condition
 from sihl_operator.views import JobView, parse
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from sihl_api.status import Condition, ConditionType, Obstacle, Phase, Progress
+from sihl_api.status import TrainingJobStatus as Status
 from sihl_api.times import rfc3339
-from sihl_api.trainingjob import Condition, ConditionType, Obstacle, Phase, Progress
-from sihl_api.trainingjob import TrainingJobStatus as Status
 from sihl_operator.conditions import as_reason, condition, with_condition, without_condition
 from sihl_operator.endings import Ending, Verdict
 from sihl_operator.queues import refusal

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from sihl_api.logs import about
 from sihl_api.runtime import ProgressReport
-from sihl_api.trainingjob import ConditionType
+from sihl_api.status import ConditionType
 from sihl_operator.acts import Acts
 from sihl_operator.alarms import Alarms
 from sihl_operator.attempts import Attempts

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from sihl_api.status import Phase, TrainingJobStatus
 from sihl_api.traces import Traces
-from sihl_api.trainingjob import Phase, TrainingJobStatus
 from sihl_operator import judges
 from sihl_operator import status as say
 from sihl_operator.decision import Deletion, Notice

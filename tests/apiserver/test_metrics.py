@@ -15,8 +15,8 @@ from kubernetes import client
 from prometheus_client.parser import text_string_to_metric_families
 
 from sihl_api.runtime import ExitCode, Result
+from sihl_api.status import CheckpointStatus
 from sihl_api.times import rfc3339
-from sihl_api.trainingjob import CheckpointStatus
 from tests.support.kubelet import HandKubelet
 from tests.support.operators import Process, Team, leading, new_team
 from tests.support.proxy import Faults, proxied

@@ -19,7 +19,7 @@ from typing import Any
 
 import boto3
 
-from sihl_api.trainingjob import S3Location
+from sihl_api.dataset import S3Location
 from sihl_s3.access import Keys
 from sihl_trainer.fetch.bucket import Bucket
 from sihl_trainer.fetch.download import download

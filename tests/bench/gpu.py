@@ -19,7 +19,8 @@ from pathlib import Path
 
 import torch
 
-from sihl_api.trainingjob import Precision, TrainingJobSpec
+from sihl_api.training import Precision
+from sihl_api.trainingjob import TrainingJobSpec
 from sihl_trainer.dataset.loading import batches
 from sihl_trainer.dataset.samples import Batch
 from sihl_trainer.training.evaluation import validate

@@ -11,7 +11,7 @@ from typing import Any
 from zlib import crc32
 
 from sihl_api.runtime import ExitCode, ProgressReport, Result
-from sihl_api.trainingjob import CheckpointStatus, Progress
+from sihl_api.status import CheckpointStatus, Progress
 from sihl_operator.kube import NotFoundError
 from tests.simulation.server import Raw, SimulatedServer
 from tests.support.objects import MODEL

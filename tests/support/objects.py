@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sihl_api.runtime import Result
-from sihl_api.trainingjob import CheckpointStatus, ModelStatus
+from sihl_api.status import CheckpointStatus, ModelStatus
 from sihl_operator.judges import complete
 from sihl_operator.patches import as_json
 from sihl_operator.views import JobView, PodView, pod_view

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from examples.digits import make
+from sihl_api.model import Head as HeadSpec
 from sihl_api.record import HeadConfig, ModelConfig
 from sihl_api.tasks import Task
-from sihl_api.trainingjob import Head as HeadSpec
 from sihl_trainer.data.names import TRAIN
 from sihl_trainer.dataset.dataset import VisionDataset
 from sihl_trainer.dataset.feeds import open_split

@@ -5,14 +5,9 @@ from __future__ import annotations
 import copy
 
 from sihl_api.runtime import ProgressReport, RecordReport, Result
-from sihl_api.trainingjob import (
-    API_VERSION,
-    KIND,
-    ConditionType,
-    Phase,
-    Progress,
-)
-from sihl_api.trainingjob import TrainingJobStatus as Status
+from sihl_api.status import ConditionType, Phase, Progress
+from sihl_api.status import TrainingJobStatus as Status
+from sihl_api.trainingjob import API_VERSION, KIND
 from sihl_operator import status
 from sihl_operator.patches import as_json
 from sihl_operator.reports import after_attempt, with_report

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from sihl_api.reading import phase_of, read_spec, read_status
 from sihl_api.runtime import JobReference, reference_json
-from sihl_api.trainingjob import Phase, TrainingJobSpec
+from sihl_api.status import Phase
+from sihl_api.trainingjob import TrainingJobSpec
 from tests.support.objects import SPEC
 
 KNOWN: dict[str, Any] = {

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from sihl_api.record import RecordPaths, checkpoint_of
 from sihl_api.runtime import TERMINATION_MESSAGE_LIMIT, Env, Result, read_result
-from sihl_api.trainingjob import CheckpointStatus
+from sihl_api.status import CheckpointStatus
 
 
 @given(

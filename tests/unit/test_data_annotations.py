@@ -14,8 +14,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sihl_api.model import Head
 from sihl_api.tasks import Task
-from sihl_api.trainingjob import Head
 from sihl_trainer.data.names import MAX_NAME_BYTES, fault_in_name
 from sihl_trainer.dataset.feeds import Split, open_split
 from sihl_trainer.dataset.metadata import read_metadata

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sihl_api.trainingjob import Augmentation
+from sihl_api.training import Augmentation
 from sihl_trainer.data.draws import uniform
 from sihl_trainer.data.letterbox import PADDING
 from sihl_trainer.dataset.augment import draw

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sihl_api.trainingjob import Head
+from sihl_api.model import Head
 from sihl_trainer.dataset.feeds import Split, open_split
 from sihl_trainer.dataset.holdout import hold_out, split
 from sihl_trainer.errors import BadData

@@ -11,8 +11,8 @@ import yaml
 from PIL import Image
 
 from examples.digits import Options, make
+from sihl_api.model import Head
 from sihl_api.tasks import Task, reachable, task_from_words
-from sihl_api.trainingjob import Head
 from sihl_trainer.dataset.dataset import open_datasets
 from sihl_trainer.dataset.feeds import Split, open_split
 from sihl_trainer.tasks.multilabel_classification.target import LabelsTarget

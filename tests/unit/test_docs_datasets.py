@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sihl_api.trainingjob import Head
+from sihl_api.model import Head
 from sihl_trainer.dataset.feeds import open_split
 from tests.support.datasets import BOX_HEAD, BOXES, jpeg, write
 

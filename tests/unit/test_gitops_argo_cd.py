@@ -14,7 +14,7 @@ from lupa.lua51 import LuaError
 
 from gitops import argo_cd
 from gitops.__main__ import MADE
-from sihl_api.trainingjob import Phase
+from sihl_api.status import Phase
 from tests.support import lua, phases
 
 JOBS = phases.every()

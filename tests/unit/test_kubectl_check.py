@@ -11,8 +11,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sihl_api.model import Head
 from sihl_api.tasks import Task
-from sihl_api.trainingjob import Head
 from sihl_dashboard.cli.findings import State, mend, ok, told, unknown
 from sihl_dashboard.cli.forwarding import is_within
 from sihl_dashboard.cli.main import run

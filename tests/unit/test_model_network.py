@@ -7,8 +7,8 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
+from sihl_api.model import RESNETS, Neck
 from sihl_api.tasks import Task
-from sihl_api.trainingjob import RESNETS, Neck
 from sihl_trainer.errors import BadConfig, TrainerError
 from sihl_trainer.model.backbone import Backbone
 from sihl_trainer.model.model import VisionModel, build_model, model_config

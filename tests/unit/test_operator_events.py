@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sihl_api.trainingjob import TrainingJobStatus as Status
+from sihl_api.status import TrainingJobStatus as Status
 from sihl_operator import status
 from sihl_operator.events import Allowance, milestone
 from sihl_operator.patches import as_json

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sihl_api.trainingjob import Phase
+from sihl_api.status import Phase
 from sihl_operator import status as say
 from sihl_operator.decision import Decision
 from sihl_operator.judges import complete

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sihl_api.runtime import ExitCode, ProgressReport, Result
-from sihl_api.trainingjob import CheckpointStatus, ConditionType, ModelStatus, Phase, Progress
+from sihl_api.status import CheckpointStatus, ConditionType, ModelStatus, Phase, Progress
 from sihl_operator import conditions
 from sihl_operator import status as say
 from sihl_operator.decision import Decision

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sihl_api.runtime import ProgressReport
-from sihl_api.trainingjob import Progress
+from sihl_api.status import Progress
 from sihl_operator import progress
 from sihl_operator.settings import Settings
 from sihl_operator.views import JobView, PodView

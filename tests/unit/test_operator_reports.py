@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sihl_api.runtime import ExitCode, ProgressReport, RecordReport, Result
-from sihl_api.trainingjob import Condition, ConditionType, Phase, Progress
+from sihl_api.status import Condition, ConditionType, Phase, Progress
 from sihl_operator import status as say
 from sihl_operator.conditions import condition
 from sihl_operator.decision import NOTHING, Decision

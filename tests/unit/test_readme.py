@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from demo import chart, datasets, jobs
+from sihl_api.runner import Runner
 from sihl_api.runtime import ExitCode
 from sihl_api.tasks import Task
-from sihl_api.trainingjob import KIND, Runner, TrainingJobSpec
+from sihl_api.trainingjob import KIND, TrainingJobSpec
 from sihl_trainer.dataset.metadata import read_metadata
 from sihl_trainer.jobfile import read_job
 from tests.support.chart import render

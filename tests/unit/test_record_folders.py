@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from sihl_api.model import Initialization, InitializationFrom
 from sihl_api.record import MANIFEST, checkpoint_of
-from sihl_api.trainingjob import CheckpointStatus, Initialization, InitializationFrom
+from sihl_api.status import CheckpointStatus
 from sihl_trainer.errors import BadConfig, Unavailable
 from sihl_trainer.record.checkpoints import (
     remove_superseded,

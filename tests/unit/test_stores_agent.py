@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from botocore.utils import ContainerMetadataFetcher
 
+from sihl_api.dataset import Credentials
 from sihl_api.runtime import Env, ExitCode
-from sihl_api.trainingjob import Credentials
 from sihl_dashboard.server.stores import place_of
 from sihl_s3.access import PodIdentity, WebIdentity
 from sihl_s3.identity import (

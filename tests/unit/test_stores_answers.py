@@ -17,9 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local_cluster.pki import Pki
+from sihl_api.dataset import Addressing
 from sihl_api.runtime import Env, Result
+from sihl_api.status import ConditionType
 from sihl_api.text import shortened
-from sihl_api.trainingjob import Addressing, ConditionType
 from sihl_dashboard.cli.terminal import shown
 from sihl_dashboard.records import S3Place, SettingsError, StoreAwayError, StoreDeniedError
 from sihl_dashboard.records import S3Settings as Read

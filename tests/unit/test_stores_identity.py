@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from sihl_api.dataset import Credentials
 from sihl_api.runtime import Env, ExitCode
-from sihl_api.trainingjob import Credentials, TrainingJobSpec
+from sihl_api.trainingjob import TrainingJobSpec
 from sihl_dashboard.records import S3Place
 from sihl_dashboard.records import S3Settings as Read
 from sihl_s3.access import Access, Keys, WebIdentity

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sihl_api.runtime import ExitCode, RecordReport, Result
-from sihl_api.trainingjob import CheckpointStatus, ModelStatus
+from sihl_api.status import CheckpointStatus, ModelStatus
 from sihl_trainer.errors import BadConfig, TrainerError, Unavailable
 from sihl_trainer.supervisor.events import (
     Action,

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
+from sihl_api.model import Head
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
-from sihl_api.trainingjob import Head
 from sihl_trainer.data.letterbox import letterboxing
 from sihl_trainer.dataset.feeds import check_suited, open_split
 from sihl_trainer.errors import BadConfig, BadData

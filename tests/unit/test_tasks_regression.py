@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sihl_api.model import Head
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
-from sihl_api.trainingjob import Head
 from sihl_trainer.data.documents import Value
 from sihl_trainer.data.letterbox import letterboxing
 from sihl_trainer.dataset.feeds import open_split

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from examples.digits import make
+from sihl_api.model import Head as HeadSpec
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
-from sihl_api.trainingjob import Head as HeadSpec
 from sihl_trainer.data.letterbox import letterboxing
 from sihl_trainer.dataset.feeds import Split, check_suited, open_split
 from sihl_trainer.errors import BadConfig, BadData

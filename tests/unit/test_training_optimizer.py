@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sihl_api.trainingjob import Optimizer
+from sihl_api.training import Optimizer
 from sihl_trainer.dataset.loading import batches
 from sihl_trainer.training.loop import LossModule, step
 from sihl_trainer.training.optimizer import MOMENTUM, build_optimizer, set_rate

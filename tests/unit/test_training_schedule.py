@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sihl_api.trainingjob import Scheduler
+from sihl_api.training import Scheduler
 from sihl_trainer.training.schedule import rate_factor, validation_due
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import boto3
 from botocore.exceptions import BotoCoreError
 
+from sihl_api.dataset import S3Location
 from sihl_api.runtime import DATASET_KEYS, DATASET_OPTIONAL_KEYS, Env
 from sihl_api.times import now
-from sihl_api.trainingjob import S3Location, TrainingJobSpec
+from sihl_api.trainingjob import TrainingJobSpec
 from sihl_trainer.data.names import TRAIN, VALIDATION
 from sihl_trainer.dataset.metadata import IMAGES
 from sihl_trainer.errors import BadConfig

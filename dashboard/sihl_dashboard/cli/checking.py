@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sihl_api.dataset import Credentials, S3Location
 from sihl_api.oddities import oddities
 from sihl_api.runtime import DATASET_KEYS, DATASET_OPTIONAL_KEYS, STORE_SECRET
-from sihl_api.trainingjob import Credentials, S3Location, TrainingJobSpec
+from sihl_api.trainingjob import TrainingJobSpec
 from sihl_dashboard.cli import manifests, store
 from sihl_dashboard.cli.assignments import parse
 from sihl_dashboard.cli.errors import (

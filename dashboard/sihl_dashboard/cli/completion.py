@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from sihl_api.trainingjob import Phase
+from sihl_api.status import Phase
 from sihl_dashboard.cli.arguments import VERBS, parser, with_verb
 from sihl_dashboard.cli.assignments import paths
 from sihl_dashboard.cli.errors import CommandError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sihl_api.trainingjob import Phase
+from sihl_api.status import Phase
 from sihl_dashboard.cli.jobs import Job
 from sihl_dashboard.cli.terminal import shown
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from sihl_api.trainingjob import Head
+from sihl_api.model import Head
 from sihl_api.units import human_bytes
 from sihl_dashboard.cli.findings import Finding, mend, ok
 from sihl_dashboard.cli.metadata import (

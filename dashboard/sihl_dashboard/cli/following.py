@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sihl_api.runtime import TRAINER_CONTAINER
-from sihl_api.trainingjob import Phase
+from sihl_api.status import Phase
 from sihl_dashboard.cli.endings import Ending, ending
 from sihl_dashboard.cli.errors import AwayError, CommandError, NotFoundError
 from sihl_dashboard.cli.jobs import Job, headline, progress_bar

@@ -8,15 +8,9 @@ from functools import cached_property
 from typing import Any
 
 from sihl_api.reading import read_status
+from sihl_api.status import ConditionType, Phase, Progress, TrainingJobStatus
 from sihl_api.times import since_1970
-from sihl_api.trainingjob import (
-    GROUP,
-    QUEUE_ANNOTATION,
-    ConditionType,
-    Phase,
-    Progress,
-    TrainingJobStatus,
-)
+from sihl_api.trainingjob import GROUP, QUEUE_ANNOTATION
 from sihl_api.units import human_bytes, human_seconds
 from sihl_dashboard.cli.terminal import bar, shown
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from sihl_api.runtime import TRAINER_CONTAINER
-from sihl_api.trainingjob import Phase
+from sihl_api.status import Phase
 from sihl_dashboard.cli.endings import ending
 from sihl_dashboard.cli.errors import CommandError, NotFoundError
 from sihl_dashboard.cli.following import PAUSE, Follower

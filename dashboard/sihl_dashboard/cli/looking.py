@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from sihl_api.trainingjob import Phase
+from sihl_api.status import Phase
 from sihl_dashboard.cli.errors import CommandError, UsageError
 from sihl_dashboard.cli.jobs import RESOURCE, Job, in_queues, listed, queued
 from sihl_dashboard.cli.session import Session

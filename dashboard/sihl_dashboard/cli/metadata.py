@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
+from sihl_api.model import Head
 from sihl_api.tasks import Task, conversion_path, known_tasks, reachable, task_from_words
-from sihl_api.trainingjob import Head
 from sihl_dashboard.cli.findings import Finding, mend, ok
 
 NAMES = ("metadata.yaml", "metadata.yml", "metadata.json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sihl_api.trainingjob import Phase
+from sihl_api.status import Phase
 from sihl_api.units import human_bytes
 from sihl_dashboard.cli.jobs import Job, headline, in_queues, left
 from sihl_dashboard.cli.terminal import shown, table

@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from sihl_api.oddities import oddities
-from sihl_api.trainingjob import Phase, TrainingJobSpec
+from sihl_api.status import Phase
+from sihl_api.trainingjob import TrainingJobSpec
 from sihl_dashboard.cli import manifests
 from sihl_dashboard.cli.assignments import parse
 from sihl_dashboard.cli.endings import STOPPED, ending

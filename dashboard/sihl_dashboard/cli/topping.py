@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 
-from sihl_api.trainingjob import Phase
+from sihl_api.status import Phase
 from sihl_dashboard.cli.errors import CommandError, UsageError
 from sihl_dashboard.cli.jobs import Job
 from sihl_dashboard.cli.logs import last_lines

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from sihl_api.dataset import Addressing
 from sihl_api.runtime import STORE_KEYS, STORE_OPTIONAL_KEYS, Env
-from sihl_api.trainingjob import Addressing
 from sihl_dashboard.records.errors import (
     MissingError,
     RecordsError,

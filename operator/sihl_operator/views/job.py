@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from sihl_api.oddities import oddities, oddities_in_a_cluster
 from sihl_api.reading import phase_of, read_spec, read_status
-from sihl_api.trainingjob import QUEUE_ANNOTATION, ConditionType, Phase, TrainingJobStatus
+from sihl_api.status import ConditionType, Phase, TrainingJobStatus
+from sihl_api.trainingjob import QUEUE_ANNOTATION
 from sihl_api.units import seconds
 from sihl_operator.views.raw import Key, Raw, parse
 

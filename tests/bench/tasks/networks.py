@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sihl_api.trainingjob import Precision, TrainingJobSpec
+from sihl_api.training import Precision
+from sihl_api.trainingjob import TrainingJobSpec
 from sihl_trainer.dataset.dataset import Datasets, open_datasets
 from sihl_trainer.dataset.loading import batches, validation_batches
 from sihl_trainer.dataset.samples import Batch

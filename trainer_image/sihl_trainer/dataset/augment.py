@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sihl_api.trainingjob import Augmentation
+from sihl_api.training import Augmentation
 from sihl_trainer.data.draws import uniform
 
 _DRAWS = 5

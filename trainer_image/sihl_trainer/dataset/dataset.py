@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sihl_api.trainingjob import Augmentation, TrainingJobSpec
+from sihl_api.training import Augmentation
+from sihl_api.trainingjob import TrainingJobSpec
 from sihl_trainer.data import images
 from sihl_trainer.data.letterbox import PADDING, Letterboxing, Placement, letterboxing
 from sihl_trainer.data.names import TRAIN, VALIDATION

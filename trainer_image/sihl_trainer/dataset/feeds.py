@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sihl_api.model import Head
 from sihl_api.tasks import reachable
-from sihl_api.trainingjob import Head, TrainingJobSpec
+from sihl_api.trainingjob import TrainingJobSpec
 from sihl_trainer.data.kinds import is_unread_image
 from sihl_trainer.data.misnamed import remedy
 from sihl_trainer.data.misplaced import images_told

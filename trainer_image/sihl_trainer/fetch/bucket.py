@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from obstore import exceptions
 
-from sihl_api.trainingjob import S3Location
+from sihl_api.dataset import S3Location
 from sihl_s3.access import Identity, Keys
 from sihl_s3.answers import FaultError
 from sihl_trainer.errors import Unavailable

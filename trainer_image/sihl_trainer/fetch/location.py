@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sihl_api.dataset import S3Location
 from sihl_api.runtime import DATASET_KEYS, DATASET_OPTIONAL_KEYS, Env
-from sihl_api.trainingjob import S3Location
 from sihl_s3.access import Access, Identity, Keys
 from sihl_s3.identity import identity_of
 from sihl_trainer.credentials import refuse_impossible

@@ -8,10 +8,12 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from sihl_api.dataset import S3Location
+from sihl_api.model import Head
 from sihl_api.record import RecordPaths
 from sihl_api.runtime import DATASET_DIRECTORY, HTTP_PORT, Env, ExitCode, JobReference, Result
 from sihl_api.times import now
-from sihl_api.trainingjob import Head, S3Location, TrainingJobSpec
+from sihl_api.trainingjob import TrainingJobSpec
 from sihl_api.units import human_bytes
 from sihl_s3.access import Identity, Keys
 from sihl_trainer.data.documents import METADATA_LIMIT

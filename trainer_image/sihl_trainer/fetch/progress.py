@@ -9,7 +9,7 @@ import time
 from prometheus_client import CollectorRegistry, Gauge
 
 from sihl_api.runtime import ProgressReport
-from sihl_api.trainingjob import Progress
+from sihl_api.status import Progress
 from sihl_api.units import human_bytes, human_seconds
 from sihl_trainer.recurring import Recurring
 

@@ -14,8 +14,8 @@ from typing import TypeVar
 
 from obstore import exceptions
 
+from sihl_api.dataset import S3Location
 from sihl_api.runtime import ExitCode
-from sihl_api.trainingjob import S3Location
 from sihl_s3.access import Identity, Keys
 from sihl_s3.answers import Fault, FaultError, Kind
 from sihl_s3.client import Connection

@@ -20,7 +20,7 @@ class Backbone(nn.Module):
     """A ResNet (He et al., "Deep Residual Learning", CVPR 2016) up to the last level in use.
 
     Args:
-        name: torchvision's, of `sihl_api.trainingjob.RESNETS`.
+        name: torchvision's, of `sihl_api.model.RESNETS`.
         top: Last level to compute, 1 to 5; later stages are left out, with their weights.
     """
 

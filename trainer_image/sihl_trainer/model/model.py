@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sihl_api.model import BACKBONE_TOP_LEVEL
 from sihl_api.record import HeadConfig, ModelConfig
 from sihl_api.tasks import Task
-from sihl_api.trainingjob import BACKBONE_TOP_LEVEL, TrainingJobSpec
+from sihl_api.trainingjob import TrainingJobSpec
 from sihl_trainer.errors import BadConfig
 from sihl_trainer.model.backbone import Backbone
 from sihl_trainer.model.neck import FeaturePyramid

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sihl_api.record import MANIFEST, Manifest, RecordPaths, checkpoint_of
-from sihl_api.trainingjob import CheckpointStatus
+from sihl_api.status import CheckpointStatus
 from sihl_trainer.record.folders import TornFolderError, check_sizes, download_folder, read_manifest
 from sihl_trainer.record.store import MissingObjectError, Store
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from sihl_api.model import Initialization, InitializationFrom
 from sihl_api.record import Manifest, RecordPaths
 from sihl_api.runtime import STORE_SECRET
-from sihl_api.trainingjob import Initialization, InitializationFrom, ModelStatus
+from sihl_api.status import ModelStatus
 from sihl_trainer.errors import BadConfig
 from sihl_trainer.record.folders import (
     TornFolderError,

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from boto3.s3.transfer import TransferConfig
 
+from sihl_api.dataset import Addressing
 from sihl_api.runtime import STORE_KEYS, STORE_OPTIONAL_KEYS, STORE_SECRET, Env
-from sihl_api.trainingjob import Addressing
 from sihl_s3.access import Access, Identity, Keys, is_service
 from sihl_s3.answers import Fault, FaultError, Kind
 from sihl_s3.client import Connection, told

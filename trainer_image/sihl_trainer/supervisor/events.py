@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sihl_api.runtime import ExitCode
-from sihl_api.trainingjob import CheckpointStatus, ModelStatus
+from sihl_api.status import CheckpointStatus, ModelStatus
 from sihl_trainer.errors import TrainerError
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
-from sihl_api.trainingjob import CheckpointStatus, ModelStatus
+from sihl_api.status import CheckpointStatus, ModelStatus
 from sihl_trainer.record.retry import backoff
 from sihl_trainer.supervisor.events import (
     Action,

@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from sihl_api.record import MetricLine
 from sihl_api.runtime import JobReference, ProgressReport, RecordReport
+from sihl_api.status import CheckpointStatus, Progress
 from sihl_api.times import since_1970
-from sihl_api.trainingjob import CheckpointStatus, Progress
 from sihl_api.units import human_seconds, seconds
 from sihl_trainer.identity import tell_whose
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from sihl_api.record import RecordPaths
-from sihl_api.trainingjob import CheckpointStatus
+from sihl_api.status import CheckpointStatus
 from sihl_trainer.errors import TrainerError
 from sihl_trainer.record.checkpoints import checkpoint_status, remove_superseded
 from sihl_trainer.record.folders import TornFolderError, upload_folder

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from sihl_api.trainingjob import Head, TrainingJobSpec
+from sihl_api.model import Head
+from sihl_api.trainingjob import TrainingJobSpec
 from sihl_trainer.data import foreign
 from sihl_trainer.data.documents import Entry, Value, number, quoted, read_entries
 from sihl_trainer.data.misnamed import likely_told

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from sihl_api.trainingjob import Optimizer, OptimizerName
+from sihl_api.training import Optimizer, OptimizerName
 
 MOMENTUM = 0.9
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 
 from sihl_api.runtime import Message
-from sihl_api.trainingjob import Precision, TrainingJobSpec
+from sihl_api.training import Precision
+from sihl_api.trainingjob import TrainingJobSpec
 from sihl_trainer.dataset.awaited import Awaited
 from sihl_trainer.dataset.dataset import Datasets
 from sihl_trainer.dataset.samples import Batch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from sihl_api.trainingjob import Scheduler, SchedulerName
+from sihl_api.training import Scheduler, SchedulerName
 
 MILESTONE_FACTOR = 0.1
 WARMUP_PART = 0.1

@@ -18,9 +18,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sihl_api.model import InitializationFrom
 from sihl_api.record import MANIFEST, Manifest
 from sihl_api.runtime import Env, ExitCode, JobReference, Message
-from sihl_api.trainingjob import InitializationFrom, TrainingJobSpec
+from sihl_api.trainingjob import TrainingJobSpec
 from sihl_trainer.cpus import available_cpus
 from sihl_trainer.errors import OutOfMemory, TrainerError
 from sihl_trainer.loglines import formatter, is_json

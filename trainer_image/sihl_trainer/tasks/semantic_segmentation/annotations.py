@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sihl_api.model import Head
 from sihl_api.tasks import Task
-from sihl_api.trainingjob import Head, TrainingJobSpec
+from sihl_api.trainingjob import TrainingJobSpec
 from sihl_trainer.data.documents import Value
 from sihl_trainer.errors import BadData
 from sihl_trainer.tasks.annotations import Annotations, Format

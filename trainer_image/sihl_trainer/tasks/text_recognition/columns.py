@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sihl_api.trainingjob import BACKBONE_TOP_LEVEL, Head, TrainingJobSpec
+from sihl_api.model import BACKBONE_TOP_LEVEL, Head
+from sihl_api.trainingjob import TrainingJobSpec
 
 COLUMN_LEVEL = 2
 """Columns are as wide as this level's stride, 4 pixels: about the width of the narrowest letter."""
