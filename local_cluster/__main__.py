@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     gpus.add_argument("--node", default="node-1")
     alone = verbs.add_parser("control-plane", help="a control plane without nodes")
     alone.add_argument("--state", type=Path, required=True)
+    alone.add_argument("--authentication", type=Path, help="an AuthenticationConfiguration")
     image = verbs.add_parser("image", help="build a Dockerfile and push it to the registry")
     image.add_argument("action", choices=["build"])
     image.add_argument("tag")
@@ -60,7 +61,7 @@ def answer(arguments: argparse.Namespace) -> str | None:
         case "gpus":
             cluster.set_gpus(arguments.node, arguments.count)
         case "control-plane":
-            return str(ControlPlaneOnly(arguments.state).up())
+            return str(ControlPlaneOnly(arguments.state, arguments.authentication).up())
         case "image":
             options = dict(option.split("=", 1) for option in arguments.build_arg)
             return cluster.images.build(arguments.tag, arguments.file, arguments.context, options)

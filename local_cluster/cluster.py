@@ -174,15 +174,23 @@ class Cluster:
 
 
 class ControlPlaneOnly:
-    """etcd, API server and controllers without a node, on free ports, for API tests."""
+    """etcd, API server and controllers without a node, on free ports, for API tests.
 
-    def __init__(self, state: Path) -> None:
+    Args:
+        state: Its folder.
+        authentication: A file for the API server's --authentication-config.
+    """
+
+    def __init__(self, state: Path, authentication: Path | None = None) -> None:
         ports = state / "ports.json"
         if not ports.exists():
             state.mkdir(parents=True, exist_ok=True)
             ports.write_text(json.dumps([free_port() for _ in range(3)]))
         self.state = state
-        self.control_plane = ControlPlane(state, None, *json.loads(ports.read_text()))
+        port, etcd, peer = json.loads(ports.read_text())
+        self.control_plane = ControlPlane(
+            state, None, port, etcd, peer, authentication=authentication
+        )
 
     def up(self) -> Path:
         """Start it; returns the administrator's kubeconfig."""

@@ -53,7 +53,10 @@ class ControlPlane:
         state: Its folder.
         address: What it advertises to pods; None where there are none.
         port: The API server's.
-        etcd_port: etcd's for clients; the next one is taken for peers.
+        etcd_port: etcd's for clients.
+        peer_port: etcd's for peers.
+        audit: Whether the API server writes its audit log.
+        authentication: A file for its --authentication-config.
     """
 
     state: Path
@@ -62,6 +65,7 @@ class ControlPlane:
     etcd_port: int
     peer_port: int
     audit: bool = False
+    authentication: Path | None = None
     pki: Pki = field(init=False)
 
     def __post_init__(self) -> None:
@@ -192,6 +196,8 @@ class ControlPlane:
             policy = self.state / "audit-policy.json"
             policy.write_text(json.dumps(_AUDIT_POLICY))
             command += [f"--audit-log-path={self.audit_log}", f"--audit-policy-file={policy}"]
+        if self.authentication:
+            command += [f"--authentication-config={self.authentication}"]
         return command
 
     def _controllers_command(self) -> list[str | Path]:

@@ -14,6 +14,8 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
 from sihl_api.trainingjob import GROUP, PLURAL, VERSION
+from tests.support.identity import trust
+from tests.support.oidc import Provider, provided
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -47,11 +49,22 @@ def know_training_jobs(kubeconfig: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
+    """An identity provider that the API server trusts."""
+    folder = tmp_path_factory.mktemp("provider")
+    with provided(folder, email_verified=True) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> Iterator[Path]:
     """The kubeconfig of an API server that knows TrainingJobs, for one test session."""
     state = tmp_path_factory.mktemp("control-plane")
+    file = state / "authentication.yaml"
+    file.write_text(trust(provider))
+    words = ("--state", str(state), "--authentication", str(file))
     try:
-        path = Path(local_cluster("control-plane", "--state", str(state)).split()[-1])
+        path = Path(local_cluster("control-plane", *words).split()[-1])
         os.environ["KUBECONFIG"] = str(path)
         know_training_jobs(path)
         yield path

@@ -38,7 +38,9 @@ from sihl_dashboard.server.state import State
 from sihl_dashboard.server.stores import OneStore
 from tests.support.chart import one, render
 from tests.support.dashboard import API, Looker, a_browser, looking, send_malformed, until
+from tests.support.identity import proxied
 from tests.support.objects import SPEC
+from tests.support.oidc import Provider
 from tests.support.operators import Team
 from tests.support.recorded import recorded, train
 from tests.support.waiting import eventually
@@ -68,18 +70,25 @@ class Ground:
 
     def account(self, namespace: str, name: str, *rules: dict[str, Any]) -> str:
         """A new account with these rights to its namespace, and its token."""
+        self.core.create_namespaced_service_account(namespace, {"metadata": {"name": name}})
+        subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
+        self.grant(namespace, name, subject, *rules)
+        return self.token(namespace, name)
+
+    def grant(
+        self, namespace: str, name: str, subject: dict[str, str], *rules: dict[str, Any]
+    ) -> None:
+        """Give somebody a new role."""
         metadata = {"name": name}
-        self.core.create_namespaced_service_account(namespace, {"metadata": metadata})
         self.rbac.create_namespaced_role(namespace, {"metadata": metadata, "rules": list(rules)})
         self.rbac.create_namespaced_role_binding(
             namespace,
             {
                 "metadata": metadata,
                 "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
-                "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
+                "subjects": [subject],
             },
         )
-        return self.token(namespace, name)
 
     def token(self, namespace: str, name: str) -> str:
         """An account's."""
@@ -498,3 +507,52 @@ async def test_actions_are_the_person_s_own(
         return False
 
     await asyncio.to_thread(eventually, gone, 60, 0.1)
+
+
+# --- behind an identity provider that the API server trusts ---------------------------------
+
+
+async def test_the_token_that_a_proxy_passes_on_is_believed_and_acts_by_its_own_rights(
+    api: client.ApiClient, ground: Ground, looker: Looker, provider: Provider, tmp_path: Path
+) -> None:
+    user, group = "oidc:anna@example.com", "oidc:vision"
+    provider.claims |= {"email": "anna@example.com", "groups": ["vision"]}
+    team, role = Team(api, A), {"apiGroup": "rbac.authorization.k8s.io"}
+    team.submit("theirs")
+    job, theirs = f"/namespaces/{A}/projects/cells/jobs/{NIGHT}", f"/namespaces/{A}/trainingjobs"
+    stop = (f"{theirs}/theirs", {"suspend": True})
+    proxy = proxied(tmp_path, provider, looker.served.url, with_tokens=True)
+    with proxy as address:
+        async with a_browser() as session:
+
+            async def status(path: str, change: Any = None) -> int:
+                url, method = f"{address}{API}{path}", "GET" if change is None else "PATCH"
+                async with session.request(method, url, json=change) as answer:
+                    return answer.status
+
+            async def becomes(expected: int, path: str, change: Any = None) -> None:
+                """Rights that are given count once the API server's own cache knows them."""
+                while (found := await status(path, change)) != expected:
+                    assert found in (403, 404), (path, found)
+                    await asyncio.sleep(0.05)
+
+            assert await status("/me") == 401
+            async with session.get(f"{address}/oauth2/start?rd={API}/me", ssl=False) as answer:
+                me = await answer.json()
+            assert (me["user"], me["mode"], me["canAct"]) == (user, "token", True)
+            own = client.ApiClient(ground.configuration(provider.tokens[-1]))
+            review = client.AuthenticationV1Api(own).create_self_subject_review({})
+            assert review.status.user_info.username == user
+            assert group in review.status.user_info.groups
+
+            assert await status(job) == 404
+            ground.grant(A, "looks", {"kind": "Group", "name": group, **role}, SEES, READS)
+            await becomes(200, f"{job}/log")
+            assert await status(f"/namespaces/{B}/projects/cells/jobs") == 404
+            assert await status(*stop) == 403
+            ground.grant(A, "acts", {"kind": "User", "name": user, **role}, ACTS)
+            await becomes(200, *stop)
+            assert team.job("theirs")["spec"]["suspend"] is True
+    for claims in ({"aud": "another-client"}, {"exp": 1}, {"email_verified": False}):
+        token = provider.identity(**claims)
+        assert (await looker.get(f"{API}/me", **bearing(token)))[0] == 401, claims

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-import socket
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from aiohttp import web
 from playwright.sync_api import Browser, Page, expect
 
 from local_cluster.control_plane import free_port
-from local_cluster.programs import program
 from sihl_dashboard.records import FolderPlace
 from sihl_dashboard.server import assets
 from sihl_dashboard.server.access import Owner
@@ -27,20 +21,11 @@ from sihl_dashboard.server.logins import ProxyPeople
 from sihl_dashboard.server.state import STATE, State
 from sihl_dashboard.server.stores import OneStore
 from tests.browser.conftest import PATIENCE
-from tests.browser.programs import OAUTH2_PROXY
-from tests.support.oidc import CLIENT, SECRET, Provider, provided
+from tests.support.identity import of_the_guide, proxied
+from tests.support.oidc import Provider, provided
 from tests.support.waiting import eventually
 
 ANNA = "anna@example.com"
-GUIDE = Path(__file__).parents[2] / "docs" / "dashboard.md"
-TOKENS = "--pass-authorization-header=true"
-
-
-def of_the_guide(what: str) -> dict[str, Any]:
-    """The YAML block of the guide that has this key."""
-    blocks = GUIDE.read_text().split("```yaml\n")[1:]
-    found = (yaml.safe_load(block.partition("```")[0]) for block in blocks)
-    return next(block for block in found if what in block)
 
 
 @contextmanager
@@ -70,59 +55,18 @@ def served(app: web.Application) -> Iterator[str]:
         thread.join()
 
 
-@contextmanager
-def proxied(tmp_path: Path, provider: Provider, upstream: str, with_tokens: bool) -> Iterator[str]:
-    """The guide's proxy, with what is said there to be put in; its address."""
-    (tmp_path / "client").write_text(SECRET)
-    (tmp_path / "cookie").write_text(secrets.token_hex(16))
-    port = free_port()
-    put_in = {
-        "--oidc-issuer-url": provider.issuer,
-        "--client-id": CLIENT,
-        "--client-secret-file": str(tmp_path / "client"),
-        "--cookie-secret-file": str(tmp_path / "cookie"),
-        "--http-address": f"127.0.0.1:{port}",
-        "--upstream": upstream,
-    }
-    words = [str(word) for word in of_the_guide("args")["args"]]
-    names = {word.partition("=")[0] for word in words}
-    assert put_in.keys() <= names
-    words = [word for word in words if word.partition("=")[0] not in put_in]
-    assert TOKENS in words
-    if not with_tokens:
-        words.remove(TOKENS)
-    words += [f"{name}={value}" for name, value in put_in.items()]
-    # Of this test alone: a browser reaches it without TLS, and under another name.
-    words += ["--cookie-secure=false", f"--redirect-url=http://127.0.0.1:{port}/oauth2/callback"]
-    process = subprocess.Popen(
-        [program("oauth2-proxy", [OAUTH2_PROXY]), *words],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        eventually(lambda: listens(port, process))
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def listens(port: int, process: subprocess.Popen[bytes]) -> bool:
-    """Whether the proxy can be reached."""
-    assert process.poll() is None, "it has ended"
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 @pytest.fixture
-def provider() -> Iterator[Provider]:
+def provider(tmp_path: Path) -> Iterator[Provider]:
     """Who comes is Anna, of the group vision."""
-    with provided(email=ANNA, email_verified=True, groups=["vision"]) as found:
+    with provided(
+        tmp_path / "provider", email=ANNA, email_verified=True, groups=["vision"]
+    ) as found:
         yield found
 
 
 def log_in(browser: Browser, address: str, path: str) -> Page:
     """A page that the proxy sends to the provider first."""
-    page = browser.new_context().new_page()
+    page = browser.new_context(ignore_https_errors=True).new_page()  # the provider's
     page.set_default_timeout(PATIENCE)
     page.goto(f"{address}{path}")
     page.get_by_role("button", name="Sign in").click()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+import ssl
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
+
+from local_cluster.pki import Pki
 
 CLIENT, SECRET = "kubernetes", "secret-of-the-client"
 KEY_ID = "1"
@@ -27,11 +29,13 @@ class Provider:
 
     Attributes:
         issuer: Its address.
+        authority: Has signed its certificate.
         claims: Beside those that the protocol has.
         tokens: Identity tokens that it gave, by time.
     """
 
     issuer: str
+    authority: Path
     claims: dict[str, Any]
     key: Path
     tokens: list[str] = field(default_factory=list)
@@ -65,33 +69,40 @@ class Provider:
 
     def token(self, code: str) -> dict[str, Any]:
         """What a code is exchanged for."""
-        now = int(time.time())
-        claims = {"iss": self.issuer, "aud": CLIENT, "sub": "1", "iat": now, "exp": now + 3600,
-                  "nonce": self.nonces.pop(code), **self.claims}  # fmt: skip
-        header = {"alg": "RS256", "typ": "JWT", "kid": KEY_ID}
-        text = ".".join(_encoded(json.dumps(part).encode()) for part in (header, claims))
-        signature = _openssl("dgst", "-sha256", "-sign", self.key, "-binary", text=text.encode())
-        self.tokens.append(f"{text}.{_encoded(signature)}")
+        self.tokens.append(self.identity(nonce=self.nonces.pop(code)))
         return {"access_token": "opaque", "token_type": "Bearer", "expires_in": 3600,
                 "id_token": self.tokens[-1]}  # fmt: skip
 
+    def identity(self, **others: Any) -> str:
+        """An identity token, with claims in place of what it would say."""
+        now = int(time.time())
+        claims = {"iss": self.issuer, "aud": CLIENT, "sub": "1", "iat": now, "exp": now + 3600,
+                  **self.claims, **others}  # fmt: skip
+        header = {"alg": "RS256", "typ": "JWT", "kid": KEY_ID}
+        text = ".".join(_encoded(json.dumps(part).encode()) for part in (header, claims))
+        signature = _openssl("dgst", "-sha256", "-sign", self.key, "-binary", text=text.encode())
+        return f"{text}.{_encoded(signature)}"
+
 
 @contextmanager
-def provided(**claims: Any) -> Iterator[Provider]:
-    """A provider at a loopback port, until the context ends."""
-    with tempfile.TemporaryDirectory() as folder:
-        key = Path(folder) / "key.pem"
-        _openssl("genrsa", "-out", key, "2048")
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        server.provider = Provider(  # type: ignore[attr-defined]
-            f"http://127.0.0.1:{server.server_port}", claims, key
-        )
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield server.provider  # type: ignore[attr-defined]
-        finally:
-            server.shutdown()
-            server.server_close()
+def provided(folder: Path, **claims: Any) -> Iterator[Provider]:
+    """A provider at a loopback port, by TLS, until the context ends; its keys lie in the folder."""
+    key, pki = folder / "key.pem", Pki(folder)
+    pki.create_ca()
+    _openssl("genrsa", "-out", key, "2048")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(*pki.issue("provider", "/CN=provider", ("127.0.0.1",)))
+    # A handshake is its own thread's: one that does not come to an end holds up nobody else.
+    server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    provider = Provider(f"https://127.0.0.1:{server.server_port}", pki.ca, claims, key)
+    server.provider = provider  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield provider
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):
