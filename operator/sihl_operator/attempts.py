@@ -10,11 +10,12 @@ from sihl_operator import status as say
 from sihl_operator.decision import Deletion
 from sihl_operator.endings import Ending, Verdict
 from sihl_operator.kube import AlreadyExistsError, Api, ApiError, UnavailableError
-from sihl_operator.lifecycle import Moment, refused_by_api
+from sihl_operator.moment import Moment
 from sihl_operator.pod import render_pod
 from sihl_operator.queues import OCCUPIED, TAKEN, kept, unended
 from sihl_operator.refusals import definite, refusal
 from sihl_operator.settings import Settings
+from sihl_operator.starts import refused_by_api
 from sihl_operator.views import JobView, Key, pod_name
 from sihl_operator.world import World
 from sihl_operator.writes import Writes
@@ -82,7 +83,7 @@ class Attempts:
         pod = render_pod(job, job.attempt, job.queue, self._settings)
         occupant = self._world.pods.get(key)
         if occupant is not None and occupant.ended and not occupant.gone:
-            await self._writes.delete(Deletion(*key, occupant.uid, 0))
+            await self._writes.delete(Deletion.of(occupant, grace=0))
         try:
             created = await self._api.create_pod(pod)
         except AlreadyExistsError:
@@ -130,7 +131,7 @@ class Attempts:
         elif there.kept:
             await self._back_to_queue(job, *kept(there))
         elif there.ended:
-            await self._writes.delete(Deletion(*key, there.uid, 0))  # the next round creates
+            await self._writes.delete(Deletion.of(there, grace=0))  # the next round creates
         else:
             await self._back_to_queue(job, *unended(there))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sihl_api.status import TrainingJobStatus
-from sihl_operator.views import PodView
+from sihl_operator.patches import as_json
+from sihl_operator.views import JobView, PodView
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,11 @@ class Deletion:
     name: str
     uid: str
     grace: int | None  # seconds; 0 forces, None leaves it to the pod
+
+    @classmethod
+    def of(cls, pod: PodView, grace: int | None = None) -> Deletion:
+        """That of this pod."""
+        return cls(*pod.key, pod.uid, grace)
 
 
 @dataclass(frozen=True)
@@ -64,3 +70,9 @@ class Decision:
 
 NOTHING = Decision()
 """Nothing to do until something changes."""
+
+
+def written(job: JobView, new: TrainingJobStatus) -> Decision:
+    """The status, if it differs from what stands."""
+    same = as_json(new) == as_json(job.status)
+    return NOTHING if same else Decision(status=new)

@@ -96,6 +96,6 @@ class Heads:
             if left > 0:
                 self._alarms.set(now + left, queue, "queue")
             else:
-                self._acts.send_away(Deletion(*pod.key, pod.uid, 0))
+                self._acts.send_away(Deletion.of(pod, grace=0))
         elif self._world.job_of(pod) is not None:  # one that is gone takes its pod along by itself
-            self._acts.send_away(Deletion(*pod.key, pod.uid, None))
+            self._acts.send_away(Deletion.of(pod))

@@ -12,7 +12,8 @@ from sihl_operator.acts import Acts
 from sihl_operator.alarms import Alarms
 from sihl_operator.attempts import Attempts
 from sihl_operator.conditions import condition
-from sihl_operator.lifecycle import Moment, decide
+from sihl_operator.lifecycle import decide
+from sihl_operator.moment import Moment
 from sihl_operator.places import Place, Places
 from sihl_operator.queues import OCCUPIED, Reason, in_line
 from sihl_operator.reports import reported

@@ -127,7 +127,7 @@ BUGS = (
         "    if end.verdict in (Verdict.FATAL, Verdict.FAILED):\n"
         "        return failed(told, end, moment.now)"),
     Bug("retries-without-end", "retries", "if failures > retries:", "if failures > 1000:"),
-    Bug("failed-is-not-final", "lifecycle",
+    Bug("failed-is-not-final", "idle",
         "if job.phase in (Phase.SUCCEEDED, Phase.FAILED):", "if job.phase is Phase.SUCCEEDED:"),
     Bug("eviction-taken-for-a-stop", "lifecycle",
         "    if job.unwanted:\n        return Decision(status=_stopped(told, pod, end, moment), ",
@@ -151,7 +151,7 @@ BUGS = (
         "return without_condition(status, kind) if condition(status, kind) else status",
         "return status"),
     # --- what is forgotten -------------------------------------------------------------------
-    Bug("resume-ignored", "lifecycle",
+    Bug("resume-ignored", "idle",
         "return NOTHING if job.phase is Phase.STOPPED and job.unwanted else None",
         "return NOTHING if job.phase is Phase.STOPPED else None"),
     Bug("suspend-ignored-while-it-runs", "lifecycle",

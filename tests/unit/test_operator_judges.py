@@ -11,7 +11,8 @@ from sihl_api.status import Phase
 from sihl_operator import status as say
 from sihl_operator.decision import Decision
 from sihl_operator.judges import complete
-from sihl_operator.lifecycle import Moment, decide
+from sihl_operator.lifecycle import decide
+from sihl_operator.moment import Moment
 from sihl_operator.patches import as_json, patch
 from sihl_operator.settings import Settings
 from sihl_operator.views import JobView, PodView

@@ -13,7 +13,8 @@ from sihl_api.status import CheckpointStatus, ConditionType, ModelStatus, Phase,
 from sihl_operator import conditions
 from sihl_operator import status as say
 from sihl_operator.decision import Decision
-from sihl_operator.lifecycle import Moment, decide
+from sihl_operator.lifecycle import decide
+from sihl_operator.moment import Moment
 from sihl_operator.patches import as_json
 from sihl_operator.queues import in_line
 from sihl_operator.reports import with_report

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sihl_operator.endings import Verdict
-from sihl_operator.lifecycle import Moment, refused_by_api
+from sihl_operator.moment import Moment
 from sihl_operator.refusals import definite, refusal
 from sihl_operator.settings import Settings
+from sihl_operator.starts import refused_by_api
 from sihl_operator.views import JobView
 from tests.support.objects import NOW, SPEC, job
 

@@ -7,7 +7,8 @@ from sihl_api.status import Condition, ConditionType, Phase, Progress
 from sihl_operator import status as say
 from sihl_operator.conditions import condition
 from sihl_operator.decision import NOTHING, Decision
-from sihl_operator.lifecycle import Moment, decide
+from sihl_operator.lifecycle import decide
+from sihl_operator.moment import Moment
 from sihl_operator.patches import as_json
 from sihl_operator.reports import reported
 from sihl_operator.settings import Settings

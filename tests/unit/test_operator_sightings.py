@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from sihl_api.times import rfc3339
 from sihl_operator import status as say
 from sihl_operator.decision import NOTHING
-from sihl_operator.lifecycle import Moment, decide, patience_left
+from sihl_operator.lifecycle import decide, patience_left
+from sihl_operator.moment import Moment
 from sihl_operator.patches import as_json
 from sihl_operator.settings import Settings
 from sihl_operator.sightings import Sightings

@@ -13,7 +13,8 @@ from aiohttp import web
 
 from sihl_api.runtime import TERMINATION_MESSAGE_LIMIT, Result
 from sihl_operator import progress
-from sihl_operator.lifecycle import Moment, decide
+from sihl_operator.lifecycle import decide
+from sihl_operator.moment import Moment
 from sihl_operator.settings import Settings
 from sihl_operator.world import World
 from tests.support.objects import NOW, SPEC, ended, job, pod, raw_pod

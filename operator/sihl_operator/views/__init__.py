@@ -20,6 +20,7 @@ from sihl_operator.views.pod import (
     ContainerView,
     PodView,
     pod_name,
+    pod_of,
     pod_view,
     queue_of,
     serves_a_job,
@@ -29,6 +30,6 @@ from sihl_operator.views.raw import Key, Raw, lean, parse
 __all__ = [
     "ATTEMPT_LABEL", "JOB_LABEL", "JOB_UID_LABEL", "OURS", "PROJECT_LABEL", "QUEUE_LABEL",
     "ContainerView", "JobView", "Key", "NodeView", "PodView", "Raw", "Resources", "Usage",
-    "lean", "node_view", "parse", "pod_name", "pod_requests", "pod_view", "queue_of",
+    "lean", "node_view", "parse", "pod_name", "pod_of", "pod_requests", "pod_view", "queue_of",
     "resources", "serves_a_job", "usage_view",
 ]  # fmt: skip

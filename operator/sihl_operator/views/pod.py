@@ -33,6 +33,11 @@ def pod_name(queue: str) -> str:
     return f"{queue}{_SUFFIX}"
 
 
+def pod_of(job: JobView) -> str:
+    """What the pod of its current attempt is called."""
+    return job.status.pod_name or pod_name(job.queue)
+
+
 def queue_of(name: str) -> str | None:
     """The queue whose pod has that name, or None."""
     return name.removesuffix(_SUFFIX) if name.endswith(_SUFFIX) else None
