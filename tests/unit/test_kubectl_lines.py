@@ -314,47 +314,12 @@ def test_what_is_mistyped_is_told_in_a_line_and_ends_with_2(words: list[str]) ->
     assert err.startswith("error: ")
 
 
-def test_a_kubeconfig_that_is_not_there_is_named_with_what_to_do() -> None:
-    code, _, err = typed("list")
-    assert (code, len(err.splitlines())) == (1, 1)
-    assert "/nowhere" in err
-    assert "--kubeconfig" in err
-
-
 ONE = {
     "apiVersion": "v1", "kind": "Config", "current-context": "one",
     "contexts": [{"name": "one", "context": {"cluster": "c", "user": "u"}}],
     "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
     "users": [{"name": "u", "user": {"token": "t"}}],
 }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("{a: [", "cannot be used"),
-        ("just words", "cannot be used"),
-        ("[1, 2]", "cannot be used"),
-        ("\x00", "cannot be used"),
-        (json.dumps({**ONE, "contexts": [1]}), "cannot be used"),
-        (json.dumps({**ONE, "contexts": None}), "cannot be used"),
-        (json.dumps({**ONE, "clusters": []}), "cannot be used"),
-        (json.dumps({**ONE, "clusters": [{"name": "c", "cluster": {
-            "server": "https://127.0.0.1:1", "certificate-authority": "/nowhere"}}]}),
-         "cannot be used"),
-        (json.dumps({k: v for k, v in ONE.items() if k != "current-context"}), "cannot be used"),
-        (json.dumps(ONE), "there is no context two in the kubeconfig"),
-    ],
-)  # fmt: skip
-def test_a_kubeconfig_that_is_none_is_told_in_a_line(tmp_path: Path, text: str, told: str) -> None:
-    file = tmp_path / "config"
-    file.write_text(text)
-    context = ["--context", "two"] if "context two" in told else []
-    code, out, err = typed("list", "--kubeconfig", str(file), *context)
-    assert (code, out, len(err.splitlines())) == (1, "", 1)
-    assert told in err
-    assert str(file) in err
-
 
 TYPED = """
 import io, sys

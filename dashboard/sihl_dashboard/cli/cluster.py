@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import urllib3
-import yaml
-from kubernetes import client, config
+from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from sihl_api.runtime import STORE_SECRET
 from sihl_api.trainingjob import GROUP, PLURAL, VERSION
+from sihl_dashboard.cli.contexts import chosen_context
 from sihl_dashboard.cli.errors import (
     AwayError,
     CommandError,
@@ -40,50 +39,28 @@ _STREAM_TIMEOUT = (10, 900)
 _JOB_UID_LABEL = f"{GROUP}/job-uid"
 _ATTEMPT_LABEL = f"{GROUP}/attempt"
 _LONGEST_LINE = 1 << 20
-# The client says with these what a file of another shape makes it stumble over.
-_NO_KUBECONFIG = (
-    config.ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, LookupError,
-    AttributeError,
-)  # fmt: skip
 
 
 class Cluster:
     """One cluster, as one context of a kubeconfig names it.
 
     Args:
-        environ: KUBECONFIG counts, as for kubectl.
-        kubeconfig: Another file.
-        context: Another than the current one.
+        environ: As for `chosen_context`.
+        kubeconfig: Likewise.
+        context: Likewise, its name.
 
     Raises:
-        CommandError: there is no such file or context.
+        CommandError: there is no such file or context, or it cannot be used.
     """
 
     def __init__(
         self, environ: Mapping[str, str], kubeconfig: str | None = None, context: str | None = None
     ) -> None:
-        file = kubeconfig or environ.get("KUBECONFIG") or "~/.kube/config"
-        file = os.pathsep.join(os.path.expanduser(part) for part in file.split(os.pathsep) if part)  # noqa: PTH111 (kubectl's own spelling: several, with ~)
-        configuration = client.Configuration()
-        try:
-            contexts, active = config.list_kube_config_contexts(file)
-            by_name = {each["name"]: each for each in contexts}
-            chosen = by_name.get(context) if context else active
-            if chosen is not None:
-                config.load_kube_config(file, context=context, client_configuration=configuration)
-        except _NO_KUBECONFIG as error:
-            raise CommandError(
-                f"the kubeconfig {shown(file)} cannot be used ({shown(error, 300)}): give "
-                "--kubeconfig and --context, or set KUBECONFIG"
-            ) from None
-        if chosen is None:
-            raise CommandError(
-                f"there is no context {shown(context)} in the kubeconfig {shown(file)}: it has "
-                f"{shown(', '.join(map(str, by_name)), 300) or 'none'}"
-            )
+        found = chosen_context(environ, kubeconfig, context)
+        configuration = found.configuration
         configuration.retries = False  # urllib3's own tries write warnings to the terminal
         api = client.ApiClient(configuration)
-        self.namespace = str((chosen.get("context") or {}).get("namespace") or "default")
+        self.namespace = found.namespace
         self.server = str(configuration.host)
         self.configuration = configuration
         self._jobs = client.CustomObjectsApi(api)

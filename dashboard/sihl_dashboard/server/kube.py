@@ -19,6 +19,7 @@ from typing import Any
 import aiohttp
 import orjson
 from kubernetes import client, config
+from kubernetes.client.rest import should_bypass_proxies
 
 Document = dict[str, Any]
 See = Callable[[str, Document], None]
@@ -66,6 +67,7 @@ class Kube:
     def __init__(self, configuration: Any) -> None:
         self._configuration = configuration
         self._token: tuple[float, str] = (0.0, "")
+        self._way = _way(configuration)
 
     async def __aenter__(self) -> Kube:
         own, anybody = _tls(self._configuration, True), _tls(self._configuration, False)
@@ -114,7 +116,13 @@ class Kube:
         url = f"{self._configuration.host}{path}"
         try:
             async with session.request(
-                method, url, data=data, headers=headers, params=query, allow_redirects=False
+                method,
+                url,
+                data=data,
+                headers=headers,
+                params=query,
+                allow_redirects=False,
+                **self._way,
             ) as answer:
                 content = await answer.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
@@ -150,7 +158,7 @@ class Kube:
         try:
             async with self._watches.get(
                 f"{self._configuration.host}{path}", params=query,
-                headers=await self._authorization(), read_bufsize=_READ_BYTES,
+                headers=await self._authorization(), read_bufsize=_READ_BYTES, **self._way,
             ) as answer:  # fmt: skip
                 if answer.status >= 300:
                     raise _error(answer.status, _parsed(await answer.read()))
@@ -178,7 +186,10 @@ class Kube:
         read_at, token = self._token
         if time.monotonic() - read_at > _TOKEN_SECONDS or not token:
             # A kubeconfig may have a program run for it.
-            token = await asyncio.to_thread(self._read_token)
+            try:
+                token = await asyncio.to_thread(self._read_token)
+            except Exception as error:
+                raise KubeError(0, type(error).__name__, str(error)) from error
             self._token = (time.monotonic(), token)
         return {"Authorization": token} if token else {}
 
@@ -187,6 +198,17 @@ class Kube:
         # second.
         read = self._configuration.get_api_key_with_prefix
         return str(read("BearerToken", "authorization") or "")
+
+
+def _way(configuration: Any) -> dict[str, Any]:
+    """How a request goes there: by which proxy, and asking for whose certificate."""
+    way: dict[str, Any] = {}
+    if configuration.tls_server_name:
+        way["server_hostname"] = configuration.tls_server_name
+    passed = configuration.no_proxy or ""
+    if configuration.proxy and not should_bypass_proxies(configuration.host, passed):
+        way["proxy"] = configuration.proxy
+    return way
 
 
 def _tls(configuration: Any, with_certificate: bool) -> ssl.SSLContext:
