@@ -24,6 +24,8 @@ REFUSALS = {"deny": 3, "fill-quota": 3, "forbid": 4}
 """What the cluster's people do by mistake or on purpose, and put right later."""
 _REFUSED = 3
 """One seed in so many has refusals too, drawn apart: the others' histories stay as they were."""
+_UNLISTED = 8
+"""In one seed of so many nothing is listed again, which would mend what watching has missed."""
 _SOON = 0.5  # of what happens follows quickly upon something else, which finds more
 _LASTING = ("pause", "lose-node", "store-away", *REFUSALS)
 """Their value is how many seconds."""
@@ -58,6 +60,11 @@ class Plan:
     steps: tuple[Step, ...]
     faults: bool = True
     fates: bool = True
+
+    @property
+    def unlisted(self) -> bool:
+        """Whether no replica lists what it watches again and again: nothing may wait for that."""
+        return self.seed % _UNLISTED == 3
 
     def __str__(self) -> str:
         kind = f"faults={self.faults}, fates={self.fates}"

@@ -170,6 +170,8 @@ BUGS = (
     Bug("failed-write-not-tried-again", "acts",
         "            self._world.dirty.add(key)\n            self._ask_queue_of(key)\n",
         "            pass\n"),
+    Bug("forgotten-watch-left-to-the-next-list", "reflector",
+        'version, void = "", self._versions[kind]', 'version, void = "", ""', seed=27),
     Bug("deletion-taken-for-a-change", "reflector", 'event == "DELETED")', "False)"),
     Bug("timer-lost", "alarms", "heapq.heappush(self._timers, (when, subject))", "pass"),
     Bug("deleted-job-stays-in-line", "queues", "del queue.line[place]", "pass"),

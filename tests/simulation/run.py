@@ -45,6 +45,7 @@ _FULL = (
     "used: requests.nvidia.com/gpu={limit}, limited: requests.nvidia.com/gpu={limit}"
 )
 QUIET_SECONDS = 40.0  # longer than a relist takes to come
+_NEVER_SECONDS = 1e6
 
 
 class Simulation:
@@ -65,6 +66,8 @@ class Simulation:
         self.promises = Promises(self.server, self.cluster.truth, strict, self.told)
         self._clocks = random.Random(plan.seed + 3)
         settings: dict[str, Any] = dict(SETTINGS)
+        if plan.unlisted:
+            settings["relist_interval"] = _NEVER_SECONDS
         self.replicas = [
             Replica(self.server, Settings(identity=name, **settings), dice, self.cluster.report)
             for name in ("a", "b")

@@ -234,6 +234,7 @@ class SimulatedApi:
     def __init__(self, server: SimulatedServer, name: str) -> None:
         self._server, self._name = server, name
         self._cut = dict.fromkeys(KINDS, False)
+        self._forgotten = dict.fromkeys(KINDS, 0)
 
     def cut(self) -> None:
         """Every watch is, at its next event."""
@@ -255,10 +256,10 @@ class SimulatedApi:
             self._cut[kind] = False
             await asyncio.sleep(server.random.random() * 3)
             if server.random.random() < faults.watch_gone:
-                raise GoneError(410, "Expired", "too old resource version")
+                self._forgotten[kind] = server.version
         while True:
             log = server.log[kind]
-            if told < server.forgotten[kind]:
+            if told < max(server.forgotten[kind], self._forgotten[kind]):
                 raise GoneError(410, "Expired", "too old resource version")
             if not log or log[-1].version <= told:
                 if server.random.random() < _BOOKMARKED:
