@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.TiffTags import TAGS_V2
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -203,6 +206,25 @@ def test_a_file_that_breaks_off_is_refused_by_name_whichever_page_it_is(
     (tmp_path / "a.tif").write_bytes(written(noise)[:-left_out])
     with pytest.raises(BadData, match=r"a\.tif .*: replace the file"):
         [grey(page) for _, page in pages(tmp_path / "a.tif")]
+
+
+@pytest.mark.parametrize("tag", ["ImageLength", "Compression", "StripOffsets", "StripByteCounts"])
+def test_a_page_whose_directory_has_a_hole_is_no_black_page(tmp_path: Path, tag: str) -> None:
+    masks = np.full((2, 5, 7, 3), 255, np.uint8)
+    file = bytearray(written(masks))
+    path = tmp_path / "a.tif"
+    path.write_bytes(file)
+    with Image.open(path) as image:
+        image.seek(1)
+        assert isinstance(image, TiffImageFile)
+        number = next(each for each, info in TAGS_V2.items() if info.name == tag)
+        at = file.rindex(
+            struct.pack("<H", number) + struct.pack("<H", image.tag_v2.tagtype[number])
+        )
+    file[at : at + 12] = bytes(12)
+    path.write_bytes(file)
+    with pytest.raises(BadData, match=r"a\.tif is damaged: page 2 is not whole: replace the file"):
+        [grey(page) for _, page in pages(path)]
 
 
 def test_pages_of_different_sizes_are_refused_with_their_number(tmp_path: Path) -> None:

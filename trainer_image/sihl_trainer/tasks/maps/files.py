@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from sihl_trainer.data import foreign, images, png
+from sihl_trainer.data import foreign, images, png, tiff
 from sihl_trainer.data.misnamed import likely, likely_told
 from sihl_trainer.data.names import is_hidden, is_image
 from sihl_trainer.errors import BadData
@@ -154,6 +154,9 @@ def opened_map(path: Path, kind: str) -> Iterator[Image.Image]:
             raise invalid_map(path, f"is a {image.format} file inside: save it as {kind}")
         if kind == "PNG":
             png.check(path.read_bytes())  # else a hole in it were pixels to be ignored
+        else:
+            with path.open("rb") as file:
+                tiff.check(file)
         yield image
 
 
