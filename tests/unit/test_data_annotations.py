@@ -230,6 +230,7 @@ def test_null_is_not_annotated_and_an_empty_list_is_no_object(tmp_path: Path) ->
             "0.jpg: [{category: cat, bbox: [5, 2, 5, 9]}]",
             "box 1: xmax 5 must be greater than xmin 5: bbox is [xmin,",
         ),
+        ("0.jpg: [{category: cat, bbox: [5, 2, 5.0000001, 9]}]", "xmax 5 must be greater than xmi"),
         ("0.jpg: [{category: cat, bbox: [5, 9, 6, 2]}]", "box 1: ymax 2 must be greater"),
         ("0.jpg: [{category: cat, bbox: [1, 2, 3]}]", "bbox [1, 2, 3] must be four numbers: [xmin"),
         ("0.jpg: [{category: cat, bbox: [1, 2, 3, 4, 0.9]}]", "bbox [1, 2, 3, 4, 0.9] must be"),

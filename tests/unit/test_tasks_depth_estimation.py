@@ -89,6 +89,14 @@ def test_maps_of_8_and_16_bits_are_kept_in_steps(
         ("range: [a, 1]", "`range` must be"),
         ("range: [0, 1]\nscale: 0", "`scale` must be what a value of 1 in a map stands for"),
         ("range: [0, 1]\nscale: mm", "`scale` must be"),
+        ("range: [0, 1e31]", "`range` [0, 1e+31] has an end beyond 1e-30 or 1e+30: take another"),
+        ("range: [1e-31, 1]", "`range` [1e-31, 1] has an end beyond"),
+        ("range: [50, 50.001]", "`range` [50, 50.001] is too narrow: write the least and"),
+        ("range: [0, 0.5]", "no value of a map, from 1 to 65535, lies within `range` [0, 0.5] whe"),
+        (
+            "range: [1, 2]\nscale: 1e-320",
+            "no value of a map, from 1 to 65535, lies within `range` [",
+        ),
     ],
 )
 def test_metadata_at_odds_with_the_schema_is_refused_by_field(

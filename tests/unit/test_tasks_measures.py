@@ -224,6 +224,8 @@ def test_silog_forgives_each_image_its_scale_and_absurd_depths_stay_finite() -> 
     true = np.random.default_rng(0).uniform(1, 9, (2, 5, 5))
     scaled = updated(DepthErrors(), [(true[0], 3 * true[0]), (true[1], true[1] / 2)]).compute()
     assert scaled["silog"] == pytest.approx(0, abs=1e-5)
+    tiny = updated(DepthErrors(), [(np.full(3, 1e-7), np.full(3, 1.1e-7))]).compute()
+    assert tiny["abs_rel"] == pytest.approx(0.1)  # in a unit far too large
     absurd = np.array([0.0, -1, math.nan, math.inf, -math.inf])
     assert all(
         map(math.isfinite, updated(DepthErrors(), [(np.ones(5), absurd)]).compute().values())
@@ -244,6 +246,15 @@ def test_regression_is_torchmetrics(seed: int, count: int) -> None:
     assert found["mae"] == pytest.approx(np.abs(predicted - true).mean(), rel=1e-5)
     assert found["rmse"] == pytest.approx(np.sqrt(np.square(predicted - true).mean()), rel=1e-5)
     assert found["mae_of_mean"] == pytest.approx(np.abs(true - true.mean()).mean(), rel=1e-5)
+
+
+def test_errors_are_small_beside_values_that_are_large() -> None:
+    seconds = 1_700_000_000 + np.arange(4)  # since 1970: single precision has steps of 128
+    found = updated(Regression(), [(seconds, seconds + 0.5)]).compute()
+    assert found["mae"] == found["rmse"] == 0.5
+    assert found["r2"] == pytest.approx(0.8)
+    alike = np.array([0.0, 1e-200])  # whose variance is none
+    assert "r2" not in updated(Regression(), [(alike, alike)]).compute()
 
 
 def test_a_constant_leaves_no_correlation_and_no_variance_to_explain() -> None:

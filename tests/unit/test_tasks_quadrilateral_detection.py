@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
@@ -108,6 +108,7 @@ def test_null_is_not_annotated_and_an_empty_list_is_no_object() -> None:
         ("[{category: cat, quad: [[0, 0], [3, 3], [9, 9], [6, 6]]}]", "corners lie on one line"),
         ("[{category: cat, quad: [[0, 0], [9, 0], [9, 9], [9, 0]]}]",
          "corner [9, 0] is there twice: write four different ones"),
+        ("[{category: cat, quad: [[8, 0], [8.0000001, 0], [9, 9], [0, 9]]}]", "[8, 0] is there tw"),
         ("[{category: cat, quad: [[0, 0], [9, 0], [9, 9]]}]", "must be four corners of two"),
         ("[{category: cat, quad: [[0, 0], [9, 0], [9, 9], [0, x]]}]", "must be four corners of"),
         ("[{category: cat, quad: [[0, 0], [9, 0], [9, 9], [0, 9], [0, 0]]}]", "is the first again"),
@@ -361,6 +362,8 @@ def test_what_is_written_is_read_again_in_pixels_of_the_original(
     prediction = QuadrilateralsPrediction(corners, torch.arange(count) % 2, scores.view(count))
     fit = letterboxing((width, height), (64, 64))
     written = painter().written(prediction, (width, height), fit)
+    # What lies within the first pixel only is read as shares of the image.
+    assume(not written or max(max(map(max, each["quad"])) for each in written) > 2)
     again = read_back(INFO, written)
     assert isinstance(again, QuadrilateralsTarget)
     assert len(again.corners) == len(written) <= int((scores >= 0.3).sum())

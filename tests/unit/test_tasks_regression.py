@@ -87,6 +87,8 @@ def test_a_value_at_odds_with_the_format_is_refused_by_file_line_and_image(
         (["3", "3"], "[3, 3] must have the lower number first"),
         (["5", "-5"], "[5, -5] must have the lower number first"),
         (["-1e308", "1e308"], "is too wide"),
+        (["0", "1e101"], "[0, 1e+101] is too wide: write the lowest and the highest value"),
+        (["0", "1e-101"], "[0, 1e-101] is too narrow: write the lowest"),
     ],
 )
 def test_a_range_must_be_two_finite_numbers_the_lower_first(ends: Value, says: str) -> None:

@@ -7,6 +7,7 @@ module nor a task's `annotations` imports a target's class at the top, but where
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -236,12 +237,20 @@ def check_no_shares(path: Path, coordinates: np.ndarray, what: str) -> None:
         )
 
 
+def kept(*numbers: float) -> list[float]:
+    """Pixels as they are kept, in single precision: what differs by less is the same."""
+    return array("f", numbers).tolist()
+
+
 def point(value: Value) -> tuple[float, float] | None:
     """The two numbers of a point [x, y], or None where it is none."""
     if not isinstance(value, list) or len(value) != 2:
         return None
     x, y = map(number, value)
-    return None if x is None or y is None else (x, y)
+    if x is None or y is None:
+        return None
+    x, y = kept(x, y)
+    return x, y
 
 
 def outside(points: np.ndarray, width: int, height: int) -> np.ndarray:

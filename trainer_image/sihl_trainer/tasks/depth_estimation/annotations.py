@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 _KINDS = ("L", "I;16", "I;16B", "I;16L", "I;16N", "I")
 """How Pillow calls grey of 8 and 16 bits in a file; grey of fewer it would stretch to 8."""
 _ROUNDING = 1e-6  # of a step
+_MOST = 2**16 - 1
+_LEAST = 1e-30  # and its inverse the most: what is learnt in single precision
+_NARROWEST = 1e-4  # of the nearest: the logarithm still tells depths apart
 _EVERY = 4
 """Of rows and columns, for the histogram: it is not worth more time than the map's decoding."""
 
@@ -63,7 +66,7 @@ class DepthInfo(HeadInfo):
         """Least and greatest value of a map."""
         return (
             max(1, math.ceil(self.nearest / self.scale - _ROUNDING)),
-            math.floor(self.farthest / self.scale + _ROUNDING),
+            math.floor(min(self.farthest / self.scale + _ROUNDING, _MOST)),
         )
 
 
@@ -169,7 +172,26 @@ def read_info(fields: dict[str, Value], place: str) -> DepthInfo:
             f"{place}: `scale` must be what a value of 1 in a map stands for in the unit of "
             "`range`, more than 0: 0.001 for millimetres where it is in metres",
         )
-    return DepthInfo(Task.DEPTH_ESTIMATION, nearest=known[0], farthest=known[1], scale=scale)
+    info = DepthInfo(Task.DEPTH_ESTIMATION, nearest=known[0], farthest=known[1], scale=scale)
+    if text := _fault_in_range(info):
+        raise BadData("DatasetMetadataInvalid", f"{place}: {text}")
+    return info
+
+
+def _fault_in_range(info: DepthInfo) -> str | None:
+    """Why no map could say, or no head learn, depths of a range; None: nothing."""
+    nearest, farthest, scale = info.nearest, info.farthest, info.scale
+    ends = f"`range` [{nearest:g}, {farthest:g}]"
+    if not _LEAST <= farthest <= 1 / _LEAST or 0 < nearest < _LEAST:
+        return f"{ends} has an end beyond {_LEAST:g} or {1 / _LEAST:g}: take another unit"
+    if farthest < nearest * (1 + _NARROWEST):
+        return f"{ends} is too narrow: write the least and the greatest depth that occur"
+    if farthest < scale * (1 - _ROUNDING) or nearest > scale * (_MOST + _ROUNDING):
+        return (
+            f"no value of a map, from 1 to {_MOST}, lies within {ends} where 1 stands for "
+            f"{scale:g}: correct `range`, or `scale`"
+        )
+    return None
 
 
 def read(path: Path, info: HeadInfo) -> DepthAnnotations:

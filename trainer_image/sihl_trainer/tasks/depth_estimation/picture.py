@@ -22,7 +22,6 @@ _RAMP = np.array(
     np.float64,
 )
 """From near to far: ever darker, so that it reads without colours as well."""
-_MOST = 2**16 - 1
 
 
 class DepthPainter(Painter):
@@ -69,7 +68,7 @@ class DepthPainter(Painter):
         """A map of the original in steps of the dataset's, 16 bits."""
         depths = restored(prediction.depths, size, fit).numpy()
         least, most = self.info.steps
-        steps = (depths / self.info.scale).round().clip(least, min(most, _MOST))
+        steps = (depths / self.info.scale).round().clip(least, most)
         return MapFile(".png", encoded(Image.fromarray(steps.astype(np.uint16))))
 
 

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from sihl_trainer.tasks.measures.base import Summed
 
-_NEAREST = 1e-6
+_NEAREST = 1e-30  # whatever the unit
 _DELTA = 1.25
 
 

@@ -13,15 +13,16 @@ from sihl_trainer.tasks.measures.base import Kept, ratios
 class Regression(Kept):
     """How far predicted numbers are from true ones, and whether their order is right.
 
-    Pairs are kept as float32: ranks are of all of them.
+    Pairs are kept, as float64: ranks are of all of them, and seconds since 1970 differ by less than
+    float32 tells apart.
     """
 
     def __init__(self) -> None:
-        super().__init__([("true", "f4"), ("predicted", "f4")])
+        super().__init__([("true", "f8"), ("predicted", "f8")])
 
     def update(self, true: ArrayLike, predicted: ArrayLike) -> None:
         """Add numbers [B]."""
-        truth, found = (np.nan_to_num(np.asarray(v, np.float32)) for v in (true, predicted))
+        truth, found = (np.nan_to_num(np.asarray(v, np.float64)) for v in (true, predicted))
         self.rows.add(len(truth), true=truth, predicted=found)
 
     def compute(self) -> dict[str, float]:
@@ -33,15 +34,15 @@ class Regression(Kept):
         table = self.rows.table()
         if not len(table):
             return {}
-        true, found = table["true"].astype(np.float64), table["predicted"].astype(np.float64)
+        true, found = table["true"], table["predicted"]
         squared = float(np.square(found - true).mean())
-        # Not by the variance: a constant's mean is rounded, and would leave it one.
-        varies = true.min() < true.max()
+        # Not by the variance alone: a constant's mean is rounded, and would leave it one.
+        variance = float(true.var()) if true.min() < true.max() else 0.0
         return {
             "mae": float(np.abs(found - true).mean()),
             "rmse": squared**0.5,
-            "mae_of_mean": float(np.abs(true - true.mean()).mean()) if varies else 0.0,
-            **({"r2": 1 - squared / float(true.var())} if varies else {}),
+            "mae_of_mean": float(np.abs(true - true.mean()).mean()) if variance else 0.0,
+            **({"r2": 1 - squared / variance} if variance else {}),
             **ratios(spearman=_correlation(_ranks(true), _ranks(found))),
         }
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sihl_api.tasks import Task
 from sihl_trainer.data.documents import Value, number, quoted
-from sihl_trainer.tasks.annotations import Format, fault_in_keys, outside
+from sihl_trainer.tasks.annotations import Format, fault_in_keys, kept, outside
 from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.listed import read_names
 from sihl_trainer.tasks.shapes import ShapeAnnotations, read_shapes, shown
@@ -77,6 +77,7 @@ def _box(item: Value) -> tuple[list[float], str] | str:
     xmin, ymin, xmax, ymax = box if len(box) == 4 else (None,) * 4
     if xmin is None or ymin is None or xmax is None or ymax is None:
         return f"bbox {quoted(corners)} must be four numbers: {_CORNERS}"
+    xmin, ymin, xmax, ymax = kept(xmin, ymin, xmax, ymax)
     if xmax <= xmin:
         return f"xmax {xmax:g} must be greater than xmin {xmin:g}: {_meant(xmin, ymin, xmax, ymax)}"
     if ymax <= ymin:

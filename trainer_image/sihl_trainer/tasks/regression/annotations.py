@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from sihl_trainer.tasks.regression.target import ValueTarget
 
 Range = tuple[float, float]
+_NARROWEST, _WIDEST = 1e-100, 1e100  # so that squares of errors are numbers, too
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,10 @@ def read_info(fields: dict[str, Value], place: str) -> RangeInfo:
             f"{place}: `range` must be the lowest and the highest value, two numbers: [-10, 8.7]",
         )
     low, high = ends
-    if low >= high or not isfinite(high - low):
-        what = "is too wide" if low < high else "must have the lower number first"
+    if low >= high or not _NARROWEST <= high - low <= _WIDEST:
+        what = "must have the lower number first"
+        if low < high:
+            what = f"is too {'wide' if high - low > 1 else 'narrow'}"
         raise BadData(
             "DatasetMetadataInvalid",
             f"{place}: `range` {_shown((low, high))} {what}: write the lowest and the highest "
