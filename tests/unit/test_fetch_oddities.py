@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from PIL import Image
 
 from sihl_api.fingerprint import SplitFingerprint
@@ -133,6 +135,38 @@ def test_objects_that_nobody_can_mean_are_told_with_the_first_ones_image(
     (told,) = [each for each in warnings(tmp_path, BOX_HEAD) if "objects" in each]
     assert told.startswith(f"annotations 'annotations': {says}")
     assert told.endswith("the first in '0.jpg'")
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (
+            '"caf\\u00e9", "cafe\\u0301"',
+            "'caf\u00e9' (U+00E9) and 'cafe\u0301' (U+0301) look the same",
+        ),
+        (
+            '"a", "a\\u200b"',
+            "'a' and 'a\\u200b' (U+200B) look the same, and are two names: keep one",
+        ),
+        (
+            '" ", "\\u00a0", "a ", a',
+            "' ' and '\\xa0' (U+00A0) (and 1 more such pairs) look the same",
+        ),
+        ("a, A, ab, a b, '-', '_'", ""),
+    ],
+)
+def test_names_that_differ_and_look_the_same_are_told(
+    tmp_path: Path, names: str, says: str
+) -> None:
+    first = yaml.safe_load(f"[{names}]")[0]
+    lines = "".join(f"{number}.jpg: {json.dumps(first)}\n" for number in range(6))
+    metadata = f"task: metric learning\nidentities: [{names}]\nannotations: annotations.yaml\n"
+    files = {"metadata.yaml": metadata.encode(), "annotations.yaml": lines.encode()}
+    write(tmp_path / "train", classification(6) | files)
+    told = warnings(tmp_path, {"name": "all", "task": "MetricLearning"})
+    found = [each for each in told if "look the same" in each]
+    assert len(found) == bool(says)
+    assert all(each.startswith(f"annotations 'annotations': {says}") for each in found)
 
 
 @pytest.mark.parametrize(

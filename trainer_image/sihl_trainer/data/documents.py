@@ -32,8 +32,10 @@ _TOO_DEEP = f"nested more than {_MAX_DEPTH} deep; write it flatter"
 _HALF = re.compile("[\ud800-\udfff]")
 _EXTRA = "Extra data"
 _SECOND = "a second document, as tools write one for each image; join it to the first"
+_NO_JSON = "JSON would begin with {; if it is YAML, call the file .yaml"
 _NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
 _LONGEST_SHOWN, _MOST_SHOWN = 80, 10
+_MERGE = "<<"
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -125,8 +127,9 @@ def _read_json(path: Path) -> Iterator[Entry]:
             parse_constant=str,
         )
     except json.JSONDecodeError as error:
-        told = _malformed if error.msg == _EXTRA else _unparsed
-        problem = _SECOND if error.msg == _EXTRA else error.msg
+        begins = error.doc.lstrip().startswith(("{", "["))
+        told = _malformed if error.msg == _EXTRA or not begins else _unparsed
+        problem = _NO_JSON if not begins else _SECOND if error.msg == _EXTRA else error.msg
         raise told(path, error.lineno, error.colno, problem) from None
     except RecursionError:
         raise _too_deep(path) from None
@@ -220,6 +223,8 @@ class _YamlEvents:
         if not isinstance(event, yaml.ScalarEvent):
             raise self.refused(event, "a list or mapping as a key; write a plain name")
         self.refuse_references(event)
+        if event.implicit[0] and event.value == _MERGE:
+            raise self.refused(event, "a merge key (<<); write out what it stands for")
         return event.value
 
     def value(self, event: Any, depth: int) -> Value:

@@ -15,6 +15,8 @@ from sihl_trainer.data.names import TRAIN, VALIDATION
 from sihl_trainer.dataset.feeds import Split
 from sihl_trainer.dataset.holdout import hold_out
 from sihl_trainer.dataset.metadata import IMAGES
+from sihl_trainer.tasks.info import HeadInfo
+from sihl_trainer.tasks.listed import lookalikes
 from sihl_trainer.tasks.rooms import format_of
 
 _SHOWN = 10
@@ -40,7 +42,8 @@ def oddities(
     """
     found = [f"{IMAGES}/: {others_told(opened.unread)}"] if opened.unread else []
     for name, known in opened.sets.items():
-        found += [f"annotations {name!r}: {text}" for text in known.oddities()]
+        texts = (lookalikes(_info(opened, name).categories), *known.oddities())
+        found += [f"annotations {name!r}: {text}" for text in texts if text]
     if split == VALIDATION:
         return found if train is None else found + _beside_training(opened, own, train)
     held_out = None
@@ -158,8 +161,11 @@ def _counted(opened: Split) -> list[str]:
 
 
 def _counts(opened: Split, name: str, images: Collection[str] | None = None) -> dict[str, int]:
-    annotations = opened.sets[name]
-    info = next(feed.info for feed in opened.feeds.values() if feed.annotations is annotations)
-    found = annotations.contents(info, images)
+    found = opened.sets[name].contents(_info(opened, name), images)
     assert isinstance(found, dict)
     return found
+
+
+def _info(opened: Split, name: str) -> HeadInfo:
+    annotations = opened.sets[name]
+    return next(feed.info for feed in opened.feeds.values() if feed.annotations is annotations)

@@ -77,6 +77,25 @@ def unknown_name(
     )
 
 
+def lookalikes(names: Sequence[str]) -> str:
+    """What to say of names that differ, and look the same; may be empty."""
+    seen: dict[str, str] = {}
+    pairs = [
+        (seen[look], name) for name in names if seen.setdefault(look := _look(name), name) != name
+    ]
+    if not pairs:
+        return ""
+    one, other = (f"{name!r}{_codes(name)}" for name in pairs[0])
+    more = f" (and {len(pairs) - 1} more such pairs)" if len(pairs) > 1 else ""
+    return f"{one} and {other}{more} look the same, and are two names: keep one, everywhere"
+
+
+def _look(name: str) -> str:
+    """A name without what nobody sees: its Unicode form, marks of no width, outer blanks."""
+    shown = "".join(each for each in name if unicodedata.category(each) != "Cf")
+    return " ".join(unicodedata.normalize("NFC", shown).split())
+
+
 def _meant(name: str, known: Sequence[str]) -> str:
     """Which of the known names one was meant to be, as the beginning of a remedy; may be empty."""
     if found := [each for each in known if _plain(each) == _plain(name)]:
