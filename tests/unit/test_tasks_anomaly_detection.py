@@ -75,11 +75,23 @@ def test_nothing_is_learnt_of_a_pass_in_which_all_is_normal() -> None:
     assert head().examined == {Pass.PLAIN, Pass.BLENDED}
 
 
-def test_a_score_is_the_mean_of_the_oddest_hundredth() -> None:
+def test_a_score_is_of_the_mean_logit_of_the_oddest_hundredth() -> None:
     found = head().predict(View(torch.zeros(2, 3, 80, 80), {2: torch.randn(2, 4, 20, 20)}))
     for each in found:
         assert each.map.shape == (20, 20)
-        assert each.score == pytest.approx(float(each.map.flatten().sort().values[-4:].mean()))
+        oddest = each.map.flatten().sort().values[-4:].logit().mean()
+        assert each.score == pytest.approx(float(oddest.sigmoid()), rel=1e-5)
+
+
+def test_of_two_images_that_are_nearly_surely_odd_the_surer_one_scores_more() -> None:
+    detector = head()
+    torch.nn.init.constant_(detector.odd.weight, 0.0)
+    torch.nn.init.constant_(detector.odd.bias, 30.0)
+    view = View(torch.zeros(1, 3, 80, 80), {2: torch.randn(1, 4, 20, 20)})
+    surely = detector.predict(view)[0].score
+    torch.nn.init.constant_(detector.odd.bias, 20.0)
+    less = detector.predict(view)[0].score
+    assert less < surely <= 1
 
 
 @pytest.mark.slow

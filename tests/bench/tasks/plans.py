@@ -148,7 +148,7 @@ PLANS: dict[str, Plan] = {
     ),
     "anomaly": Plan(
         Task.ANOMALY_DETECTION, "anomaly", "auroc_of_anomalies", 0.95,
-        images=MANY, size=(64, 64), rate=2e-3, neck=PYRAMID, others=("nearest-pixels",),
+        images=MANY, rate=2e-3, neck=PYRAMID, others=("nearest-pixels",),
     ),
     # Real pictures.
     "depth-motorcycle": Plan(

@@ -28,7 +28,10 @@ from sihl_trainer.tasks.target import Target
 
 WIDTH = 64
 TOP_SHARE = 0.01
-"""An image is as odd as the mean over this share of its pixels, the oddest."""
+"""An image is as odd as the mean logit over this share of its places, the oddest.
+
+Of logits, as probabilities of what is surely odd are all nearly 1, whether one place is or all are.
+"""
 
 
 class AnomalyDetection(Head):
@@ -79,10 +82,11 @@ class AnomalyDetection(Head):
 
     def predict(self, view: View) -> list[AnomalyPrediction]:
         """A map and a score for each image."""
-        maps = self._logits(view.features)[:, 0].sigmoid().cpu()
-        flat = maps.flatten(1)
-        scores = flat.topk(max(1, round(TOP_SHARE * flat.shape[1])), dim=1).values.mean(1)
-        return [AnomalyPrediction(*row) for row in zip(maps, scores.tolist(), strict=True)]
+        logits = self._logits(view.features)[:, 0].cpu()
+        flat = logits.flatten(1).double()
+        oddest = flat.topk(max(1, round(TOP_SHARE * flat.shape[1])), dim=1).values
+        scores = oddest.mean(1).sigmoid().tolist()
+        return [AnomalyPrediction(*row) for row in zip(logits.sigmoid(), scores, strict=True)]
 
     def examine(self, views: Views) -> list[Examined]:
         """What is predicted of the plain image, and of the blended one; and what was changed."""
