@@ -147,6 +147,7 @@ export function curves(root, given) {
   }
 
   function lay(metrics) {
+    const isFirst = !cells.size;
     for (const [metric, cell] of cells) {
       sight.unobserve(cell.element);
       if (!metrics.includes(metric)) {
@@ -166,6 +167,8 @@ export function curves(root, given) {
     });
     replace(body, sections);
     for (const cell of cells.values()) sight.observe(cell.element);
+    // Where each is, is told after the next layout: the first one's curves are on their way by then.
+    if (isFirst) cells.values().next().value?.setInView(true);
   }
 
   function watch() {
