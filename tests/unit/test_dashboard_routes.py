@@ -390,6 +390,17 @@ async def test_a_page_names_all_its_modules_at_once_and_a_browser_may_keep_them(
         assert (answer.status, answer.headers["Cache-Control"]) == (200, HEADERS["Cache-Control"])
 
 
+async def test_a_page_names_what_its_first_part_takes_before_the_others_and_none_below_the_fold(
+    looker: Looker,
+) -> None:
+    _, page = await looker.get("/team-a/cells")
+    named = re.findall(r'rel="modulepreload" href="[^"]+/([^/"]+)"', page.decode())
+    order = ["main.mjs", "compare.mjs", "curves.mjs", "uPlot.esm.js", "differences.mjs"]
+    assert sorted(order, key=named.index) == order
+    assert len(named) == len(set(named))
+    assert "pictures.mjs" not in named  # until it is scrolled to
+
+
 async def test_a_page_names_its_styles_its_charts_and_what_it_asks_first_too(
     looker: Looker,
 ) -> None:

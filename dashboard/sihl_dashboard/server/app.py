@@ -13,7 +13,7 @@ from aiohttp import web
 from sihl_dashboard.server.connections import heard, listening
 from sihl_dashboard.server.guard import check_local_host, guarded, harden, tell_refusals
 from sihl_dashboard.server.local import OPEN, LocalPeople
-from sihl_dashboard.server.pages import ASSETS
+from sihl_dashboard.server.pages import ASSETS, make_ready
 from sihl_dashboard.server.routes import ROUTES, Handler
 from sihl_dashboard.server.state import STATE, State
 
@@ -82,6 +82,7 @@ async def serving(
         application(state, assets), handler_cancellation=True, shutdown_timeout=3
     )
     await runner.setup()
+    await asyncio.to_thread(make_ready, assets)
     server = None
     try:
         server = await listening(

@@ -19,6 +19,7 @@ from sihl_api.version import installed_version
 from sihl_dashboard.cli.errors import CommandError
 from sihl_dashboard.cli.store import named_place
 from sihl_dashboard.records import RecordsError
+from sihl_dashboard.records.early import read_early
 from sihl_dashboard.server import assets
 from sihl_dashboard.server.access import Owner
 from sihl_dashboard.server.app import serving
@@ -78,7 +79,10 @@ async def local_state(
 ) -> AsyncIterator[State]:
     """Over a folder or a prefix, for whoever starts it. Raises CommandError, RecordsError."""
     place = named_place(record, endpoint, os.environ)
-    yield State(OneStore(place, scratch), LocalPeople(), Owner())
+    state = State(OneStore(place, scratch), LocalPeople(), Owner())
+    if place.is_near:
+        state.ahead("", read_early)
+    yield state
 
 
 def main() -> None:

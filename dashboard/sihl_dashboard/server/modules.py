@@ -14,10 +14,10 @@ from pathlib import Path
 
 ROOT = "/static/"
 _ENTRY = "main.mjs"
-_IMPORTED = re.compile(r'from "(\.{1,2}/[^"]+\.mjs)"')
-_FETCHED = re.compile(r'from "(/assets/[^"]+)"')
+_IMPORTED = re.compile(r'from "(\.{1,2}/[^"]+\.mjs|/assets/[^"]+)"')
 _STYLED = re.compile(r'"\.\./(\w+\.css)"|"(/assets/[^"]+\.css)"')
-_LAZY = re.compile(r'\bmodule: "(\w+)"')
+_LAZY = re.compile(r'\bmodule: "(\w+)"(?!,[^{}]*\bwhenSeen\b)')
+"""What is loaded only once it is scrolled to is not the page's yet."""
 _VERSION = re.compile(r"v-[0-9a-f]{16}")
 
 
@@ -51,22 +51,47 @@ def page_of(folder: Path, page: str) -> bytes:
 def _page(folder: Path, page: str, version: str) -> bytes:
     text = (folder / "index.html").read_text()
     taken = needed_by(folder, page)
-    code = "".join((folder / name).read_text() for name in taken)
-    modules = [ROOT + name for name in taken] + _FETCHED.findall(code)
+    code = "".join((folder / name).read_text() for name in taken if not name.startswith("/"))
+    modules = [name if name.startswith("/") else ROOT + name for name in taken]
     styles = [found or ROOT + own for own, found in _STYLED.findall(code)]
     links = [f'<link rel="preload" as="style" href="{each}">\n' for each in dict.fromkeys(styles)]
-    links += [f'<link rel="modulepreload" href="{each}">\n' for each in dict.fromkeys(modules)]
+    links += [f'<link rel="modulepreload" href="{each}">\n' for each in modules]
     text = text.replace("</head>", "".join(links) + "</head>")
     return text.replace(f'"{ROOT}', f'"{ROOT}{version}/').encode()
 
 
 def needed_by(folder: Path, page: str) -> list[str]:
-    """All that the page of that name imports at once, and its parts: paths below the folder."""
-    found = [_ENTRY, f"pages/{page}.mjs"]
-    for name in found:  # which grows
-        text = (folder / name).read_text()
-        asked = [(folder / name).parent / path for path in _IMPORTED.findall(text)]
-        asked += [folder / "parts" / f"{part}.mjs" for part in _LAZY.findall(text)]
-        paths = [path.resolve().relative_to(folder.resolve()).as_posix() for path in asked]
-        found += [path for path in dict.fromkeys(paths) if path not in found]
-    return found
+    """All that the page of that name takes from the start, in the order in which it is wanted.
+
+    What it imports at once comes first, then all that its first part takes, then the next: the
+    first is drawn while the others are on their way.
+
+    Returns:
+        Paths below the folder; of what was fetched by its hash, addresses.
+    """
+    found: dict[str, None] = {}
+    for name in (_ENTRY, f"pages/{page}.mjs"):
+        _take(found, folder, name)
+    for name in list(found):
+        for part in _LAZY.findall((folder / name).read_text()):
+            _take(found, folder, f"parts/{part}.mjs")
+    return list(found)
+
+
+def _take(found: dict[str, None], folder: Path, name: str) -> None:
+    """Add a module, and all that it imports, unless they are there."""
+    wanted = [name]
+    for each in wanted:  # which grows
+        if each in found:
+            continue
+        found[each] = None
+        if not each.startswith("/"):
+            asked = _IMPORTED.findall((folder / each).read_text())
+            wanted += [_from(folder, each, path) for path in asked]
+
+
+def _from(folder: Path, module: str, path: str) -> str:
+    """What a module means by a path."""
+    if path.startswith("/"):
+        return path
+    return ((folder / module).parent / path).resolve().relative_to(folder.resolve()).as_posix()

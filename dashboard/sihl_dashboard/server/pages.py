@@ -34,6 +34,16 @@ async def index(request: web.Request) -> web.StreamResponse:
     return answer
 
 
+def make_ready(assets: Path) -> None:
+    """Read, hash and compress all that pages take, before the first browser waits for it."""
+    for page in (STATIC / "pages").glob("*.mjs"):
+        page_of(STATIC, page.stem)
+    for root in (STATIC, assets / "uplot"):
+        for file in root.rglob("*"):
+            if file.suffix in KINDS:
+                _read(root, file.relative_to(root).as_posix())
+
+
 def _page(request: web.Request) -> str:
     """The name that main.mjs, which reads the address too, finds for it."""
     if "job" in request.match_info:
