@@ -85,6 +85,7 @@ def test_a_score_is_of_the_mean_logit_of_the_oddest_hundredth() -> None:
 
 def test_of_two_images_that_are_nearly_surely_odd_the_surer_one_scores_more() -> None:
     detector = head()
+    assert detector.odd.bias is not None
     torch.nn.init.constant_(detector.odd.weight, 0.0)
     torch.nn.init.constant_(detector.odd.bias, 30.0)
     view = View(torch.zeros(1, 3, 80, 80), {2: torch.randn(1, 4, 20, 20)})
