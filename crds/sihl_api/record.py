@@ -57,6 +57,11 @@ _UNSAFE = re.compile(r"[^\w.-]+", re.ASCII)
 _KEPT = 60
 
 
+def folder_of(job: str, uid: str) -> str:
+    """What a job's folder is called: its namesake, made after it was deleted, has another."""
+    return f"{job}.{uid[:8]}"
+
+
 @dataclass(frozen=True)
 class RecordPaths:
     """Keys of one job's record within the store's bucket."""
@@ -76,7 +81,7 @@ class RecordPaths:
     @property
     def root(self) -> str:
         """The job's folder, with a final slash."""
-        return f"{self.project_root}{self.job}.{self.uid[:8]}/"
+        return f"{self.project_root}{folder_of(self.job, self.uid)}/"
 
     @property
     def job_json(self) -> str:

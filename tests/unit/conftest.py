@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.datasets import classification
 from tests.support.s3 import S3Server, serve
+from tests.support.sts import token_of
 
 # As in CUDA's image: who needs what it leaves out fails here, too.
 _LEFT_OUT = Path(__file__).parents[2] / "trainer_image" / "never-imported.txt"
@@ -35,6 +36,14 @@ def lending_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         server.make_bucket("data")
         server.put("data", classification())
         yield server
+
+
+@pytest.fixture
+def token(tmp_path: Path) -> Path:
+    """A pod's token, in the file that the kubelet keeps."""
+    path = tmp_path / "token"
+    path.write_text(token_of())
+    return path
 
 
 @pytest.fixture

@@ -43,13 +43,6 @@ def agent(lending_s3: S3Server) -> Iterator[Agent]:
 
 
 @pytest.fixture
-def token(tmp_path: Path) -> Path:
-    path = tmp_path / "token"
-    path.write_text(token_of())
-    return path
-
-
-@pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Botocore asks thrice, a second apart."""
     monkeypatch.setattr(ContainerMetadataFetcher, "SLEEP_TIME", 0)

@@ -52,13 +52,6 @@ def lender_only() -> Iterator[Sts]:
         yield service
 
 
-@pytest.fixture
-def token(tmp_path: Path) -> Path:
-    path = tmp_path / "token"
-    path.write_text(token_of())
-    return path
-
-
 def reading_as(endpoint: str, **credentials: Any) -> TrainingJobSpec:
     """A job whose dataset is read so."""
     spec = job(endpoint=endpoint)

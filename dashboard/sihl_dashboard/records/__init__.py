@@ -8,6 +8,9 @@ A record may be of any release, torn, or hostile: what can be read of it is answ
 cannot is told beside, as `Trouble`. Errors are for what nothing can be answered to.
 """
 
+# mypy: implicit-reexport
+# ruff: noqa: F401 (what is imported for the type checker alone is loaded when it is asked for)
+
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -36,43 +39,6 @@ if TYPE_CHECKING:
     from sihl_dashboard.records.remembered import Remembered
     from sihl_dashboard.records.s3 import S3Place, S3Settings
 
-__all__ = [
-    "Condition",
-    "Curve",
-    "Curves",
-    "Difference",
-    "Differences",
-    "FolderPlace",
-    "Job",
-    "JobRef",
-    "Jobs",
-    "Line",
-    "Log",
-    "Look",
-    "MissingError",
-    "Model",
-    "Page",
-    "Picture",
-    "Place",
-    "Pulse",
-    "Query",
-    "QueryError",
-    "Records",
-    "RecordsError",
-    "Remembered",
-    "S3Place",
-    "S3Settings",
-    "SameImage",
-    "Score",
-    "SettingsError",
-    "Spot",
-    "Spread",
-    "StoreAwayError",
-    "StoreDeniedError",
-    "Trouble",
-    "View",
-]
-
 _HOMES = {
     "curves": ("Curve", "Curves", "View"),
     "differences": ("Difference", "Differences", "Score", "Spread"),
@@ -98,6 +64,8 @@ _HOMES = {
     "remembered": ("Remembered",),
     "s3": ("S3Place", "S3Settings"),
 }
+
+__all__ = [name for names in _HOMES.values() for name in names]
 
 
 def __getattr__(name: str) -> object:

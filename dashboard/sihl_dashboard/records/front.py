@@ -25,7 +25,7 @@ from sihl_dashboard.records.facts import dataset_of, settings_of
 from sihl_dashboard.records.here import Here
 from sihl_dashboard.records.history import Course, with_metrics
 from sihl_dashboard.records.index import Index, Row
-from sihl_dashboard.records.job import Job, job_of
+from sihl_dashboard.records.job import Job
 from sihl_dashboard.records.lines import LineIndex
 from sihl_dashboard.records.logs import Log
 from sihl_dashboard.records.looks import Look, Looks
@@ -34,7 +34,7 @@ from sihl_dashboard.records.pictures import Picture, SameImage
 from sihl_dashboard.records.place import Place
 from sihl_dashboard.records.pulse import Pulse, pulse
 from sihl_dashboard.records.query import Query
-from sihl_dashboard.records.refresh import attempts_of, look
+from sihl_dashboard.records.refresh import attempts_of
 from sihl_dashboard.records.refs import JobRef, project_root
 from sihl_dashboard.records.stream import Stream
 
@@ -157,23 +157,7 @@ class Records:
             StoreAwayError: the store is away, and nothing is known of the job.
             StoreDeniedError: likewise.
         """
-        known, now = self._index.entry(ref), self._clock()
-        troubles: tuple[Trouble, ...] = ()
-        if known is None or not (known.known.final or 0 <= now - known.known.asked < max_age):
-            try:
-                new = look(self._place, ref, known.known if known else None, now)
-                if new is not None:
-                    self._index.put([new])
-                else:
-                    self._index.asked([ref], now)
-                known = new or known
-            except (StoreAwayError, StoreDeniedError) as error:
-                if known is None:
-                    raise
-                troubles = (Trouble(self._place.name, str(error)),)
-        if known is None or not known.facts:
-            raise MissingError(ref.paths(self._place.prefix).root)
-        return job_of(known, ref.paths(self._place.prefix).job_json, troubles)
+        return self._looks.job(ref, max_age)
 
     def curves(
         self, refs: Sequence[JobRef], view: View | None = None, max_age: float = 1.0
@@ -249,13 +233,8 @@ class Records:
             except (MissingError, StoreAwayError, StoreDeniedError) as error:
                 troubles.append(Trouble(ref.folder, str(error)))
                 continue
-            troubles += job.troubles
-            document, summary = job.document, job.summary
-            if not job.is_summarised:
-                found, told = self._courses.of(job, _LONG)
-                troubles += told
-                summary = with_metrics(summary, found) if found else summary
-            compared[ref] = Compared(settings_of(document), dataset_of(document), summary)
+            compared[ref], told = self._compared(job)
+            troubles += told
         return differences(compared, baseline, metrics, which, troubles)
 
     def pictures(self, ref: JobRef) -> list[Picture]:
@@ -313,6 +292,15 @@ class Records:
             return ref, None, None, [Trouble(ref.folder, str(error))]
         found, told = self._courses.of(job, max_age)
         return ref, job, found, [*job.troubles, *told]
+
+    def _compared(self, job: Job) -> tuple[Compared, list[Trouble]]:
+        """What a job is compared by; what its summary lacks is read from what it measured."""
+        summary, troubles = job.summary, list(job.troubles)
+        if not job.is_summarised:
+            found, told = self._courses.of(job, _LONG)
+            summary = with_metrics(summary, found) if found else summary
+            troubles += told
+        return Compared(settings_of(job.document), dataset_of(job.document), summary), troubles
 
     def _line_index(self, ref: JobRef, attempt: int) -> LineIndex:
         with self._lock:

@@ -1,4 +1,4 @@
-"""Looks at projects: one at a time each, for all who wait for it, in threads of their own.
+"""Looks at projects, one at a time each, for all who wait for it, in threads of their own; at jobs.
 
 The first look at 10,000 jobs takes half a minute. Who does not want to wait is answered with what
 is known so far, and the look goes on.
@@ -12,11 +12,12 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
-from sihl_dashboard.records.errors import StoreAwayError, StoreDeniedError, Trouble
+from sihl_dashboard.records.errors import MissingError, StoreAwayError, StoreDeniedError, Trouble
 from sihl_dashboard.records.index import Index
+from sihl_dashboard.records.job import Job, job_of
 from sihl_dashboard.records.place import Place
-from sihl_dashboard.records.refresh import refresh
-from sihl_dashboard.records.refs import project_root
+from sihl_dashboard.records.refresh import look, refresh
+from sihl_dashboard.records.refs import JobRef, project_root
 
 _AT_ONCE = 4
 _MOST_PROJECTS = 1000
@@ -98,6 +99,36 @@ class Looks:
         if future is not None and wait([future], patience).done:
             future.result()
         return told.look
+
+    def job(self, ref: JobRef, max_age: float) -> Job:
+        """Look at one job unless that was done a moment ago, or it is final.
+
+        Args:
+            ref: Which.
+            max_age: Seconds for which the last look will do.
+
+        Raises:
+            MissingError: there is no such record.
+            StoreAwayError: the store is away, and nothing is known of the job.
+            StoreDeniedError: likewise.
+        """
+        known, now = self._index.entry(ref), self._clock()
+        troubles: tuple[Trouble, ...] = ()
+        if known is None or not (known.known.final or 0 <= now - known.known.asked < max_age):
+            try:
+                new = look(self._place, ref, known.known if known else None, now)
+                if new is not None:
+                    self._index.put([new])
+                else:
+                    self._index.asked([ref], now)
+                known = new or known
+            except (StoreAwayError, StoreDeniedError) as error:
+                if known is None:
+                    raise
+                troubles = (Trouble(self._place.name, str(error)),)
+        if known is None or not known.facts:
+            raise MissingError(ref.paths(self._place.prefix).root)
+        return job_of(known, ref.paths(self._place.prefix).job_json, troubles)
 
     def _looked(self, told: _Project, namespace: str, project: str) -> None:
         def progress(looked: int, due: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from sihl_api.record import RecordPaths
+from sihl_api.record import RecordPaths, folder_of
 from sihl_dashboard.records.errors import QueryError, printable
 
 _FOLDER = re.compile(r"(.+)\.([^.]{1,8})", re.DOTALL)
@@ -36,7 +36,7 @@ class JobRef:
     @classmethod
     def of(cls, namespace: str, project: str, job: str, uid: str) -> JobRef:
         """A job's, by its name and its whole uid. Raises QueryError."""
-        return cls(namespace, project, f"{job}.{uid[:8]}")
+        return cls(namespace, project, folder_of(job, uid))
 
     @property
     def job(self) -> str:

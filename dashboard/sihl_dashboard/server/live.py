@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from sihl_api.record import folder_of
 from sihl_api.trainingjob import QUEUE_ANNOTATION
 from sihl_dashboard.cli.jobs import Job
 
@@ -43,7 +44,7 @@ class Live:
     @property
     def folder(self) -> str:
         """Its record's."""
-        return f"{self.job.name}.{self.job.uid[:8]}"
+        return folder_of(self.job.name, self.job.uid)
 
     @property
     def has_record(self) -> bool:

@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sihl_api.dataset import S3Location
@@ -134,34 +135,56 @@ def fetch_split(
     folder = root / split
     place = f"s3://{location.bucket}/{bucket.prefix}"
 
-    top = bucket.list()
-    _refuse_empty(bucket, top, place)
-    metadata: list[PlannedFile] = []
-    annotations: list[PlannedFile] = []
-    if needs_metadata(spec.model.heads):
-        metadata = [plan_metadata(top, place, METADATA_LIMIT)]
-        _remove_stale(folder, METADATA_NAMES, metadata)
-        download(bucket, folder, metadata, lambda _: None)
-        annotations = _plan_annotations(bucket, folder, spec.model.heads, place)
-    inside = bucket.list(f"{IMAGES}/")
-    images = plan_images(inside, place, [*top.objects, *top.folders])
-    files = [*metadata, *annotations, *images]
-
-    _remove_stale(folder / IMAGES, None, images)
+    planned = _planned(bucket, folder, spec.model.heads, place)
+    files = [*planned.told, *planned.images]
     check_room(files, _room(spec, root, folder, files), split)
     total = sum(file.remote.size for file in files)
     progress.fetching(total, sum(file.remote.size for file in files if is_complete(folder, file)))
     log.info("Fetching %s from %s: %s in %d files", split, place, human_bytes(total), len(files))
     with ProgressLog(progress):
-        download(bucket, folder, annotations, progress.advance)
-        opened = open_to_check(spec, split, root, list(inside.objects))
-        download(bucket, folder, images, progress.advance)
+        download(bucket, folder, planned.told, progress.advance)
+        opened = open_to_check(spec, split, root, planned.names)
+        download(bucket, folder, planned.images, progress.advance)
     with ProgressLog(progress):
         found, warnings = check_whole(
             spec, split, opened, progress, train_of(root), lambda: [mark_of(file) for file in files]
         )
     write_fetched(root, split, started_at, found, warnings, opened.fullest())
     return warnings
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """What is to be fetched of a split.
+
+    Attributes:
+        told: Metadata and annotations.
+        images: The images.
+        names: Of all that lies beside the images, too.
+    """
+
+    told: list[PlannedFile]
+    images: list[PlannedFile]
+    names: list[str]
+
+
+def _planned(bucket: Bucket, folder: Path, heads: Sequence[Head], place: str) -> _Planned:
+    """By listings and by the metadata, which are brought here for that.
+
+    What an earlier run has left and the dataset no longer has is removed.
+    """
+    top = bucket.list()
+    _refuse_empty(bucket, top, place)
+    told: list[PlannedFile] = []
+    if needs_metadata(heads):
+        told = [plan_metadata(top, place, METADATA_LIMIT)]
+        _remove_stale(folder, METADATA_NAMES, told)
+        download(bucket, folder, told, lambda _: None)
+        told += _plan_annotations(bucket, folder, heads, place)
+    inside = bucket.list(f"{IMAGES}/")
+    images = plan_images(inside, place, [*top.objects, *top.folders])
+    _remove_stale(folder / IMAGES, None, images)
+    return _Planned(told, images, list(inside.objects))
 
 
 def _refuse_empty(bucket: Bucket, top: Listing, place: str) -> None:
