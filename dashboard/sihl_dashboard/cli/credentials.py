@@ -1,4 +1,8 @@
-"""A kubeconfig's user: a token that a file has, or what a credential plugin says."""
+"""A kubeconfig's user: a token that a file has, or what a credential plugin says.
+
+The client library runs plugins too, but lets them read our standard input, which may be a job's
+YAML, fails at a terminal where they do, and goes on without credentials.
+"""
 
 from __future__ import annotations
 
