@@ -116,6 +116,7 @@ async def test_a_job_is_told_whole_and_its_metrics_with_what_is_better(looker: L
     )  # fmt: skip
     assert [attempt["reason"] for attempt in found["attempts"]] == ["Evicted", "=cmd()"]
     assert found["spec"]["training"]["optimizer"]["learningRate"] == 0.001
+    assert "the job failed" in found["lacksModel"]
     found = await looker.found(f"{PROJECT}/metrics?jobs={NIGHT},{DAY}")
     assert found["validation"] == ["boxes/map"]
     assert found["better"]["validation/boxes/map"] == "higher"

@@ -256,9 +256,21 @@ def test_a_folder_that_exists_is_never_written_to(root: Path, tmp_path: Path, si
     assert (code, "exists already: choose another by --to" in err) == (1, True)
 
 
-def test_a_job_without_a_model_says_when_there_will_be_one(sihl: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        (None, "it is written when the job succeeds, which it has not yet"),
+        ("Succeeded", "the job succeeded, and the store does not have it any more"),
+        ("StoppedByUser", "the job is stopped, and a model is written when"),
+        ("OutOfMemory", "the job failed, and a model is written when"),
+    ],
+)
+def test_a_job_without_a_model_says_by_its_end_why_it_has_none(
+    root: Path, sihl: Any, tmp_path: Path, reason: str | None, told: str
+) -> None:
+    recorded(root, "day", uid="day0123456789").summary([done(reason=reason)])
     code, _, err = sihl("pull", "day", "--to", str(tmp_path / "x"))
-    assert (code, "it is written when the job succeeds" in err) == (1, True)
+    assert (code, err.startswith(f"error: day has no model: {told}")) == (1, True), err
 
 
 # --- what is hostile, and what is not there --------------------------------------------------

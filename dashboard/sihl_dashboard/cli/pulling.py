@@ -20,7 +20,13 @@ from sihl_dashboard.records import JobRef, MissingError, Place
 _CHUNK = 8 << 20
 
 
-def pull(place: Place, ref: JobRef, folder: Path, progress: Callable[[str], None]) -> Manifest:
+def pull(
+    place: Place,
+    ref: JobRef,
+    folder: Path,
+    progress: Callable[[str], None],
+    lacks: Callable[[], str],
+) -> Manifest:
     """Fetch the model into a new folder, whole or not at all.
 
     Args:
@@ -28,6 +34,7 @@ def pull(place: Place, ref: JobRef, folder: Path, progress: Callable[[str], None
         ref: Whose model.
         folder: Must not exist yet.
         progress: Told how far it is.
+        lacks: Says why there is none, where there is none.
 
     Raises:
         CommandError: there is no model, the folder is taken or cannot be written, or what came
@@ -36,7 +43,7 @@ def pull(place: Place, ref: JobRef, folder: Path, progress: Callable[[str], None
     if folder.exists():
         raise CommandError(f"{shown(folder)} exists already: choose another by --to")
     root = ref.paths(place.prefix).model
-    manifest = _manifest(place, root, ref)
+    manifest = _manifest(place, root, ref, lacks)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -60,14 +67,11 @@ def pull(place: Place, ref: JobRef, folder: Path, progress: Callable[[str], None
     return manifest
 
 
-def _manifest(place: Place, root: str, ref: JobRef) -> Manifest:
+def _manifest(place: Place, root: str, ref: JobRef, lacks: Callable[[], str]) -> Manifest:
     try:
         manifest = Manifest.model_validate_json(place.get(root + MANIFEST).data)
     except MissingError:
-        raise CommandError(
-            f"{ref.job} has no model: it is written when the job succeeds (kubectl sihl list "
-            f"{ref.job})"
-        ) from None
+        raise CommandError(f"{ref.job} has no model: {lacks()}") from None
     except ValidationError:
         raise CommandError(f"{shown(root)}{MANIFEST} is none that this release reads") from None
     for name in manifest.files:

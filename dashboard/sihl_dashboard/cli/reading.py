@@ -12,7 +12,7 @@ from sihl_dashboard.cli.errors import CommandError, UsageError
 from sihl_dashboard.cli.plot import Canvas
 from sihl_dashboard.cli.session import Session
 from sihl_dashboard.cli.terminal import document, shown
-from sihl_dashboard.records import JobRef, MissingError
+from sihl_dashboard.records import JobRef, MissingError, why_none
 
 _MOMENT = 60.0
 
@@ -114,7 +114,11 @@ def pull(session: Session) -> int:
     """`pull`: a job's model."""
     ref = session.archive.ref(session.options.job)
     folder = Path(session.options.to or ref.job)
-    manifest = pulling.pull(session.archive.place, ref, folder, session.terminal.progress)
+
+    def lacks() -> str:
+        return why_none(str(session.archive.recorded(ref).facts.get("job.state")))
+
+    manifest = pulling.pull(session.archive.place, ref, folder, session.terminal.progress, lacks)
     session.terminal.note(
         f"the model of step {manifest.step}, {len(manifest.files)} files with their checksums held:"
     )

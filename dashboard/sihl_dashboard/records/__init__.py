@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sihl_dashboard.records.job import Job
     from sihl_dashboard.records.logs import Line, Log, Page, Spot
     from sihl_dashboard.records.looks import Look
-    from sihl_dashboard.records.models import Model
+    from sihl_dashboard.records.models import Model, why_none
     from sihl_dashboard.records.pictures import Picture, SameImage
     from sihl_dashboard.records.place import FolderPlace, Place
     from sihl_dashboard.records.pulse import Pulse
@@ -55,7 +55,7 @@ _HOMES = {
     "job": ("Job",),
     "logs": ("Line", "Log", "Page", "Spot"),
     "looks": ("Look",),
-    "models": ("Model",),
+    "models": ("Model", "why_none"),
     "pictures": ("Picture", "SameImage"),
     "place": ("FolderPlace", "Place"),
     "pulse": ("Pulse",),

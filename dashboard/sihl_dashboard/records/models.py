@@ -25,6 +25,19 @@ class Model:
     manifest: Manifest
 
 
+_NONE = {
+    "Succeeded": "the job succeeded, and the store does not have it any more: bring it back there, "
+    "or train again",
+    "Failed": "the job failed, and a model is written when a job succeeds",
+    "Stopped": "the job is stopped, and a model is written when a job succeeds: resume it",
+}
+
+
+def why_none(state: str) -> str:
+    """Why there is no final model, by how the job's record says that it stands."""
+    return _NONE.get(state, "it is written when the job succeeds, which it has not yet")
+
+
 def model_of(place: Place, ref: JobRef) -> Model | Trouble | None:
     """A job's model; None before there is one.
 

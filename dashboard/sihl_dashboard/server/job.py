@@ -7,11 +7,12 @@ from typing import Any
 import yaml
 from aiohttp import web
 
-from sihl_api.record import PICTURE_SUFFIX
+from sihl_api.record import MANIFEST, PICTURE_SUFFIX
 from sihl_dashboard.cli.assignments import parse
 from sihl_dashboard.cli.errors import CommandError
 from sihl_dashboard.cli.manifests import clone, next_name
-from sihl_dashboard.records import JobRef, Picture, Records, Trouble
+from sihl_dashboard.records import JobRef, Picture, Records, Trouble, why_none
+from sihl_dashboard.records.facts import STATES
 from sihl_dashboard.server import asked
 from sihl_dashboard.server.answers import Answer, answer_of, response
 from sihl_dashboard.server.documents import (
@@ -42,9 +43,14 @@ async def job(request: web.Request) -> web.StreamResponse:
 
     def work(records: Records) -> Document:
         found = records.job(ref, max_age=age)
-        model = records.model(ref) if found.facts.get("job.state") == "Succeeded" else None
+        phase = live.document["phase"] if live else None
+        standing = phase if phase in STATES else str(found.facts.get("job.state"))
+        model = records.model(ref) if standing == "Succeeded" else None
+        lacks = why_none(standing)
         told = [model] if isinstance(model, Trouble) else []
-        document = job_document(found, None if isinstance(model, Trouble) else model)
+        if isinstance(model, Trouble):
+            model, lacks = None, f"{MANIFEST} of it {model.what}"
+        document = job_document(found, model) | {"lacksModel": None if model else lacks}
         document["troubles"] += troubles_of(told)
         return document | {"live": live.document if live else None,
                            "conditions": live.conditions if live else []}  # fmt: skip
@@ -66,7 +72,8 @@ def _waiting(ref: JobRef, live: Document, conditions: list[Document], spec: Docu
         "job": ref.folder, "name": ref.job, "namespace": ref.namespace, "project": ref.project,
         "state": "Unfinished", "document": None, "spec": spec,
         "given": given_of(spec), "summary": None, "attempts": [],
-        "isFinal": False, "model": None, "troubles": [], "live": live, "conditions": conditions,
+        "isFinal": False, "model": None, "lacksModel": why_none("Unfinished"), "troubles": [],
+        "live": live, "conditions": conditions,
     }  # fmt: skip
 
 

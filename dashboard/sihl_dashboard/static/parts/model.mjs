@@ -11,11 +11,11 @@ export function model(root, props) {
   let drawn = "";
   function update({ namespace, job }) {
     if (!job || typeof job !== "object") return;
-    const key = JSON.stringify(job.model ?? null);
+    const key = JSON.stringify(job.model ?? job.lacksModel);
     if (key === drawn) return;
     drawn = key;
     replace(root, job.model ? whole(namespace, job) : el("p", { class: "faint" },
-      "It has none yet: the final model is there once training is done. Checkpoints are the operator’s own."));
+      `It has none: ${job.lacksModel}. Checkpoints are the operator’s own.`));
   }
   update(props);
   return { update, destroy() {} };
