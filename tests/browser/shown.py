@@ -5,6 +5,7 @@ team-a/cells      three jobs of one project: `night` went through two attempts, 
 team-a/harsh      one job, hostile in everything that a record holds
 team-a/lengthy    one job with 200,000 lines of log
 team-a/living     one job that goes on: a test appends to it
+team-a/odd        two jobs of one name, which is long; of one of them nobody tells what ran
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ LENGTHY, LIVING = "lengthy.01234567", "living.01234567"
 SCRIPT = "<img src=x onerror=document.title='PWNED'><script>document.title='PWNED'</script>"
 """What runs where anything takes text for HTML."""
 HARSH = "<img src=x onerror=document.title='PWNED'>.01234567"
+SAME = "n" * 54
 LINES = 200_000
 _SIZE = 48
 _STEPS = 100
@@ -46,6 +48,7 @@ def write(root: Path) -> None:
     _job(root, "dusk", "fedcba9876543210", shift=2, spec=_spec(seed=7))
     _harsh(root)
     _lengthy(root)
+    _odd(root)
     living(root)
 
 
@@ -175,6 +178,16 @@ def _harsh(root: Path) -> None:
     job.log(1, 2, "\x1b]0;PWNED\x07\x1b[999;5;;38;2mbroken\x1b[\x00\x7f\u202ereversed\n")
     job.put(f"{job.paths.pictures(1, 3)}boxes/{picture_file('a.jpg')}", SCRIPT.encode())
     job.put(f"{job.paths.pictures(1, 3)}boxes/annotations.json", SCRIPT.encode())
+
+
+def _odd(root: Path) -> None:
+    for uid in ("0000000a", "0000000b"):
+        job = recorded(root, SAME, uid=uid, project="odd")
+        measured = {"m" * 90: 1.0}
+        job.metrics(1, 0, {**train(1, 1.0, spelled(1)), "values": measured})
+        if uid == "0000000b":
+            job.job({**SPEC, "project": "odd"})
+            job.summary([_told(1, 0, 1, "Succeeded")])
 
 
 def _lengthy(root: Path) -> None:

@@ -156,3 +156,47 @@ def test_a_job_that_does_not_exist_is_said_not_to(opened: Opened, expected: set[
     page = opened("/team-a/cells/nobody.01234567")
     expect(page.get_by_role("alert")).to_contain_text("No such job")
     expect(page.locator(".log-box")).not_to_be_visible()
+
+
+def test_an_address_of_no_page_is_said_to_be_that(opened: Opened, expected: set[str]) -> None:
+    expected.add("404")
+    page = opened("/team-a")
+    expect(page.get_by_role("alert")).to_contain_text("There is no such page")
+    assert not faults(page)
+
+
+def test_jobs_of_one_name_are_told_apart_and_of_one_job_alone_nothing_is_said_to_differ(
+    opened: Opened,
+) -> None:
+    page = opened("/")
+    named = [f"{shown.SAME}.0000000a", f"{shown.SAME}.0000000b"]
+    expect(page.locator(".job .name").filter(has_text=shown.SAME)).to_have_text(named[::-1])
+    page.goto(page.url + "team-a/odd?sort=name")
+    names = page.locator(".jobs-table tbody th")
+    expect(names).to_have_text(named)
+    expect(page.locator("#differences")).to_contain_text("they share no metric of validation")
+    expect(page.locator(".chart-title").first).to_be_visible()
+    wide = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
+    assert wide <= 0, "the page itself scrolls sideways"
+    page.get_by_role("checkbox", name=f"Choose {named[0]}").uncheck()
+    expect(page.locator("#differences")).to_contain_text("Choose another job in the table")
+
+
+def test_a_record_that_lacks_parts_says_so_and_leads_nowhere_else(opened: Opened) -> None:
+    page = opened(f"/team-a/odd/{shown.SAME}.0000000a")
+    expect(page.locator("#spec")).to_contain_text("The record does not tell what ran.")
+    expect(page.locator("#model")).to_contain_text("It has none: it is written when the job succ")
+    contents = page.get_by_role("navigation", name="Sections").get_by_role("link")
+    expect(contents).to_have_text(
+        [
+            "Curves",
+            "Log",
+            "Pictures of validation",
+            "Settings as run",
+            "Model",
+            "Compare with others",
+        ]
+    )
+    assert not faults(page)
+    page.goto(page.url.replace("0000000a", "0000000b"))
+    expect(page.locator("#model")).to_contain_text("the store does not have it any more")

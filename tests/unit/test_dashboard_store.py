@@ -50,7 +50,8 @@ async def test_a_store_that_is_killed_is_told_keeps_what_was_read_and_comes_back
             assert overview["troubles"] or overview["namespaces"]
 
             await asyncio.to_thread(stack.enter_context, serve(tmp_path, port=port))
-            assert (await until(events, "job", 120)).data["trouble"] is None
+            while (await until(events, "job", 120)).data["trouble"]:
+                pass  # it may be away in another way first
             night.metrics(1, 1, train(2, 0.5))
             await until(events, "job")
             assert (await looker.found(url))["points"] == 2

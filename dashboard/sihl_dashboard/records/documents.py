@@ -192,7 +192,8 @@ def _take_out(raw: Any, path: tuple[int | str, ...]) -> None:
 
 def _first(error: ValidationError) -> str:
     found = error.errors(include_url=False)[0]
-    return printable(f"{'.'.join(map(str, found['loc']))}: {found['msg']}")
+    words = (".".join(map(str, found["loc"])), found["msg"])
+    return printable(": ".join(word for word in words if word))
 
 
 def dump(model: BaseModel) -> Document:

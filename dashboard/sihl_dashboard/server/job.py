@@ -11,7 +11,7 @@ from sihl_api.record import MANIFEST, PICTURE_SUFFIX
 from sihl_dashboard.cli.assignments import parse
 from sihl_dashboard.cli.errors import CommandError
 from sihl_dashboard.cli.manifests import clone, next_name
-from sihl_dashboard.records import JobRef, Picture, Records, Trouble, why_none
+from sihl_dashboard.records import JobRef, Model, Picture, Records, Trouble, why_none
 from sihl_dashboard.records.facts import STATES
 from sihl_dashboard.server import asked
 from sihl_dashboard.server.answers import Answer, answer_of, response
@@ -45,13 +45,10 @@ async def job(request: web.Request) -> web.StreamResponse:
         found = records.job(ref, max_age=age)
         phase = live.document["phase"] if live else None
         standing = phase if phase in STATES else str(found.facts.get("job.state"))
-        model = records.model(ref) if standing == "Succeeded" else None
-        lacks = why_none(standing)
-        told = [model] if isinstance(model, Trouble) else []
-        if isinstance(model, Trouble):
-            model, lacks = None, f"{MANIFEST} of it {model.what}"
-        document = job_document(found, model) | {"lacksModel": None if model else lacks}
-        document["troubles"] += troubles_of(told)
+        kept = records.model(ref) if standing == "Succeeded" else None
+        model = None if isinstance(kept, Trouble) else kept
+        document = job_document(found, model) | {"lacksModel": _lacks(kept, standing)}
+        document["troubles"] += troubles_of([kept] if isinstance(kept, Trouble) else [])
         return document | {"live": live.document if live else None,
                            "conditions": live.conditions if live else []}  # fmt: skip
 
@@ -64,6 +61,13 @@ async def job(request: web.Request) -> web.StreamResponse:
             raise
         return web.json_response(_waiting(ref, live.document, live.conditions, live.spec))
     return response(request, answer)
+
+
+def _lacks(model: Model | Trouble | None, standing: str) -> str | None:
+    """Why there is no model, where there is none."""
+    if isinstance(model, Trouble):
+        return f"its {MANIFEST} {model.what}"
+    return None if model else why_none(standing)
 
 
 def _waiting(ref: JobRef, live: Document, conditions: list[Document], spec: Document) -> Document:

@@ -67,6 +67,16 @@ async def asset(request: web.Request) -> web.StreamResponse:
     return response(request, _read(request.app[ASSETS] / "uplot", request.match_info["file"]))
 
 
+async def unknown(request: web.Request) -> web.StreamResponse:
+    """No page's address: who looks is told so on a page, a program as by the API."""
+    if "text/html" not in request.headers.get("Accept", ""):
+        raise NotThereError("there is no such page", "go to the overview, at /")
+    answer = response(request, answer_of(page_of(STATIC, "overview"), KINDS[".html"]))
+    if answer.status == 200:
+        answer.set_status(404)
+    return answer
+
+
 async def nothing(_: web.Request) -> web.StreamResponse:
     """What the API does not have."""
     raise NotThereError

@@ -74,4 +74,5 @@ ROUTES = (
     Route("GET", "/login", pages.index, "nothing"),
     Route("GET", "/{namespace}/{project}", pages.index, "nothing"),
     Route("GET", "/{namespace}/{project}/{job}", pages.index, "nothing"),
+    Route("GET", "/{rest:.*}", pages.unknown, "nothing"),
 )

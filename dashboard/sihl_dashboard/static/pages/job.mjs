@@ -59,7 +59,7 @@ function bodyOf(root, { namespace, project, job: folder }, head, parts) {
   const told = troubles();
   const page = el("div", { class: "job-page" }, parts.map((part) => part.node));
   const contents = el("nav", { class: "contents", "aria-label": "Sections" }, el("ul", { class: "plain row" },
-    parts.map((part) => el("li", {}, el("a", { href: `#${part.node.id}`, text: part.title }))),
+    parts.map(entry),
     el("li", {}, link(href(namespace, project, null, { jobs: folder }), {}, "Compare with others"))));
   replace(root, failed, head.node, told.node, contents, page);
   let lacked = false;
@@ -94,6 +94,15 @@ function bodyOf(root, { namespace, project, job: folder }, head, parts) {
       show(shown);
     },
   };
+}
+
+/** What leads to a section, as long as there is something in it. */
+function entry({ node, title }) {
+  const found = el("li", {}, el("a", { href: `#${node.id}`, text: title }));
+  new MutationObserver(() => {
+    found.hidden = node.hidden;
+  }).observe(node, { attributes: true, attributeFilter: ["hidden"] });
+  return found;
 }
 
 /**

@@ -160,11 +160,13 @@ function queues() {
 function records(stream) {
   const head = el("h2", {});
   const lines = el("div", {});
-  const node = el("section", { class: "panel space" }, el("header", {}, head), lines);
+  const none = el("p", { class: "faint" }, "No project has a record here.");
+  const node = el("section", { class: "panel space" }, el("header", {}, head), none, lines);
   return {
     node,
     update(space) {
       write(head, space.name);
+      none.hidden = space.projects.length > 0;
       keyed(lines, space.projects, (name) => name, (name) => latest(space.name, name, stream));
     },
     destroy: () => keyed(lines, [], String, () => null),

@@ -7,8 +7,10 @@ import { labelsOf } from "./curvesdata.mjs";
 import { problem, troubles } from "./problem.mjs";
 import { verdicts } from "./verdict.mjs";
 
-/** Texts beyond this, such as hashes, are cut: that they differ is what they tell. */
+/** Texts beyond this are cut, and hashes as everywhere: that they differ is what they tell. */
 const LONG = 28;
+const HASH = /^[0-9a-f]{32,}$/;
+const HASH_SHOWN = 8;
 const MOST_NAMED = 6;
 
 /**
@@ -92,7 +94,7 @@ export function differences(root, props) {
     trouble.update(found.troubles);
     replace(note);
     said.hidden = box.hidden = seeds.hidden = false;
-    replace(said, verdicts(found, ordered(), props.baseline, labels));
+    replace(said, isAlone ? alone() : verdicts(found, ordered(), props.baseline, labels));
     replace(
       sheet,
       el("caption", { class: "unseen" }, label),
@@ -111,6 +113,10 @@ export function differences(root, props) {
     );
     replace(seeds, spreads(found.spreads, labels));
     if (focused) body.querySelector(`[data-again="${CSS.escape(focused)}"]`)?.focus();
+  }
+
+  function alone() {
+    return el("p", { class: "faint" }, "Choose another job in the table to see what differs.");
   }
 
   function heading(found, labels) {
@@ -180,8 +186,9 @@ export function differences(root, props) {
   }
 
   function dataNote({ dataset, unknownData }) {
+    if (props.jobs.length < 2) return "";
     if (unknownData.length === props.jobs.length) return "These records do not tell their data.";
-    if (!dataset.length && props.jobs.length > 1) return "The same data, as far as the records tell.";
+    if (!dataset.length) return "The same data, as far as the records tell.";
     return "";
   }
 
@@ -197,10 +204,11 @@ export function differences(root, props) {
           const isSame =
             props.baseline && job !== props.baseline && JSON.stringify(value) === JSON.stringify(base);
           const text = !isKnown(job) ? "unknown" : job in values ? textOf(value) : "not set";
+          const short = cut(text);
           return el(
             "td",
-            { class: isSame ? "is-same" : "", title: text.length > LONG ? text : null },
-            isSame ? "same" : text.length > LONG ? `${text.slice(0, LONG - 1)}…` : text,
+            { class: isSame ? "is-same" : "", title: short === text ? null : text },
+            isSame ? "same" : short,
           );
         }),
       );
@@ -276,8 +284,14 @@ export function differences(root, props) {
   };
 }
 
+/** As a job's own page has it. */
 function textOf(value) {
-  return typeof value === "number" ? String(value) : value === null ? "null" : String(value);
+  return value === null ? "none" : String(value);
+}
+
+function cut(text) {
+  const most = HASH.test(text) ? HASH_SHOWN : LONG - 1;
+  return text.length > most + 1 ? `${text.slice(0, most)}…` : text;
 }
 
 /** What comes before a setting's own name is the less telling part. */

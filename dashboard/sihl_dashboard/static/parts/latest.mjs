@@ -5,6 +5,7 @@ import { el, keyed, write } from "../dom.mjs";
 import { ago, count, dateTime } from "../format.mjs";
 import { loader } from "../loader.mjs";
 import { href, link } from "../view.mjs";
+import { labelsOf } from "./curvesdata.mjs";
 import { phase, setPhase } from "./phase.mjs";
 import { progress } from "./progress.mjs";
 
@@ -34,7 +35,9 @@ export function latest(namespace, project, stream) {
       onData: ({ rows, total }) => {
         const rest = total > rows.length ? `, the latest ${rows.length} of them` : "";
         write(tally, count(total, "job") + rest);
-        keyed(list, rows, (each) => each.job, () => row(namespace, project));
+        const labels = labelsOf(rows.map((each) => each.job));
+        keyed(list, rows.map((each) => ({ ...each, label: labels.get(each.job) })), (each) => each.job,
+          () => row(namespace, project));
       },
       onError: (error) => write(tally, error.message),
     });
@@ -62,8 +65,8 @@ function row(namespace, project) {
     el("span", { class: "rest" }), age, why);
   return {
     node,
-    update({ job, values }) {
-      write(name, job.slice(0, job.lastIndexOf(".")) || job);
+    update({ job, label, values }) {
+      write(name, label);
       name.title = job;
       name.setAttribute("href", href(namespace, project, job));
       setPhase(state, values["job.state"]);

@@ -1,8 +1,7 @@
 /** Parallel coordinates: what was tried, from left to right, and what came of it at the end. */
 import { el, replace, svg } from "../dom.mjs";
-import { number } from "../format.mjs";
 import { lookOf } from "./colours.mjs";
-import { askedPath, jobName, labelOf } from "./jobsmodel.mjs";
+import { askedPath, cellText, jobName, labelOf } from "./jobsmodel.mjs";
 import { axisOf, conditionsOf, placeOn } from "./parallelaxes.mjs";
 
 const HEIGHT = 250;
@@ -34,6 +33,7 @@ const MOST_LINES = 500;
  */
 export function parallel(root, props) {
   const metric = el("select", { onchange: () => props.onMetric(metric.value) });
+  const choice = el("label", { class: "check" }, el("span", { class: "faint small" }, "Metric"), metric);
   const note = el("p", { class: "faint small" });
   const heads = el("div", { class: "parallel-heads" });
   const picture = svg("svg", { class: "parallel-picture", role: "img" });
@@ -49,14 +49,14 @@ export function parallel(root, props) {
     el(
       "div",
       { class: "row" },
-      el("label", { class: "check" }, el("span", { class: "faint small" }, "Metric"), metric),
+      choice,
       note,
     ),
     box,
   );
   root.append(whole);
   let shown = "";
-  let offered = "";
+  let offered = null;
 
   const pathAsked = (path) => askedPath(path, props.which);
 
@@ -121,6 +121,7 @@ export function parallel(root, props) {
     const names = props.metrics.join("\n");
     if (names !== offered) {
       offered = names;
+      choice.hidden = !names;
       replace(
         metric,
         props.metrics.map((path) => el("option", { value: path }, path)),
@@ -222,8 +223,8 @@ export function parallel(root, props) {
     const ends =
       axis.kind === "number"
         ? [
-            [axis.low, number(axis.low)],
-            [axis.high, number(axis.high)],
+            [axis.low, cellText(axis.key, axis.low)],
+            [axis.high, cellText(axis.key, axis.high)],
           ]
         : axis.categories.map((value) => [value, value]);
     const band = svg("rect", { class: "parallel-band", x: x - 9, width: 18, y: 0, height: 0 });
@@ -243,13 +244,16 @@ export function parallel(root, props) {
           {
             class: "parallel-text",
             x: x + 6,
-            y: y(placeOn(axis, value)) + (placeOn(axis, value) < 0.02 ? 14 : 4),
+            y: y(placeOn(axis, value)) + besides(placeOn(axis, value)),
           },
           text.length > 18 ? `${text.slice(0, 17)}…` : text,
         ),
       ),
     );
   }
+
+  /** At the ends below and above the lines that come there. */
+  const besides = (place) => (place < 0.02 ? 14 : place > 0.98 ? -4 : 4);
 
   function brush(event, axis, handle, band) {
     const from = event.offsetY;

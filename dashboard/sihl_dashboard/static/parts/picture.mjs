@@ -7,7 +7,7 @@ import { integer } from "../format.mjs";
 /**
  * @param {string} namespace
  * @param {string} project
- * @param {{job: string, picture: {step: number, head: string, attempt: number, file: string},
+ * @param {{job: string, label: string, picture: {step: number, head: string, attempt: number, file: string},
  *   isOne: boolean}} first
  * @returns {{node: HTMLElement, update: function(Object)}} as `keyed` wants it
  */
@@ -28,15 +28,15 @@ export function picture(namespace, project, first) {
   const caption = el("figcaption", { class: "small faint" });
   let source = "";
 
-  function update({ job, picture: found, isOne }) {
+  function update({ job, label, picture: found, isOne }) {
     const path = [found.step, found.head, found.attempt, found.file].map(encodeURIComponent).join("/");
     const next = address(`${pathOf(namespace, project, job)}/pictures/${path}`);
-    write(caption, `${isOne ? "" : `${job} · `}step ${integer(found.step)}`);
+    write(caption, `${isOne ? "" : `${label} · `}step ${integer(found.step)}`);
     if (next === source) return;
     source = next;
     anchor.setAttribute("href", next);
     image.setAttribute("alt",
-      `${found.file}: image, target and prediction as ${job} drew them at step ${found.step}`);
+      `${found.file}: image, target and prediction as ${label} drew them at step ${found.step}`);
     image.setAttribute("src", next);
   }
 

@@ -8,6 +8,7 @@ import { announce, el, keyed, replace, stylesheet, write } from "../dom.mjs";
 import { integer, number } from "../format.mjs";
 import { addKeys } from "../keys.mjs";
 import { loader } from "../loader.mjs";
+import { labelsOf } from "./curvesdata.mjs";
 import { picture } from "./picture.mjs";
 import { problem } from "./problem.mjs";
 
@@ -44,6 +45,7 @@ export function pictures(root, props) {
 function several(root, props) {
   const { namespace, project } = props;
   const jobs = props.jobs.slice(0, MOST_JOBS);
+  const labels = labelsOf(jobs);
   let byJob = {}; // folder -> its pictures, by step
   let order = null; // of the images, as the server compares them: [{head, file, disagreement}]
   let steps = [];
@@ -199,7 +201,7 @@ function several(root, props) {
         write(title, nameOf(next.file));
         write(differs, [heads.hidden ? "" : next.head, toldOf(next.disagreement)].filter(Boolean).join(" · "));
         const shown = jobs.filter((job) => next.pictures[job]).map((job) =>
-          ({ job, picture: next.pictures[job], isOne: jobs.length === 1 }));
+          ({ job, label: labels.get(job), picture: next.pictures[job], isOne: jobs.length === 1 }));
         keyed(cells, shown, (each) => each.job, (each) => picture(namespace, project, each));
       },
     };

@@ -20,19 +20,24 @@ export function spec(root, props) {
   const rows = el("tbody", {});
   let job = null;
   let drawn = "";
-  replace(root,
+  const unknown = el("p", { class: "empty", hidden: true }, "The record does not tell what ran.");
+  const known = [
     el("div", { class: "row tools" }, find, el("label", { class: "check" }, only, "Chosen ones only"), tally,
       again),
     el("div", { class: "scroll settings", tabindex: 0, role: "region", "aria-label": "Settings" },
       el("table", {},
         el("thead", { class: "unseen" }, el("tr", {}, ["Setting", "Value", "Where from"].map((text) =>
-          el("th", { scope: "col", text })))), rows)));
+          el("th", { scope: "col", text })))), rows)),
+  ];
+  replace(root, unknown, known);
 
   function draw() {
     if (!job) return;
     const wanted = (view().get("setting") ?? "").trim().toLowerCase();
     const chosenOnly = view().has("chosen");
     const all = settings(job);
+    unknown.hidden = all.length > 0;
+    for (const node of known) node.hidden = !unknown.hidden;
     const shown = all.filter((each) => (!chosenOnly || !each.isDefault)
       && (!wanted || `${each.path} ${each.value}`.toLowerCase().includes(wanted)));
     const key = JSON.stringify(shown);
@@ -76,7 +81,8 @@ function row({ path, value, isDefault }) {
  */
 export function settings(job) {
   const given = job.given ? new Map(flat(job.given)) : null;
-  return flat(job.spec ?? {}).map(([path, value]) => ({
+  if (!Object.keys(job.spec ?? {}).length) return [];
+  return flat(job.spec).map(([path, value]) => ({
     path, value: spelled(value), isDefault: given !== null && !given.has(path),
   }));
 }

@@ -3,7 +3,8 @@ import { el, keyed, replace, write } from "../dom.mjs";
 import { signed } from "../format.mjs";
 import { href, link } from "../view.mjs";
 import { swatch } from "./colours.mjs";
-import { askedPath, cellText, grouped, isMetric, jobName, labelOf, meanOf, verdict } from "./jobsmodel.mjs";
+import { labelsOf } from "./curvesdata.mjs";
+import { askedPath, cellText, grouped, isMetric, labelOf, meanOf, verdict } from "./jobsmodel.mjs";
 
 const ROW = 34;
 const AHEAD = 8;
@@ -46,7 +47,8 @@ export function table(root, props) {
     body,
   );
   const box = el("div", { class: "jobs-scroll", tabindex: "-1", onscroll: () => soon() }, grid);
-  root.append(box);
+  const nothing = el("p", { class: "empty" }, "There is no job here, or none that the filter lets through.");
+  root.append(box, nothing);
 
   let items = [];
   let active = 0;
@@ -55,6 +57,7 @@ export function table(root, props) {
   /** Grows when rows that stay in sight may have to say something else. */
   let version = 0;
   let base = null;
+  let labels = new Map();
   const folded = new Set();
 
   const keyOf = (item) => (item.kind === "group" ? `group ${item.key}` : item.row.job);
@@ -69,6 +72,9 @@ export function table(root, props) {
     version++;
     const path = props.group && askedPath(props.group, props.which);
     base = props.rows.find((row) => row.job === props.baseline) ?? null;
+    labels = labelsOf(props.rows.map((row) => row.job));
+    nothing.hidden = props.rows.length > 0;
+    box.hidden = !nothing.hidden;
     items = grouped(props.rows, path, folded);
     active = Math.max(0, Math.min(active, items.length - 1));
     grid.setAttribute("aria-rowcount", String(items.length + 1));
@@ -169,7 +175,6 @@ export function table(root, props) {
   function jobRow(job) {
     const tick = el("input", {
       type: "checkbox",
-      "aria-label": `Choose ${jobName(job)}`,
       onchange: () => props.onChoose(job, tick.checked),
     });
     const star = el("button", {
@@ -177,11 +182,7 @@ export function table(root, props) {
       class: "quiet",
       onclick: () => props.onBaseline(props.baseline === job ? null : job),
     });
-    const name = link(
-      href(props.namespace, props.project, job),
-      { class: "jobs-name", title: job },
-      jobName(job),
-    );
+    const name = link(href(props.namespace, props.project, job), { class: "jobs-name", title: job });
     const mark = el("span", { class: "jobs-mark" });
     const cells = props.columns.map(() => el("td", {}));
     let stamp = "";
@@ -205,9 +206,11 @@ export function table(root, props) {
         node.classList.toggle("is-chosen", isChosen);
         for (const control of [tick, star, name]) control.tabIndex = at === active ? 0 : -1;
         tick.checked = isChosen;
+        tick.setAttribute("aria-label", `Choose ${labels.get(job)}`);
+        write(name, labels.get(job));
         if (isChosen !== mark.hasChildNodes()) replace(mark, isChosen ? swatch(job) : null);
         star.setAttribute("aria-pressed", String(isBase));
-        star.setAttribute("aria-label", `Baseline: ${jobName(job)}`);
+        star.setAttribute("aria-label", `Baseline: ${labels.get(job)}`);
         write(star, isBase ? "★ baseline" : "☆");
         props.columns.forEach((path, index) => fill(cells[index], path, item.row));
       },
@@ -291,6 +294,7 @@ export function table(root, props) {
       cancelAnimationFrame(frame);
       resized.disconnect();
       box.remove();
+      nothing.remove();
     },
   };
 }

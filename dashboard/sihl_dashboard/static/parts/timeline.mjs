@@ -9,6 +9,7 @@ const HEIGHT = 58;
 const TOP = 16;
 const BAND = 22;
 const HOLDS = { True: "yes", False: "no" };
+const HALF_LETTER = 3.4; // pixels of an axis' text
 const LEAST = 3; // pixels: what was short is seen all the same
 
 /**
@@ -73,9 +74,14 @@ function band(all, job, width) {
     marks(job.conditions ?? [], from, to, x),
     times.map((time) => [
       svg("line", { x1: x(time), x2: x(time), y1: TOP + BAND, y2: TOP + BAND + 5, class: "tick" }),
-      svg("text", { x: Math.min(Math.max(x(time), 28), width - 28), y: HEIGHT - 3, class: "tick" },
-        spelled(time)),
+      label(spelled(time), x(time), width),
     ]));
+}
+
+/** Below its tick; at the picture's ends beside it, whole. */
+function label(text, at, width) {
+  const half = text.length * HALF_LETTER;
+  return svg("text", { x: Math.min(Math.max(at, half), width - half), y: HEIGHT - 3, class: "tick" }, text);
 }
 
 function stretch(each, x, width) {

@@ -36,7 +36,7 @@ export function verdicts(found, jobs, baseline, labels) {
 function outcome({ scores, spreads }, job, label, base) {
   const of = scores.filter((score) => score.job === job && score.delta !== null);
   const score = of.find(({ isBetter }) => isBetter !== null) ?? of.find(({ delta }) => delta === 0);
-  if (!score) return [el("b", {}, label), ` cannot be held against ${base}: no metric in common.`];
+  if (!score) return [el("b", {}, label), ` cannot be held against ${base}: they share no metric of validation.`];
   const spread = spreads.find(({ metric }) => metric === score.metric);
   const isNoise = spread && Math.abs(score.delta) <= 2 * spread.deviation;
   const word = score.delta === 0 ? "as good as" : score.isBetter ? "better than" : "worse than";
@@ -70,6 +70,6 @@ function separator(at, count) {
 }
 
 function told(values, job) {
-  const text = job in values ? String(values[job]) : "none";
+  const text = String(values[job] ?? "none");
   return text.length > 28 ? `${text.slice(0, 27)}…` : text;
 }
