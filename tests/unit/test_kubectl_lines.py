@@ -306,6 +306,7 @@ def test_a_verb_that_does_not_exist_is_refused_with_those_that_do(verb: str) -> 
         ["resume", "a", "b", "--wait"],
         ["submit", "-f", "x", "--wait", "--follow"],
         ["metrics", "a", "--cs"],
+        ["ui", "--port", "65536"],
     ],
 )
 def test_what_is_mistyped_is_told_in_a_line_and_ends_with_2(words: list[str]) -> None:

@@ -100,6 +100,33 @@ def test_metrics_of_a_record_without_summary_are_what_its_lines_say(root: Path, 
     assert cells(out)[1][:1] + cells(out)[1][-3:] == ["train/loss", "2", "1", "3"]
 
 
+@pytest.mark.parametrize("summary", [b"{", b'{"updatedAt": "2026-01-02T04:00:00Z"}'])
+def test_what_lines_say_is_shown_where_a_summary_tells_nothing_and_what_is_wrong_once(
+    root: Path, sihl: Any, summary: bytes
+) -> None:
+    record = recorded(root, "cut", uid="cut0123456789ab")
+    record.job()
+    record.put(record.paths.summary, summary)
+    record.metrics(1, 0, train(1, 3.0), {**train(2, 1.0), "step": "two"})
+    _, out, err = sihl("metrics", "cut")
+    assert cells(out)[1][0] == "train/loss"
+    _, out, err = sihl("metrics", "cut", "--csv")
+    assert out.count("\n") == 2
+    assert sorted(set(err.splitlines())) == sorted(err.splitlines())
+
+
+def test_a_record_of_which_no_line_can_be_read_says_so(root: Path, sihl: Any) -> None:
+    record = recorded(root, "cut", uid="cut0123456789ab")
+    record.job()
+    record.metrics(1, 0, {**train(2, 1.0), "step": "two"})
+    assert "1 lines of metrics could not be read" in sihl("metrics", "cut", "--plot")[2]
+
+
+def test_a_record_that_is_named_and_not_there_is_told_beside_those_that_are(sihl: Any) -> None:
+    code, out, err = sihl("list", "day", "nobody", "-o", "name")
+    assert (code, out, "no record of a job nobody" in err) == (1, "day\n", True)
+
+
 def test_csv_has_every_point_that_counts_and_none_that_was_superseded(
     root: Path, sihl: Any
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from sihl_dashboard.records import FolderPlace, Log, MissingError, QueryError, Records, Spot
 from sihl_dashboard.records.lines import walk
-from tests.support.recorded import Recorded, recorded
+from tests.support.recorded import Recorded, Watched, recorded
 
 
 @pytest.fixture
@@ -152,6 +153,25 @@ def test_a_line_of_10_mb_is_shown_in_part_and_more_of_it_can_be_had(
     assert hit.spot == long.spot
     assert "xneedley" in hit.text
     assert log.number_of(after.spot) == 2
+
+
+def test_all_lines_are_had_in_one_pass_each_with_where_to_go_on(
+    tmp_path: Path, job: Recorded
+) -> None:
+    for attempt in (1, 2):
+        job.log(attempt, 0, "".join(f"line {number}\n" for number in range(5000)) + "torn")
+    place = Watched(FolderPlace(tmp_path))
+    with closing(Records(place)) as records:
+        log = records.log(job.ref)
+        known = len(place.asked)
+        found = list(log.onward(log.start))
+        assert len(place.asked) - known <= 2
+        lines = [line for line, _ in found]
+        assert lines == [*log.forward(log.start, 5000).lines, *lines[5000:]]
+        assert len(lines) == 10_002
+        assert [spot for _, spot in found[:5000]] == [line.spot for line in lines[1:5001]]
+        assert found[-1][1] == log.end
+        assert list(log.onward(log.end)) == []
 
 
 def test_a_page_takes_little_memory_whatever_the_log_holds(records: Records, job: Recorded) -> None:

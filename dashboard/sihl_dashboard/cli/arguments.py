@@ -146,7 +146,9 @@ def _add_records(verbs: Mapping[str, argparse.ArgumentParser]) -> None:
     compare.add_argument("--diff-only", action="store_true", help="leave out what they share")
     compare.add_argument("-o", "--output", choices=("json", "yaml"))
     ui = verbs["ui"]
-    ui.add_argument("--port", type=int, default=0, help="of 127.0.0.1; by default any that is free")
+    ui.add_argument(
+        "--port", type=_port, default=0, help="of 127.0.0.1; by default any that is free"
+    )
     ui.add_argument(
         "--no-browser", action="store_false", dest="browser", help="print the address alone"
     )
@@ -156,6 +158,12 @@ def _add_records(verbs: Mapping[str, argparse.ArgumentParser]) -> None:
 def _count(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 10**9:
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 <= int(text) < 1 << 16:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: it is a number up to 65535")
     return int(text)
 
 

@@ -117,13 +117,10 @@ def _print_recorded(
 
 def _print_from(log: Log, spot: Spot, say: Callable[[str], None]) -> Spot:
     """Lines from a place on; returns where to go on."""
-    while True:
-        page = log.forward(spot, _PAGE)
-        for line in page.lines:
-            say(_shown(line))
-        if page.is_end or page.after == spot:
-            return page.after
-        spot = page.after
+    after = spot
+    for line, after in log.onward(spot):  # noqa: B007 (the last one's is the answer)
+        say(_shown(line))
+    return after
 
 
 def _last(log: Log, count: int) -> Iterator[Line]:

@@ -24,7 +24,8 @@ Point = dict[str, Any]
 def summary(records: Records, job: Job) -> dict[str, dict[str, float | int | str | None]]:
     """By metric its best value and that's step, its last, min and max.
 
-    Of a record that has no summary, as running jobs' at first, only what its lines say.
+    Of a record without a summary, as running jobs' at first, or with one that tells no metric,
+    only what its lines say.
     """
     found: dict[str, dict[str, Any]] = {}
     for kind, metrics in (("validation", job.summary.validation), ("train", job.summary.train)):
@@ -38,7 +39,7 @@ def summary(records: Records, job: Job) -> dict[str, dict[str, float | int | str
                     for which in ("last", "min", "max")
                 },
             }
-    if not job.is_summarised:
+    if not job.is_summarised or not found:
         for curve in records.curves([job.ref], View(buckets=1, ghosts=False)).curves:
             known = found.setdefault(curve.metric, {"best": None, "step": None, "better": None})
             for which in ("last", "min", "max"):

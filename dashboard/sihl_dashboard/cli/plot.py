@@ -71,8 +71,13 @@ def chart(
     if not finite.any():
         return [shown(title), f"{'':{_LABEL}}   no finite value"]
     least, most = float(low[finite].min()), float(high[finite].max())
-    scale = (canvas.height - 1) / (most - least) if most > least else 0.0
-    middle = 0 if scale else (canvas.height - 1) // 2
+    span = most / 2 - least / 2  # by halves: the whole may be beyond what a number holds
+    middle = 0 if span else (canvas.height - 1) // 2
+
+    def row(value: float) -> int:
+        place = (value / 2 - least / 2) / span if span else 0.0
+        return middle + round(place * (canvas.height - 1))
+
     dots = np.zeros((canvas.height, canvas.columns), bool)
     before: tuple[int, int, int] | None = None
     for at, lower, upper, is_known in zip(
@@ -81,8 +86,7 @@ def chart(
         if not is_known:
             before = None
             continue
-        bottom = middle + round((lower - least) * scale)
-        top = middle + round((upper - least) * scale)
+        bottom, top = row(lower), row(upper)
         dots[bottom : top + 1, at] = True
         if before is not None:
             _join(dots, before, (at, bottom, top))
@@ -117,12 +121,17 @@ def _labelled(
     title: str, ends: tuple[float, float], values: tuple[float, float], rows: Sequence[str]
 ) -> list[str]:
     labels = [""] * len(rows)
-    labels[0], labels[-1] = f"{values[1]:.4g}", f"{values[0]:.4g}"
+    labels[0], labels[-1] = _spelled(values[1]), _spelled(values[0])
     if values[0] == values[1]:
         labels = [""] * len(rows)
-        labels[len(rows) // 2] = f"{values[0]:.4g}"
+        labels[len(rows) // 2] = _spelled(values[0])
     lines = [f"{label:>{_LABEL}} |{row}".rstrip() for label, row in zip(labels, rows, strict=True)]
     first, last = (f"{end:.10g}" for end in ends)
     width = len(rows[0])
     axis = f"{first}{last:>{max(width - len(first), len(last) + 1)}}" if first != last else first
     return [shown(title), *lines, f"{'':{_LABEL}}  {axis}"]
+
+
+def _spelled(value: float) -> str:
+    text = f"{value:.4g}"
+    return text if len(text) <= _LABEL else f"{value:.2g}"

@@ -37,6 +37,7 @@ def metrics(session: Session) -> int:
         raise UsageError("--around tells of points, and --plot draws the whole curve: choose one")
     if not (options.csv or options.json):
         if not metrics:
+            session.tell(measures.points(records, ref, wanted)[1])
             session.terminal.note(f"{ref.job} has measured nothing yet.")
             return 0
         if options.plot:

@@ -6,7 +6,7 @@ import json
 
 import yaml
 
-from sihl_dashboard.cli.errors import UsageError
+from sihl_dashboard.cli.errors import NotFoundError, UsageError
 from sihl_dashboard.cli.session import Session
 from sihl_dashboard.cli.terminal import shown, table
 from sihl_dashboard.records import Query
@@ -34,6 +34,12 @@ def list_recorded(session: Session) -> int:
                 if not options.jobs or {each.ref.job, each.ref.folder} & set(options.jobs)
             ]
     _print(session, rows)
+    named = {name for row in rows for name in (row.ref.job, row.ref.folder)}
+    if missing := [name for name in options.jobs if name not in named]:
+        raise NotFoundError(
+            f"{shown(session.archive.place.name)} has no record of a job "
+            f"{shown(', '.join(missing))}: without names all are listed"
+        )
     return 0
 
 
@@ -51,7 +57,7 @@ def _print(session: Session, rows: list[Row]) -> None:
         terminal.say(*(shown(row.ref.job) for row in rows))
     elif rows:
         terminal.say(*table(*as_table(rows, session.options.all_namespaces), terminal.colours))
-    else:
+    elif not session.options.jobs:
         terminal.note(f"No records found in {shown(session.archive.place.name)}.")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -30,6 +30,7 @@ class Session:
     terminal: Terminal
     stdin: TextIO
     environ: Mapping[str, str]
+    _told: set[Trouble] = field(default_factory=set)
 
     @cached_property
     def cluster(self) -> Cluster:
@@ -91,11 +92,13 @@ class Session:
         return latest_job(name, self.cluster.jobs(self.namespace), self.namespace).name
 
     def tell(self, troubles: Sequence[Trouble]) -> None:
-        """What could not be read, beside what could."""
-        for trouble in troubles[:10]:
+        """What could not be read, beside what could; each once."""
+        new = [trouble for trouble in troubles if trouble not in self._told]
+        self._told.update(new)
+        for trouble in new[:10]:
             self.terminal.note(f"note: {shown(trouble.where)}: {shown(trouble.what)}")
-        if len(troubles) > 10:
-            self.terminal.note(f"note: {len(troubles) - 10} more troubles like these")
+        if len(new) > 10:
+            self.terminal.note(f"note: {len(new) - 10} more troubles like these")
 
     def close(self) -> None:
         """Let go of what was opened."""

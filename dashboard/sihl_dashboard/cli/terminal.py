@@ -31,6 +31,8 @@ def shown_line(text: str) -> str:
     Tabs stay; anything else that moves or hides is spelled out.
     """
     last = _COLOURED.sub("", text.rstrip("\r\n")).rpartition("\r")[2]
+    if last.isprintable():
+        return last
     return "".join(c if c.isprintable() or c == "\t" else ascii(c)[1:-1] for c in last)
 
 
@@ -41,7 +43,9 @@ def shown(value: object, longest: int = _LONGEST) -> str:
     """
     text = "" if value is None else str(value)
     held = text[: longest + 1] if longest < _LONGEST else shortened(text, longest)
-    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in held)
+    line = held
+    if not held.isprintable():
+        line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in held)
     if longest >= _LONGEST:
         return shortened(line, longest)
     return line if len(line) <= longest else f"{line[: longest - 3]}..."

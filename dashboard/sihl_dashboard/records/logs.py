@@ -96,6 +96,12 @@ class Log:
         lines = [_line(attempt, raw) for attempt, raw in islice(self._lines(spot, shown), count)]
         return self._page(lines, spot)
 
+    def onward(self, spot: Spot) -> Iterator[tuple[Line, Spot]]:
+        """All lines from a place on, each with where to go on behind it; read as they are taken."""
+        for attempt, raw in self._lines(spot, _LONGEST_SHOWN):
+            line = _line(attempt, raw)
+            yield line, self._after(line)
+
     def backward(self, spot: Spot, count: int) -> Page:
         """So many lines before a place; the last ones of the log before `end`."""
         _check_count(count)
@@ -212,11 +218,14 @@ class Log:
     def _page(self, lines: list[Line], spot: Spot) -> Page:
         if not lines:
             return Page([], spot, spot, is_end=spot >= self.end)
-        last = lines[-1]
-        stream = self._streams[last.spot.attempt]
-        # Without a newline behind it yet it may go on: but only until the attempt has ended.
-        after = Spot(last.spot.attempt, min(last.spot.offset + last.size + 1, stream.size))
+        after = self._after(lines[-1])
         return Page(lines, lines[0].spot, after, is_end=after >= self.end)
+
+    def _after(self, line: Line) -> Spot:
+        """Where the next line begins."""
+        stream = self._streams[line.spot.attempt]
+        # Without a newline behind it yet it may go on: but only until the attempt has ended.
+        return Spot(line.spot.attempt, min(line.spot.offset + line.size + 1, stream.size))
 
 
 def _check_count(count: int) -> None:
