@@ -4,18 +4,23 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.ops import box_iou, generalized_box_iou_loss
 
 from sihl_api.record import HeadConfig
+from sihl_api.tasks import Task
+from sihl_trainer.data.letterbox import letterboxing
 from sihl_trainer.tasks.dense import assignment
 from sihl_trainer.tasks.dense.assignment import TOP_K, Assignment, Objects, assign
 from sihl_trainer.tasks.dense.overlap import giou_loss, pairwise_iou
+from sihl_trainer.tasks.info import HeadInfo
 from sihl_trainer.tasks.object_detection.head import ObjectDetection, _suppressed
 from sihl_trainer.tasks.object_detection.metric import BoxesPrediction
+from sihl_trainer.tasks.object_detection.picture import BoxesPainter
 from sihl_trainer.tasks.object_detection.target import BoxesTarget
+from tests.support.formats import read_back
 from tests.support.heads import measured, plain, view
 
 NOTHING = BoxesTarget(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
@@ -272,6 +277,29 @@ def test_the_metrics_are_those_of_coco() -> None:
     assert found["map"] == pytest.approx(0.7, abs=0.11)
     assert set(measured(detector, [none], [truth]).values()) == {0}
     assert measured(detector, [none], [NOTHING]) == {}
+
+
+@given(boxes_strategy(4), st.integers(1, 90), st.integers(1, 90))
+def test_what_is_written_is_read_again_in_pixels_of_the_original(
+    boxes: list[tuple[float, float, float, float]], width: int, height: int
+) -> None:
+    found = as_boxes(boxes)  # some of them in the padding
+    prediction = BoxesPrediction(
+        found, torch.arange(len(found)) % 2, torch.full((len(found),), 0.9)
+    )
+    fit = letterboxing((width, height), (64, 64))
+    painter = BoxesPainter(head().config)
+    written = painter.written(prediction, (width, height), fit)
+    # What lies within the first pixel only is read as shares of the image.
+    assume(not written or max(max(each["bbox"]) for each in written) > 2)
+    again = read_back(HeadInfo(Task.OBJECT_DETECTION, tuple(painter.categories)), written)
+    assert isinstance(again, BoxesTarget)
+    inside = fit.placement.invert(found).view(-1, 2, 2).clamp(min=0)
+    inside = inside.minimum(torch.tensor([float(width), float(height)])).view(-1, 4)
+    inside = inside[(inside[:, 2:] - inside[:, :2] >= 0.02).all(1)]
+    near = (again.boxes[:, None] - inside).abs().amax(2) < 0.011  # rounded to hundredths
+    assert near.any(0).all()
+    assert len(again.boxes) == len(written) <= len(found)
 
 
 @pytest.mark.slow

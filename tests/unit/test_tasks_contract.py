@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -21,7 +21,9 @@ from examples.digits import make
 from sihl_api.record import HeadConfig
 from sihl_api.tasks import Task
 from sihl_api.trainingjob import TrainingJobSpec
+from sihl_trainer.dataset.feeds import open_split
 from sihl_trainer.dataset.loading import batches
+from sihl_trainer.dataset.metadata import read_metadata
 from sihl_trainer.fetch.check import check_images, open_to_check
 from sihl_trainer.fetch.fingerprint import fingerprint, marks_on_disk
 from sihl_trainer.fetch.progress import FetchProgress
@@ -327,7 +329,10 @@ def test_a_stop_is_heard_between_two_batches_of_a_validation(
 
 @pytest.mark.parametrize("task", Task)
 def test_a_validation_is_drawn_and_its_predictions_are_annotations_of_the_dataset(
-    begun: Callable[..., tuple[Run, Any]], dataset: Callable[[Task], Path], task: Task
+    begun: Callable[..., tuple[Run, Any]],
+    dataset: Callable[[Task], Path],
+    tmp_path: Path,
+    task: Task,
 ) -> None:
     run, heard = begun(task)
     run.stop_requested = never
@@ -341,13 +346,30 @@ def test_a_validation_is_drawn_and_its_predictions_are_annotations_of_the_datase
     for path in drawings:
         with Image.open(path) as drawing:
             assert drawing.width > run.spec.training.input_size.width
-    if task.self_supervised:
-        return
-    written = folder / "annotations.json"
-    if written.exists():
-        assert set(json.loads(written.read_text())) <= set(run.data.validation.names)
-    else:
-        assert len(list(folder.glob("*.map.*"))) == 2
+    if not task.self_supervised:
+        names = {path.name.removesuffix(".png") for path in drawings}
+        again = annotated_so(dataset(task), names, folder, tmp_path / "again")
+        opened = open_split(again, run.spec.model.heads)
+        check_images(opened, FetchProgress("train"))
+        assert set(opened.annotated) == names
+
+
+def annotated_so(dataset: Path, names: set[str], written: Path, into: Path) -> Path:
+    """Validation images of these names, annotated by what was written of them."""
+    (found,) = read_metadata(dataset / "train").sets.values()
+    (into / "images").mkdir(parents=True)
+    shutil.copy(dataset / "train" / "metadata.yaml", into)  # whose names are those that it has
+    for name in names:
+        shutil.copy(dataset / "validation" / "images" / name, into / "images")
+    source = into / found.source
+    if (written / "annotations.json").exists():
+        shutil.copy(written / "annotations.json", source)
+        return into
+    source.mkdir()
+    for file in written.glob("*.map.*"):
+        stem, _, suffix = file.name.partition(".map")
+        shutil.copy(file, source / (Path(stem).stem + suffix))
+    return into
 
 
 @pytest.mark.parametrize("task", Task)

@@ -42,7 +42,10 @@ class BoxesPainter(Painter):
     def written(
         self, prediction: BoxesPrediction, size: tuple[int, int], fit: Letterboxing
     ) -> list[Any]:
-        """Boxes of which the head is fairly sure, with their scores, within the original."""
+        """Boxes of which the head is fairly sure, with their scores, within the original.
+
+        One that is none any more, since all of it lies outside, is left out.
+        """
         width, height = size
         boxes = fit.placement.invert(prediction.boxes)
         boxes[:, 0::2] = boxes[:, 0::2].clamp(0, width)
@@ -50,15 +53,18 @@ class BoxesPainter(Painter):
         found = zip(
             boxes.tolist(), prediction.categories.tolist(), prediction.scores.tolist(), strict=True
         )
-        return [
-            {
-                "category": self.categories[category],
-                "bbox": [round(side, 2) for side in box],
-                "score": round(score, 4),
-            }
-            for box, category, score in found
-            if score >= SHOWN_SCORE
-        ]
+        entries: list[Any] = []
+        for box, category, score in found:
+            left, top, right, bottom = (round(side, 2) for side in box)
+            if score >= SHOWN_SCORE and left < right and top < bottom:
+                entries.append(
+                    {
+                        "category": self.categories[category],
+                        "bbox": [left, top, right, bottom],
+                        "score": round(score, 4),
+                    }
+                )
+        return entries
 
 
 PAINTER = BoxesPainter
