@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 from sihl_api.tasks import Task
 from tests.bench.tasks.__main__ import chosen, fault
-from tests.bench.tasks.pictures import distances
+from tests.bench.tasks.data import least_wrong
+from tests.bench.tasks.pictures import MARGIN, STRIPS, distances, upright
 from tests.bench.tasks.plans import PLANS
 from tests.bench.tasks.rows import Row, append, best, markdown, read, steps_within, told
 from tests.bench.tasks.tables import every_table
@@ -84,12 +86,43 @@ def test_runs_are_chosen_by_task_and_by_whose_they_are() -> None:
     ]
     assert chosen(["detection"], True, False) == ["detection/ours"]
     assert chosen(["size/json"], False, True) == []
+    assert chosen(["splits/svc"], True, False) == []
     with pytest.raises(SystemExit):
         chosen(["detektion"], False, False)
 
 
 def test_depth_is_unknown_where_no_disparity_is() -> None:
     assert distances(np.array([[30.0, np.nan, np.inf, 0.1]])).tolist() == [[3144, 0, 0, 0]]
+
+
+def test_strips_of_a_picture_share_no_column_and_lie_in_it() -> None:
+    strips = upright(741, STRIPS, MARGIN)
+    assert len(strips) == STRIPS
+    assert {strip.stop - strip.start for strip in strips} == {98}
+    assert all(b.start - a.stop == MARGIN for a, b in itertools.pairwise(strips))
+    assert (strips[0].start, strips[-1].stop) == (0, 740)
+
+
+def test_a_table_by_seed_tells_the_mean_and_how_far_values_scatter() -> None:
+    rows = {f"splits/ours/{n}": Row(f"splits/ours/{n}", "ours", value=v) for n, v in
+            enumerate((0.98, 0.99, 1.0))}  # fmt: skip
+    *_, line = every_table(rows).splitlines()
+    assert line == "| ours | 0.980 | 0.990 | 1 |  |  | 0.990 | 0.010 |"
+
+
+def test_what_is_least_wrong_is_the_median_that_counts_near_depths_more() -> None:
+    depths = np.random.default_rng(0).uniform(1, 5, (99, 3))
+    depths[::4, 1] = 0
+    depths[:, 2] = 0
+    found = least_wrong(depths)
+
+    def wrong(column: int, depth: float) -> float:
+        known = depths[depths[:, column] > 0, column]
+        return float((np.abs(known - depth) / known).mean())
+
+    for column in (0, 1):
+        assert wrong(column, found[column]) <= min(wrong(column, d) for d in np.linspace(1, 5, 400))
+    assert found[2] == 0
 
 
 def test_what_starts_the_runs_loads_no_torch() -> None:

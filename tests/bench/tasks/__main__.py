@@ -23,7 +23,16 @@ from pathlib import Path
 
 from tests.bench.tasks.plans import PLANS
 from tests.bench.tasks.rows import Row, append, read
-from tests.bench.tasks.runs import OURS, Given, every_run, measured
+from tests.bench.tasks.runs import (
+    FEW,
+    OURS,
+    SIZE,
+    SPLITS,
+    THREE,
+    Given,
+    every_run,
+    measured,
+)
 from tests.bench.tasks.tables import every_table
 
 ROOT = Path(__file__).parents[3]
@@ -88,9 +97,7 @@ def chosen(only: Sequence[str], ours: bool, theirs: bool) -> list[str]:
     wanted = [run for run in every if not only or any(_belongs(run, name) for name in only)]
     for name in only:
         if not any(_belongs(run, name) for run in every):
-            sys.exit(
-                f"no task {name!r}: there are {', '.join(PLANS)}, few-labels, three-tasks, size"
-            )
+            sys.exit(f"no task {name!r}: there are {', '.join([*PLANS, SPLITS, FEW, THREE, SIZE])}")
     if ours == theirs:
         return wanted
     return [run for run in wanted if _is_ours(run) == ours]
@@ -102,7 +109,7 @@ def _belongs(run: str, name: str) -> bool:
 
 def _is_ours(run: str) -> bool:
     first, second, *_ = run.split("/")
-    return second == OURS or first not in PLANS
+    return second == OURS or first not in (*PLANS, SPLITS)
 
 
 def apart(run: str, given: argparse.Namespace) -> Row:

@@ -24,10 +24,12 @@ WHEEL = "scikit-image==0.26.0"
 FOCAL_LENGTH, BASELINE, OFFSET = 994.978, 193.001, 31.086
 """Pixels, millimetres, pixels: the scene's calibration."""
 RANGE = (2000, 5200)  # millimetres
-SIDE = 96  # pixels of a part of the motorcycle
-PARTS = {TRAIN: 800, VALIDATION: 80}
+PART = (240, 96)  # pixels of a part of the motorcycle, high and wide
+PARTS = {TRAIN: 2000, VALIDATION: 200}
+STRIPS, MARGIN = 7, 9
+"""Upright strips of the scene, which train and validate in turn; and the pixels between two."""
 NORMAL, ODD = "grass", ("brick", "gravel")
-PATCH = 64  # pixels of a part of a texture
+PATCH = (64, 64)  # pixels of a part of a texture
 BORDER = 384  # of 512 columns are for training
 
 
@@ -47,21 +49,28 @@ def pictures() -> Path:
 
 
 def motorcycle() -> Path:
-    """A dataset of depth: parts of the scene's left half, and of its right half."""
+    """A dataset of depth: parts of the scene's strips, by turns for training and for validation.
+
+    Both see what is near and what is far, and something of each thing; no pixel is in both. Of two
+    halves the right one has a wall behind the motorcycle that is nearer than the left one's.
+    Parts are upright, since the floor's distance is told by what is above and below.
+    """
     source = pictures()
     image = np.asarray(Image.open(source / "motorcycle_left.png").convert("RGB"))
     depth = distances(np.load(source / "motorcycle_disp.npz")["arr_0"])
-    middle = image.shape[1] // 2
-    halves = {TRAIN: slice(0, middle), VALIDATION: slice(middle, None)}
+    strips = upright(image.shape[1], STRIPS, MARGIN)
+    split_of = {TRAIN: strips[0::2], VALIDATION: strips[1::2]}
 
     def write(folder: Path) -> None:
-        for number, (split, columns) in enumerate(halves.items()):
+        for number, (split, chosen) in enumerate(split_of.items()):
             rng = np.random.default_rng(number)
             (folder / split / "depth").mkdir(parents=True)
-            scene, truth = image[:, columns], depth[:, columns]
-            for name, area in parts(scene.shape, SIDE, PARTS[split], rng):
-                write_image(folder / split, f"{name}.jpg", scene[area])
-                far = np.ascontiguousarray(truth[area])
+            shape = (image.shape[0], chosen[0].stop - chosen[0].start)
+            for name, (rows, columns) in parts(shape, PART, PARTS[split], rng):
+                strip = chosen[int(name) % len(chosen)]
+                scene, truth = image[rows, strip][:, columns], depth[rows, strip][:, columns]
+                write_image(folder / split, f"{name}.jpg", scene)
+                far = np.ascontiguousarray(truth)
                 Image.fromarray(far).save(folder / split / "depth" / f"{name}.png")
             write_metadata(
                 folder / split,
@@ -69,6 +78,12 @@ def motorcycle() -> Path:
             )
 
     return kept("motorcycle", write)
+
+
+def upright(width: int, count: int, margin: int) -> list[slice]:
+    """Columns of strips of one width, as wide as fit, with `margin` columns between two."""
+    wide = (width - (count - 1) * margin) // count
+    return [slice(left, left + wide) for left in range(0, count * (wide + margin), wide + margin)]
 
 
 def distances(disparity: NDArray[Any]) -> NDArray[np.uint16]:
@@ -100,12 +115,15 @@ def textures() -> Path:
 
 
 def parts(
-    shape: tuple[int, ...], side: int, count: int, rng: np.random.Generator
+    shape: tuple[int, ...], size: tuple[int, int], count: int, rng: np.random.Generator
 ) -> Iterator[tuple[str, tuple[slice, slice]]]:
-    """Names and places of square parts of a picture, wherever they fall."""
+    """Names and places of parts of a picture, (height, width), wherever they fall."""
     for number in range(count):
-        top, left = (int(rng.integers(0, length - side + 1)) for length in shape[:2])
-        yield f"{number:04d}", (slice(top, top + side), slice(left, left + side))
+        top, left = (
+            int(rng.integers(0, length - side + 1))
+            for length, side in zip(shape, size, strict=False)
+        )
+        yield f"{number:04d}", (slice(top, top + size[0]), slice(left, left + size[1]))
 
 
 REAL = {"motorcycle": motorcycle, "textures": textures}

@@ -94,10 +94,11 @@ def spec(plan: Plan, heads: Sequence[Mapping[str, Any]], seed: int = 0) -> Train
 
 
 PLANS: dict[str, Plan] = {
-    # One answer an image: small digits, enlarged so that the last level has more than one place.
+    # One answer an image: small digits, of which the last level has one place only.
     "multiclass": Plan(
         Task.MULTICLASS_CLASSIFICATION, "classification", "accuracy", 0.985,
-        size=(64, 64), batch=64, rate=2e-3, others=("logistic-regression", "svc"),
+        size=(32, 32), batch=64, rate=2e-3, levels=(4, 4),
+        augmentation={"scale": 0.3, "brightness": 0.2}, others=("logistic-regression", "svc"),
     ),
     "multilabel": Plan(
         Task.MULTILABEL_CLASSIFICATION, "multilabel", "f1", 0.97,
@@ -153,6 +154,7 @@ PLANS: dict[str, Plan] = {
     # Real pictures.
     "depth-motorcycle": Plan(
         Task.DEPTH_ESTIMATION, "motorcycle", "abs_rel", least=True, neck=PYRAMID,
+        size=(64, 160), augmentation={"horizontalFlip": True, "brightness": 0.2},
     ),
     "anomaly-textures": Plan(
         Task.ANOMALY_DETECTION, "textures", "auroc_of_anomalies", size=(64, 64), neck=PYRAMID,

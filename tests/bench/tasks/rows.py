@@ -70,9 +70,9 @@ def read(path: Path) -> dict[str, Row]:
 # --- tables ----------------------------------------------------------------------------------
 
 
-def markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A table; all columns but the first two are numbers, on the right."""
-    rule = [":--" if place < 2 else "--:" for place in range(len(header))]
+def markdown(header: Sequence[str], lines: Iterable[Sequence[str]], names: int = 2) -> str:
+    """A table; all columns but the first `names` are numbers, on the right."""
+    rule = [":--" if place < names else "--:" for place in range(len(header))]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [header, rule, *lines])
 
 

@@ -18,7 +18,7 @@ from tests.bench.tasks.plans import HEAD, PLANS, Plan
 from tests.bench.tasks.rows import Row
 
 OURS, TRIVIALLY = "ours", "trivial"
-FEW, THREE, SIZE = "few-labels", "three-tasks", "size"
+SPLITS, FEW, THREE, SIZE = "splits", "few-labels", "three-tasks", "size"
 """First parts of the names of runs that belong to no plan."""
 
 
@@ -50,8 +50,10 @@ def every_run() -> list[str]:
     for name, plan in PLANS.items():
         found += [f"{name}/{OURS}", f"{name}/{TRIVIALLY}"]
         found += [f"{name}/{other}" for other in plan.others]
+    learners = (OURS, *PLANS[several.SPLIT_TASK].others)
+    found += [f"{SPLITS}/{which}/{seed}" for which in learners for seed in several.SEEDS]
     found += [f"{FEW}/{w}/{s}" for s in several.SEEDS for w in (several.WITHOUT, several.WITH)]
-    found += [f"{THREE}/{which}" for which in (*several.PARTS, several.TOGETHER)]
+    found += [f"{THREE}/{which}" for which in several.METRICS]
     found += [f"{SIZE}/{n}/{a}" for n, trap in sizes.TRAPS.items() for a in trap.sizes]
     return found
 
@@ -60,13 +62,16 @@ def measured(run: str, given: Given) -> Row:
     """A run's row, all but what its process took."""
     first, which, *rest = run.split("/")
     match first:
+        case "splits":
+            return _on_another_split(run, which, int(rest[0]), given)
         case "few-labels":
             folder = dataset(several.FEW_KIND, int(rest[0]), given.count)
             job, share = several.few_labels(which, int(rest[0])), several.FEW_SHARE
             return _job(run, job, several.FEW_METRIC, folder, given, share)
         case "three-tasks":
             folder = dataset(several.THREE_KIND, 0, given.count)
-            return _job(run, several.three_tasks(which), several.METRICS[which], folder, given)
+            job, share = several.three_tasks(which), several.three_tasks_share(which)
+            return _job(run, job, several.METRICS[which], folder, given, share)
         case "size":
             results = sizes.TRAPS[which].measured(int(rest[0]), given.threads)
             name = next(iter(results))
@@ -76,6 +81,15 @@ def measured(run: str, given: Given) -> Row:
     folder = real() if real else dataset(plan.kind, 0, given.count or plan.images)
     if which == OURS:
         return _job(run, plan.spec(), f"{HEAD}/{plan.metric}", folder, given)
+    return _other(run, plan, which, folder, given)
+
+
+def _on_another_split(run: str, which: str, seed: int, given: Given) -> Row:
+    """Anybody's, on the digits that a seed draws."""
+    plan = PLANS[several.SPLIT_TASK]
+    folder = dataset(plan.kind, seed, given.count)
+    if which == OURS:
+        return _job(run, several.split(seed), f"{HEAD}/{plan.metric}", folder, given)
     return _other(run, plan, which, folder, given)
 
 

@@ -1,4 +1,4 @@
-"""Several heads: few labels with a self-supervised head beside them, and three tasks at once."""
+"""Several runs of one kind: a task on other splits, with few labels, and three tasks at once."""
 
 from __future__ import annotations
 
@@ -7,13 +7,24 @@ from typing import Any
 from sihl_api.trainingjob import TrainingJobSpec
 from tests.bench.tasks.plans import PLANS, PYRAMID, Plan, spec
 
+# --- other splits ----------------------------------------------------------------------------
+
+SPLIT_TASK = "multiclass"
+SEEDS = range(5)
+"""Of data, weights and order: each has other digits for validation."""
+
+
+def split(seed: int) -> TrainingJobSpec:
+    """The job of `SPLIT_TASK` with another seed."""
+    return PLANS[SPLIT_TASK].spec(seed)
+
+
 # --- few labels ------------------------------------------------------------------------------
 
 FEW = PLANS["regression"]
 FEW_KIND = "partly"
 FEW_SHARE = 0.5
 """Of the time of other runs: there are ten of these."""
-SEEDS = range(5)
 ANGLE: dict[str, Any] = {"name": "angle", "task": "Regression"}
 VIEWS: dict[str, Any] = {"name": "views", "task": "ViewInvariance"}
 FEW_METRIC = "angle/mae"
@@ -28,7 +39,8 @@ def few_labels(which: str, seed: int) -> TrainingJobSpec:
 # --- three tasks -----------------------------------------------------------------------------
 
 THREE_KIND = "everything"
-TOGETHER = "together"
+TOGETHER, LONGER = "together", "together-longer"
+"""In the time of one of `PARTS`, and in that of all."""
 PARTS: dict[str, tuple[dict[str, Any], str]] = {
     "detection": (
         {"name": "boxes", "task": "ObjectDetection", "annotations": "boxes"},
@@ -44,12 +56,18 @@ PARTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
 }
 """Heads, and what is shown of each."""
-METRICS = {which: metric for which, (_, metric) in PARTS.items()} | {TOGETHER: "boxes/map50"}
+METRICS = {which: metric for which, (_, metric) in PARTS.items()}
+METRICS |= dict.fromkeys((TOGETHER, LONGER), "boxes/map50")
 """By run: the result that stands for it."""
 _THREE = Plan(PLANS["detection"].task, THREE_KIND, "map50", neck=PYRAMID)
 
 
 def three_tasks(which: str) -> TrainingJobSpec:
-    """One of `PARTS`, or all of them `TOGETHER`."""
-    chosen = PARTS.values() if which == TOGETHER else [PARTS[which]]
+    """One of `PARTS`, or all of them: `TOGETHER`, `LONGER`."""
+    chosen = [PARTS[which]] if which in PARTS else PARTS.values()
     return spec(_THREE, [head for head, _ in chosen])
+
+
+def three_tasks_share(which: str) -> float:
+    """Of the time of one run."""
+    return len(PARTS) if which == LONGER else 1.0

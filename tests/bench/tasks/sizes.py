@@ -6,7 +6,6 @@ Nothing may grow faster than what is given; each is a process of its own, so tha
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from examples.scenes.files import (
 )
 from sihl_api.tasks import Task
 from sihl_trainer.tasks.rooms import format_of
+from tests.bench.tasks.clock import of_cores
 from tests.bench.tasks.data import TRAIN, VALIDATION, kept
 from tests.bench.tasks.plans import HEAD, PYRAMID, Plan, spec
 
@@ -69,11 +69,12 @@ def one_step(plan: Plan, make: Callable[[Path, int], None], name: str) -> Callab
             run.model.train()
             for _ in range(WARM):
                 step(run, module, next(source))
-            began = time.monotonic()
+            clock = of_cores(threads)
+            began = clock()
             step(run, module, next(source))
-            stepped = time.monotonic()
+            stepped = clock()
             validate(run)
-        return {STEP: stepped - began, VALIDATED: time.monotonic() - stepped}
+            return {STEP: stepped - began, VALIDATED: clock() - stepped}
 
     return measured
 
@@ -181,7 +182,7 @@ BOXES_AN_IMAGE = 5
 def reading(suffix: str) -> Callable[[int, int], Results]:
     """Measures the reading of one file with so many boxes."""
 
-    def measured(amount: int, _: int) -> Results:
+    def measured(amount: int, threads: int) -> Results:
         def write(folder: Path) -> None:
             rng = np.random.default_rng(0)
             entries = {
@@ -197,9 +198,10 @@ def reading(suffix: str) -> Callable[[int, int], Results]:
         path = kept(f"file-{suffix}-{amount}", write) / f"boxes.{suffix}"
         how = format_of(Task.OBJECT_DETECTION)
         info = how.read_info({"categories": [f"c{n}" for n in range(10)]}, "metadata.yaml")
-        began = time.monotonic()
+        clock = of_cores(threads)
+        began = clock()
         annotations = how.read(path, info)
-        over = time.monotonic() - began
+        over = clock() - began
         assert len(annotations.names) == amount // BOXES_AN_IMAGE
         return {READING: over}
 
@@ -213,7 +215,7 @@ CATEGORIES = 80
 AT_A_TIME = 16
 
 
-def measuring(amount: int, _: int) -> Results:
+def measuring(amount: int, threads: int) -> Results:
     """Measures the average precision of so many images, nearly all of whose boxes are found."""
     import torch
 
@@ -221,7 +223,8 @@ def measuring(amount: int, _: int) -> Results:
     from sihl_trainer.tasks.object_detection.target import BoxesTarget
 
     metric, drawn = BoxPrecision(CATEGORIES), torch.Generator().manual_seed(0)
-    began = time.monotonic()
+    clock = of_cores(threads)
+    began = clock()
     for start in range(0, amount, AT_A_TIME):
         places = range(start, min(amount, start + AT_A_TIME))
         predictions, targets = [], []
@@ -235,7 +238,7 @@ def measuring(amount: int, _: int) -> Results:
             predictions.append(BoxesPrediction(shaken, kinds, scores))
         metric.update(predictions, targets, places)
     assert metric.compute()["map50"] > 0.9
-    return {MEASURED: time.monotonic() - began}
+    return {MEASURED: clock() - began}
 
 
 TRAPS: dict[str, Trap] = {

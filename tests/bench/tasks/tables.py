@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tests.bench.tasks.plans import PLANS, Plan
 from tests.bench.tasks.rows import Row, best, figure, markdown, told
-from tests.bench.tasks.runs import FEW, OURS, SIZE, THREE, TRIVIALLY
-from tests.bench.tasks.several import PARTS, SEEDS, TOGETHER, WITH, WITHOUT
+from tests.bench.tasks.runs import FEW, OURS, SIZE, SPLITS, THREE, TRIVIALLY
+from tests.bench.tasks.several import METRICS, PARTS, SEEDS, SPLIT_TASK, WITH, WITHOUT
 from tests.bench.tasks.sizes import TRAPS
 
 Rows = Mapping[str, Row]
@@ -32,7 +32,7 @@ NUMBERS = {
 
 def every_table(rows: Rows) -> str:
     """All tables of which there is a row."""
-    tables = [tasks(rows), few_labels(rows), three_tasks(rows), large(rows)]
+    tables = [tasks(rows), other_splits(rows), few_labels(rows), three_tasks(rows), large(rows)]
     return "\n\n".join(table for table in tables if table)
 
 
@@ -71,33 +71,53 @@ def _cost(row: Row | None) -> list[str]:
     return ["" if value is None else f"{value:,.0f}" for value in values]
 
 
+def other_splits(rows: Rows) -> str:
+    """A task by the seed of its data, ours and another library's."""
+    plan = PLANS[SPLIT_TASK]
+    lines = []
+    for which in (OURS, *plan.others):
+        found = [rows.get(f"{SPLITS}/{which}/{seed}") for seed in SEEDS]
+        model = next((row.model for row in found if row and row.model), which)
+        lines += _by_seed(model, [row.value if row else None for row in found])
+    number = NUMBERS.get(plan.metric, plan.metric)
+    return _seeds_table(f"{plan.task.words}, {number}", lines)
+
+
 def few_labels(rows: Rows) -> str:
     """MAE with 5 % of the labels, by seed."""
     lines = []
     for which in (WITHOUT, WITH):
         found = [rows.get(f"{FEW}/{which}/{seed}") for seed in SEEDS]
-        known = [row.value for row in found if row and row.value is not None]
-        if known:
-            spread = statistics.stdev(known) if len(known) > 1 else None
-            cells = [told(row) for row in found]
-            mean = figure(statistics.mean(known))
-            lines.append([f"{which} view invariance", "partly", *cells, mean, figure(spread)])
-    header = ["regression, 5 % labelled", "data", *(f"seed {s}" for s in SEEDS), "mean", "s.d."]
-    return markdown(header, lines) if lines else ""
+        lines += _by_seed(f"{which} view invariance", [row.value if row else None for row in found])
+    return _seeds_table("regression, 5 % labelled", lines)
+
+
+def _by_seed(name: str, values: Sequence[float | None]) -> list[list[str]]:
+    """A line with each seed's value, their mean and how far they scatter; none without values."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return []
+    spread = statistics.stdev(known) if len(known) > 1 else None
+    return [[name, *map(figure, (*values, statistics.mean(known), spread))]]
+
+
+def _seeds_table(title: str, lines: Sequence[Sequence[str]]) -> str:
+    header = [title, *(f"seed {seed}" for seed in SEEDS), "mean", "s.d."]
+    return markdown(header, lines, names=1) if lines else ""
 
 
 def three_tasks(rows: Rows) -> str:
     """Each task alone and together: what it reaches, and seconds a step."""
     lines = []
-    for which in (*PARTS, TOGETHER):
+    for which in METRICS:
         row = rows.get(f"{THREE}/{which}")
         if row is not None:
             cells = [figure(row.results.get(metric)) for _, metric in PARTS.values()]
             each = row.seconds / row.steps if row.seconds and row.steps else None
-            lines.append([which, row.fault or "everything", *cells, figure(each), *_cost(row)])
+            lines.append([row.fault or which, *cells, figure(each), *_cost(row)])
     names = [metric for _, metric in PARTS.values()]
-    header = ["heads", "data", *names, "s a step", "seconds", "steps", "peak, MiB"]
-    return markdown(header, lines) if lines else ""
+    header = ["heads", *names, "s a step", "seconds", "steps", "peak, MiB"]
+    return markdown(header, lines, names=1) if lines else ""
 
 
 def large(rows: Rows) -> str:
