@@ -125,7 +125,7 @@ class Looks:
             except (StoreAwayError, StoreDeniedError) as error:
                 if known is None:
                     raise
-                troubles = (Trouble(self._place.name, str(error)),)
+                troubles = (_trouble(self._place, error),)
         if known is None or not known.facts:
             raise MissingError(ref.paths(self._place.prefix).root)
         return job_of(known, ref.paths(self._place.prefix).job_json, troubles)
@@ -141,6 +141,11 @@ class Looks:
             )
             at, troubles = self._clock(), found.troubles
         except (StoreAwayError, StoreDeniedError) as error:
-            troubles = (Trouble(self._place.name, str(error)),)
+            troubles = (_trouble(self._place, error),)
         finally:
             told.look = Look(at, troubles=troubles)
+
+
+def _trouble(place: Place, error: Exception) -> Trouble:
+    """What the error says behind the place's name, which a trouble names itself."""
+    return Trouble(place.name, str(error).removeprefix(place.name).lstrip(": "))

@@ -119,6 +119,10 @@ class Answers:
         # Who leaves does not take the answer from those who wait with him.
         return await asyncio.shield(task)
 
+    def last(self, key: Key) -> Answer | None:
+        """What was answered last, however long ago; None if that is not kept."""
+        return self._kept.get(key)
+
     @staticmethod
     def _will_do(kept: Answer, version: str | None, max_age: float) -> bool:
         age = time.monotonic() - kept.made

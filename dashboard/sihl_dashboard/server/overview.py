@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 
 import orjson
 from aiohttp import web
 
-from sihl_dashboard.server.answers import Answer, answer_of, encoded, response
+from sihl_dashboard.server.answers import Answer, Key, answer_of, encoded, response
 from sihl_dashboard.server.documents import Document
 from sihl_dashboard.server.people import Person
-from sihl_dashboard.server.refusals import NotThereError, RefusalError, StoreUnreadableError
+from sihl_dashboard.server.refusals import NotThereError, RefusalError
 from sihl_dashboard.server.state import State, person_of, state_of
 
 _PROJECTS_AGE = 10.0
@@ -76,11 +77,12 @@ async def _document(state: State, names: list[str], troubles: list[Document]) ->
 async def _names(state: State, troubles: list[Document]) -> list[str]:
     """All namespaces that may have anything, before anybody was asked whether they are seen."""
     found = {job.namespace for job in state.cluster.jobs()} if state.cluster else set()
-    try:
-        found |= set(await state.namespaces())
-    except StoreUnreadableError as error:
-        troubles.append({"where": "store", "what": error.message})
-    return sorted(found)
+
+    async def make() -> Answer:
+        return answer_of(encoded(await state.namespaces()))
+
+    known = await _known(state, ("namespaces",), make, 0, "store", troubles)
+    return sorted(found | set(known))
 
 
 async def _visible(state: State, person: Person, names: list[str]) -> list[str]:
@@ -97,13 +99,31 @@ async def _projects(state: State, namespace: str, troubles: list[Document]) -> l
         return answer_of(encoded(found))
 
     try:
-        answer = await state.answers.get(("projects", namespace), None, make, _PROJECTS_AGE)
+        return await _known(
+            state, ("projects", namespace), make, _PROJECTS_AGE, namespace, troubles
+        )
     except NotThereError:
         return []
+
+
+async def _known(
+    state: State,
+    key: Key,
+    make: Callable[[], Awaitable[Answer]],
+    max_age: float,
+    where: str,
+    troubles: list[Document],
+) -> list[str]:
+    """Names that a store has; those that it had, while it cannot be read. Raises NotThereError."""
+    answer: Answer | None
+    try:
+        answer = await state.answers.get(key, None, make, max_age)
+    except NotThereError:
+        raise
     except RefusalError as error:
-        troubles.append({"where": namespace, "what": error.message})
-        return []
-    found: list[str] = orjson.loads(answer.body)
+        troubles.append({"where": where, "what": error.message})
+        answer = state.answers.last(key)
+    found: list[str] = orjson.loads(answer.body) if answer else []
     return found
 
 

@@ -89,7 +89,7 @@ function bodyOf(root, find, stream, me) {
       write(summary, described(data));
       const wanted = (view().get("q") ?? "").trim().toLowerCase();
       const found = data.namespaces.map((space) => chosen(space, wanted)).filter(Boolean);
-      const shown = found.length ? found : [{ name: "", empty: emptiness(wanted, me) }];
+      const shown = found.length ? found : [{ name: "", empty: emptiness(wanted, me, data) }];
       keyed(spaces, shown, (space) => `${space.empty ? "-" : "+"}${space.name}`, (space) => {
         if (space.empty) return nothing();
         return data.cluster ? queues() : records(stream);
@@ -124,8 +124,9 @@ function chosen(space, wanted) {
   return queues.length || projects.length ? { ...space, queues, projects } : null;
 }
 
-function emptiness(wanted, me) {
+function emptiness(wanted, me, { troubles }) {
   if (wanted) return "Nothing here is called so.";
+  if (troubles.length) return "What there is cannot be told now.";
   return me.cluster
     ? "There is no job, nor a record of one, that you may see. Submit one: kubectl sihl submit -f job.yaml"
     : "There is no record here yet. sihl-trainer local writes one.";
@@ -140,8 +141,9 @@ function nothing() {
 function queues() {
   const head = el("h2", {});
   const projects = el("ul", { class: "plain projects" });
+  const none = el("p", { class: "faint" }, "There is no job here.");
   const lines = el("div", {});
-  const node = el("section", { class: "panel space" }, el("header", {}, head, projects), lines);
+  const node = el("section", { class: "panel space" }, el("header", {}, head, projects), none, lines);
   return {
     node,
     update(space) {
@@ -150,8 +152,9 @@ function queues() {
         node: el("li", {}, link(href(space.name, name), { class: "tag project" }, name)),
         update() {},
       }));
-      keyed(lines, space.queues.filter((each) => each.jobs.length), (each) => each.name,
-        () => queue(space.name));
+      const busy = space.queues.filter((each) => each.jobs.length);
+      none.hidden = busy.length > 0;
+      keyed(lines, busy, (each) => each.name, () => queue(space.name));
     },
   };
 }

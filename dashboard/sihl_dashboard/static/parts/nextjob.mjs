@@ -102,7 +102,7 @@ export function nextJob({ namespace, project, job, differing, paths, canAct }) {
       "tr",
       {},
       el("th", { scope: "row" }, bare(path)),
-      el("td", {}, job in values ? String(was) : "not set"),
+      el("td", {}, job in values ? String(was ?? "none") : "not set"),
       el("td", {}, value, list),
     );
   }
