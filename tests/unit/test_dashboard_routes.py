@@ -508,6 +508,7 @@ async def test_a_hostile_record_is_answered_as_far_as_it_can_be(tmp_path: Path) 
         night.paths.metrics(1, 0),
         b'{"time":"2026-01-02T03:00:00Z","step":1,"kind":"train","values":{"\\ud800<b>":NaN,"a":1}}\n'
         b'{"time":"1026-01-02T03:00:00Z","step":2,"kind":"train","values":{"a":Infinity}}\n'
+        b'{"time":"1026-01-02T03:00:00Z","step":3,"kind":"train","values":{"a":-1e300}}\n'
         b"not a line\n",
     )
     night.log(1, 0, "\x1b]0;title\x07" + "x" * 3_000_000 + "\ufffd\n\x00\n")
@@ -520,6 +521,8 @@ async def test_a_hostile_record_is_answered_as_far_as_it_can_be(tmp_path: Path) 
             assert status == 200, (path, body)
         found = await looker.found(f"{PROJECT}/curves?jobs={NIGHT}")
         assert (len(found["curves"]), found["gaps"]) == (2, 2)
+        told = [each["what"] for each in found["troubles"]]
+        assert "1 values of train/a are too large to be drawn" in told
         page = await looker.found(f"{PROJECT}/jobs/{NIGHT}/log")
         assert [line["cut"] for line in page["lines"]] == [True, False]
         assert len(page["lines"][0]["text"]) < 100_000

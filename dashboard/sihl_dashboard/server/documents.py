@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -25,6 +25,7 @@ from sihl_dashboard.records import (
     Trouble,
 )
 from sihl_dashboard.records.documents import dump
+from sihl_dashboard.records.errors import printable
 from sihl_dashboard.server.given import given_of
 
 Document = dict[str, Any]
@@ -107,8 +108,17 @@ def curves_document(curves: Curves, axis: str) -> Document:
         "points": curves.points,
         "buckets": curves.buckets,
         "gaps": curves.gaps,
-        "troubles": troubles_of(curves.troubles),
+        "troubles": troubles_of((*curves.troubles, *_too_large(curves))),
     }  # fmt: skip
+
+
+def _too_large(curves: Curves) -> Iterator[Trouble]:
+    """Of curves that have gaps because pages are given seven digits of a value, and no more."""
+    for curve in curves.curves:
+        last = curve.points.last
+        if lost := int((np.isfinite(last) & (np.abs(last) > np.finfo(np.float32).max)).sum()):
+            what = f"{lost} values of {printable(curve.metric)} are too large to be drawn"
+            yield Trouble(curve.ref.folder, what)
 
 
 def _positions(curves: Curves) -> NDArray[np.float64]:

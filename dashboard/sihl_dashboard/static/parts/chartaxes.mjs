@@ -28,7 +28,7 @@ export function axesOf(styles, axis) {
       values: (_plot, ticks) => tickValues(ticks, axis),
       incrs: axis === "time" ? timeSteps : wholeSteps,
     },
-    { ...look, size: 58, values: (_plot, ticks) => valueTicks(ticks) },
+    { ...look, size: (_plot, labels) => widthOf(labels ?? []), values: (_plot, ticks) => valueTicks(ticks) },
   ];
 }
 
@@ -42,6 +42,11 @@ function tickValues(ticks, axis) {
     if (axis === "time") return duration(tick);
     return tick >= 1e5 ? short.format(tick) : integer(tick);
   });
+}
+
+/** Of the upright axis, in pixels: its labels stand there whole. */
+function widthOf(labels) {
+  return Math.max(58, ...labels.map((label) => 7 * label.length + 16));
 }
 
 /** Labels of the upright axis: round numbers, as short as they are. */
