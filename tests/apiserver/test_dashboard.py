@@ -540,6 +540,8 @@ async def test_the_token_that_a_proxy_passes_on_is_believed_and_acts_by_its_own_
             async with session.get(f"{address}/oauth2/start?rd={API}/me", ssl=False) as answer:
                 me = await answer.json()
             assert (me["user"], me["mode"], me["canAct"]) == (user, "token", True)
+            async with session.get(f"{address}{API}/me", headers=bearing("x")) as answer:
+                assert (await answer.json())["user"] == user  # whatever a browser says
             own = client.ApiClient(ground.configuration(provider.tokens[-1]))
             review = client.AuthenticationV1Api(own).create_self_subject_review({})
             assert review.status.user_info.username == user

@@ -60,3 +60,35 @@ def test_a_proxy_s_session_that_has_ended_leads_to_its_login(
     page.keyboard.press("g")
     page.keyboard.press("o")
     expect(page.get_by_text("The provider's login")).to_be_visible()
+
+
+@pytest.mark.parametrize("csrf", ["0" * 64, None])  # None: a proxy's header brought the token
+def test_who_logged_in_here_logs_out_here_and_nobody_else(
+    opened: Opened, expected: set[str], csrf: str | None
+) -> None:
+    expected |= {"401", "EventSource"}  # of the page that is left
+    me = {"user": "anna", "mode": "token", "cluster": False, "canAct": False, "csrf": csrf}
+    known = [True]
+
+    def answer(route: Route) -> None:
+        if known[0]:
+            route.fulfill(json=me)
+        else:
+            route.fulfill(status=401, json={"error": REFUSED})
+
+    def logout(route: Route) -> None:
+        known[0] = False
+        route.fulfill(json={})
+
+    def before(page: Page) -> None:
+        page.route("**/api/v1/me", answer)
+        page.route("**/api/v1/logout", logout)
+
+    page = opened("/", before)
+    expect(page.locator(".who")).to_have_text("anna")
+    button = page.get_by_role("button", name="Log out")
+    if csrf is None:
+        expect(button).to_have_count(0)
+        return
+    button.click()
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()

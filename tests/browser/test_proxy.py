@@ -92,18 +92,3 @@ def test_who_the_proxy_says_comes_is_who_looks_and_whatever_a_browser_says_is_no
         page.context.clear_cookies()
         assert page.request.get(f"{address}/api/v1/me", headers=forged).status == 401
         page.context.close()
-
-
-def test_a_person_s_own_token_reaches_the_dashboard(
-    browser: Browser, tmp_path: Path, provider: Provider
-) -> None:
-    async def told(request: web.Request) -> web.Response:
-        return web.json_response({"token": request.headers.get("Authorization")})
-
-    app = web.Application()
-    app.router.add_get("/{path:.*}", told)
-    with served(app) as upstream, proxied(tmp_path, provider, upstream, True) as address:
-        page = log_in(browser, address, "/")
-        found = page.request.get(f"{address}/", headers={"Authorization": "Bearer x"}).json()
-        assert found["token"] == f"Bearer {provider.tokens[-1]}"
-        page.context.close()

@@ -96,7 +96,8 @@ function top(at, who) {
         "aria-label": "Keyboard shortcuts" }, "?"),
       who?.user ? el("span", { class: "who faint", text: who.user.replace(/^system:serviceaccount:/, ""),
         title: `You: ${who.user}` }) : null,
-      who?.mode === "token"
+      // Whom a proxy's header brings has nothing here to be forgotten, and would be back at once.
+      who?.mode === "token" && who.csrf
         ? el("button", { type: "button", class: "quiet", onclick: logout }, "Log out") : null),
   );
 }
