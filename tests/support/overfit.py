@@ -79,7 +79,7 @@ def overfitted(
     images: Tensor,
     targets: Sequence[Target | None],
     *,
-    steps: int = 100,
+    steps: int = 60,
     rate: float = 2e-3,
     neck: tuple[int, int] = LEVELS,
     levels: tuple[int, int] | None = None,

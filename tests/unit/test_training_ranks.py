@@ -67,13 +67,13 @@ def rank(number: int, folder: Path) -> None:
     meeting = f"file://{folder}/meeting"
     distributed.init_process_group("gloo", init_method=meeting, rank=number, world_size=2)
     for case, targets in enumerate(PARTLY.values()):
-        learnt = module(Ranks(number, 2, number))
+        learnt = module(Ranks(number, 2))
         model = DistributedDataParallel(learnt)
         own = {head: column[number::2] for head, column in copy.deepcopy(targets).items()}
         found = gradients(model, learnt, images()[number::2], own)
         if number == 0:
             torch.save(found, folder / str(case))
-    mine = Ranks(number, 2, number)
+    mine = Ranks(number, 2)
     told = [mine.agree_when_ready(number + 7, ready) for ready in (True, number == 0, number == 1)]
     torch.save(told, folder / f"told-{number}")
     distributed.destroy_process_group()

@@ -21,7 +21,6 @@ class Ranks:
 
     rank: int = 0
     size: int = 1
-    local_rank: int = 0
     control: Any = None  # a gloo group: agreement needs no GPU
 
     @property
@@ -76,7 +75,7 @@ def join(device: torch.device) -> Ranks:
     backend = "nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, timeout=_TIMEOUT)
     control = distributed.new_group(backend="gloo", timeout=_TIMEOUT)
-    return Ranks(distributed.get_rank(), size, int(os.environ.get("LOCAL_RANK", "0")), control)
+    return Ranks(distributed.get_rank(), size, control)
 
 
 def part() -> None:
