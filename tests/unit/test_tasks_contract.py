@@ -226,6 +226,29 @@ def test_images_without_an_annotation_add_nothing_and_leave_no_weight_without_a_
     assert all(p.grad is not None and not p.grad.any() for p in head.parameters())
 
 
+@pytest.mark.parametrize("task", SUPERVISED)
+def test_what_a_batch_costs_is_the_sum_of_what_its_images_do(
+    begun: Callable[..., tuple[Run, Any]], task: Task
+) -> None:
+    """Ranks that share a batch learn what one would."""
+    run, _ = begun(task)
+    run.model.eval()
+    head = run.model.head("head")
+    batch = next(islice(batches(run.data.train, run.spec), 1))
+
+    def losses(rows: list[int]) -> dict[str, torch.Tensor]:
+        keys = Keys(0, [batch.epochs[row] for row in rows], [batch.indices[row] for row in rows])
+        with torch.no_grad():
+            views = run.model.views(batch.images[rows], head.passes, keys)
+            found = head.loss(views, [batch.targets["head"][row] for row in rows])
+        return {name: torch.stack((loss.total, loss.amount)) for name, loss in found.items()}
+
+    whole, one, other = losses([0, 1, 2, 3]), losses([0]), losses([1, 2, 3])
+    torch.testing.assert_close(
+        {name: one[name] + other[name] for name in one}, whole, rtol=1e-3, atol=1e-3
+    )
+
+
 @pytest.mark.parametrize("task", Task)
 def test_a_step_never_waits_for_its_device(
     begun: Callable[..., tuple[Run, Any]], monkeypatch: pytest.MonkeyPatch, task: Task

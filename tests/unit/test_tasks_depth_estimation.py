@@ -28,7 +28,8 @@ from tests.support.heads import measured, plain, view
 from tests.support.overfit import digits, overfitted
 
 HEAD = {"name": "far", "task": "DepthEstimation"}
-METADATA = "task: depth estimation\nrange: [0.5, 10]\nscale: 0.001\nannotations: maps\n"
+RANGE = "range: [0.5, 10]\nscale: 0.001\n"
+METADATA = f"task: depth estimation\n{RANGE}annotations: maps\n"
 
 
 def dataset(folder: Path, values: np.ndarray, metadata: str = METADATA) -> Path:
@@ -118,6 +119,30 @@ def test_a_depth_out_of_range_is_told_with_its_pixel_and_both_remedies(
     assert text is not None
     assert f"maps/a.png has depth {value / 1000:g} (value {value}) at x 5, y 3, outside" in text
     assert "`range`, or `scale`" in text
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        (METADATA, None),
+        ("range: [0.6, 20]\nscale: 0.001\n", None),
+        ("range: [500, 10000]\n", "has depth 600 (value 600) at x 0, y 0, outside the training"),
+        ("range: [0.1, 20]\nscale: 0.0005\n", "has depth 0.3 (value 600) at x 0, y 0, outside t"),
+    ],
+)
+def test_a_validation_sets_depths_lie_in_the_training_sets_range_as_well(
+    tmp_path: Path, fields: str, says: str | None
+) -> None:
+    values = np.full((16, 24), 600, np.uint16)
+    trained = opened(dataset(tmp_path / "train", values)).feeds
+    metadata = fields if fields is METADATA else METADATA.replace(RANGE, fields)
+    folder = dataset(tmp_path / "validation", values, metadata)
+    split = open_split(folder, [HeadSpec.model_validate(HEAD)], trained)
+    text = split.sets["maps"].fault("a.jpg", 24, 16)
+    assert (text is None) == (says is None)
+    if text and says:
+        assert says in text
+        assert "training dataset's range [0.5, 10], beyond which the head predicts nothing" in text
 
 
 @pytest.mark.parametrize("mode", ["1", "P", "LA", "RGB", "RGBA"])

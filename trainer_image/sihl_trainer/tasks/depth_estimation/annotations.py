@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,18 +55,41 @@ class DepthInfo(HeadInfo):
     Args:
         nearest, farthest: Both can occur; the nearest may be 0.
         scale: What a step of a map is in their unit.
+        trained: Those of the training set, where this is a validation set's: the head predicts
+            nothing beyond them.
     """
 
     nearest: float = 0.0
     farthest: float = 1.0
     scale: float = 1.0
+    trained: tuple[float, float] | None = None
+
+    def as_trained(self, trained: HeadInfo) -> Self:
+        """A validation set's info: depths must lie in both sets' ranges."""
+        assert isinstance(trained, DepthInfo)
+        return replace(self, trained=(trained.nearest, trained.farthest))
 
     @property
     def steps(self) -> tuple[int, int]:
         """Least and greatest value of a map."""
+        nearest, farthest = self.trained or (self.nearest, self.farthest)
         return (
-            max(1, math.ceil(self.nearest / self.scale - _ROUNDING)),
-            math.floor(min(self.farthest / self.scale + _ROUNDING, _MOST)),
+            max(1, math.ceil(max(nearest, self.nearest) / self.scale - _ROUNDING)),
+            math.floor(min(min(farthest, self.farthest) / self.scale + _ROUNDING, _MOST)),
+        )
+
+    def outside(self, depth: float) -> str:
+        """Which range a depth is out of, and what to do."""
+        meant = "`scale`, which is what a value of 1 stands for"
+        if self.trained and self.nearest <= depth <= self.farthest:
+            return (
+                f"outside the training dataset's range {_shown(*self.trained)}, beyond which the "
+                f"head predicts nothing: correct the map, or in the metadata {meant}, or widen "
+                "`range` there"
+            )
+        return (
+            f"outside the range {_shown(self.nearest, self.farthest)}: correct the map, or in the "
+            f"metadata `range`, or {meant}"
         )
 
 
@@ -148,9 +171,8 @@ def read_steps(path: Path, info: DepthInfo) -> NDArray[Any]:
         value = int(steps[row, column])
         raise invalid_map(
             path,
-            f"has depth {value * info.scale:g} (value {value}) at x {column}, y {row}, outside "
-            f"the range [{info.nearest:g}, {info.farthest:g}]: correct the map, or in the "
-            "metadata `range`, or `scale`, which is what a value of 1 stands for",
+            f"has depth {value * info.scale:g} (value {value}) at x {column}, y {row}, "
+            f"{info.outside(value * info.scale)}",
         )
     return steps
 
@@ -181,7 +203,7 @@ def read_info(fields: dict[str, Value], place: str) -> DepthInfo:
 def _fault_in_range(info: DepthInfo) -> str | None:
     """Why no map could say, or no head learn, depths of a range; None: nothing."""
     nearest, farthest, scale = info.nearest, info.farthest, info.scale
-    ends = f"`range` [{nearest:g}, {farthest:g}]"
+    ends = f"`range` {_shown(nearest, farthest)}"
     if not _LEAST <= farthest <= 1 / _LEAST or 0 < nearest < _LEAST:
         return f"{ends} has an end beyond {_LEAST:g} or {1 / _LEAST:g}: take another unit"
     if farthest < nearest * (1 + _NARROWEST):
@@ -192,6 +214,10 @@ def _fault_in_range(info: DepthInfo) -> str | None:
             f"{scale:g}: correct `range`, or `scale`"
         )
     return None
+
+
+def _shown(nearest: float, farthest: float) -> str:
+    return f"[{nearest:g}, {farthest:g}]"
 
 
 def read(path: Path, info: HeadInfo) -> DepthAnnotations:
