@@ -45,6 +45,7 @@ class Decision:
         expire: The job is to be deleted, as its spec says.
         inquire: What others say of this pod is to be read.
         confirm_absent: Act only if the API server confirms that no such pod exists.
+        notice: What an Event tells beside.
         after: Look again in so many seconds.
     """
 

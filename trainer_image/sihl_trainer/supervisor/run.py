@@ -94,7 +94,6 @@ class Supervisor:
     Args:
         settings: The attempt.
         store: Where the record lies.
-        prefix: Of the record within the store.
     """
 
     def __init__(self, settings: Settings, store: Store) -> None:
