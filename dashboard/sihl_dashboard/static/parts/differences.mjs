@@ -225,7 +225,7 @@ export function differences(root, props) {
       return el(
         "tr",
         {},
-        el("th", { scope: "row", title: metric }, metric),
+        el("th", { scope: "row", title: metric }, breakable(metric.split(/(?<=\/)/))),
         ordered().map((job) => el("td", {}, scoreCell(scores.get(job), noise))),
       );
     });
@@ -234,7 +234,7 @@ export function differences(root, props) {
   function scoreCell(score, noise) {
     if (!score || score.value === null) return NONE;
     const step = el("span", { class: "faint small" }, ` at ${integer(score.step)}`);
-    const value = [number(score.value), score.step === null ? null : step];
+    const value = el("span", { class: "num" }, number(score.value), score.step === null ? null : step);
     if (score.delta === null) return value;
     const word =
       score.delta === 0 ? "equal" : score.isBetter === null ? "" : score.isBetter ? "better" : "worse";
@@ -249,7 +249,7 @@ export function differences(root, props) {
           ? el(
               "span",
               { class: "faint", title: "At most twice the deviation of jobs that differ by their seed only" },
-              " · like another seed",
+              "like another seed",
             )
           : null,
       ),
@@ -298,14 +298,12 @@ function cut(text) {
 function shortened(path) {
   const words = path.replace(/^spec\./, "").split(/(?<=\.)/);
   const last = words.pop();
-  return [
-    el(
-      "span",
-      { class: "faint" },
-      words.map((word) => [word, el("wbr")]),
-    ),
-    last,
-  ];
+  return [el("span", { class: "faint" }, breakable(words)), last];
+}
+
+/** Words between which a line may end. */
+function breakable(words) {
+  return words.map((word) => [word, el("wbr")]);
 }
 
 function spreadText({ mean, deviation, min, max }) {
