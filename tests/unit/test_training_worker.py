@@ -127,9 +127,9 @@ def stopped_checkpoint(spec: TrainingJobSpec, dataset: Path, scratch: Path) -> C
 def test_a_worker_stopped_over_its_channel_resumes_as_the_one_that_was_not(
     dataset: Path, tmp_path: Path
 ) -> None:
-    spec = multitask_job({"maxSteps": 60, "validations": 3})
+    spec = multitask_job({"maxSteps": 30, "validations": 3})
     found = stopped_checkpoint(spec, dataset, tmp_path / "first")
-    assert 0 < found.step < 60
+    assert 0 < found.step < 30
     resumed = whole_model(spec, dataset, tmp_path / "second", "--resume", found.directory)
     assert same(resumed, whole_model(spec, dataset, tmp_path / "whole"))
 
