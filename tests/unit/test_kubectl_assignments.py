@@ -127,6 +127,7 @@ def test_a_job_is_read_from_a_file_or_from_standard_input(tmp_path: Path) -> Non
         ("", "holds 0 documents of kind TrainingJob"),
         (yaml.safe_dump_all([JOB, JOB]), "holds 2 documents"),
         ("a: [", "line 1 is not YAML"),
+        ("kind: a\nkind: b", "line 2 is not YAML: the key kind stands there twice"),
         ("a: \x00", "is not YAML"),
         (yaml.safe_dump({**JOB, "apiVersion": "v1"}), "apiVersion must be sihl.ai/v1alpha1"),
         (yaml.safe_dump({**JOB, "metadata": {}}), "give the job a metadata.name"),

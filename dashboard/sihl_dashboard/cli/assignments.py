@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_args, get_origin
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from sihl_api.manifest import Loader
 from sihl_api.trainingjob import TrainingJobSpec
 from sihl_dashboard.cli.errors import UsageError
 from sihl_dashboard.cli.terminal import shown
@@ -127,7 +128,7 @@ def _put(holder: dict[str, Any], name: str, annotation: Any, whole: Assignment) 
 def _value(annotation: Any, whole: Assignment) -> Any:
     """What was typed, as the field's type has it: 1e-3 is a number and an image 1.0 a text."""
     try:
-        parsed = yaml.safe_load(whole.text)
+        parsed = yaml.load(whole.text, Loader)  # noqa: S506 (a SafeLoader)
     except yaml.YAMLError:
         parsed = whole.text
     adapter: TypeAdapter[Any] = TypeAdapter(annotation)

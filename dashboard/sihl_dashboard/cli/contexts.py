@@ -33,7 +33,7 @@ _PATHS = {
 # What a file of another shape makes the library and this module stumble over.
 _UNUSABLE = (
     config.ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, LookupError,
-    AttributeError,
+    AttributeError, RecursionError,
 )  # fmt: skip
 
 

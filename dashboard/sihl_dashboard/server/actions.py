@@ -122,7 +122,9 @@ def _read(body: bytes) -> Any:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
-        raise BadRequestError(f"the text is not YAML{where}", "correct it") from None
+        problem = getattr(error, "problem", None)
+        told = f": {printable(str(problem))}" if problem else ""
+        raise BadRequestError(f"the text is not YAML{where}{told}", "correct it") from None
 
 
 class _Plain(Loader):
