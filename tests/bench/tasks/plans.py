@@ -157,7 +157,8 @@ PLANS: dict[str, Plan] = {
         size=(64, 160), augmentation={"horizontalFlip": True, "brightness": 0.2},
     ),
     "anomaly-textures": Plan(
-        Task.ANOMALY_DETECTION, "textures", "auroc_of_anomalies", size=(64, 64), neck=PYRAMID,
+        Task.ANOMALY_DETECTION, "textures", "auroc_of_anomalies",
+        size=(64, 64), rate=2e-3, neck=PYRAMID, augmentation={"horizontalFlip": True},
         others=("nearest-pixels",),
     ),
 }  # fmt: skip
