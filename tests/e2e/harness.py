@@ -150,6 +150,7 @@ class Harness:
                 "allowCpu": True,
                 "startupProblemTimeout": "20s",
                 "retryBackoff": "2s",
+                "unavailableBackoff": "2s",
                 "progressInterval": "2s",
                 "positionInterval": "2s",
                 "lostNodeTimeout": "5s",
