@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import pytest_asyncio
@@ -17,7 +18,7 @@ import yaml
 from sihl_dashboard.records import FolderPlace, JobRef, Records
 from sihl_dashboard.records.place import Content
 from sihl_dashboard.server import connections, project
-from sihl_dashboard.server.ahead import first_asked
+from sihl_dashboard.server.ahead import first_asked, first_curves
 from sihl_dashboard.server.guard import HEADERS
 from sihl_dashboard.server.local import LocalPeople
 from sihl_dashboard.server.modules import version_of
@@ -33,6 +34,7 @@ from tests.support.dashboard import (
     state_over,
 )
 from tests.support.recorded import SPEC, changed, recorded, train, validation
+from tests.support.waiting import eventually
 
 NIGHT, DAY = "night.01234567", "day.89abcdef"
 ENDED = {"startedAt": "2026-01-02T03:00:00Z", "firstStep": 1, "endedAt": "2026-01-02T04:00:00Z"}
@@ -185,9 +187,22 @@ async def test_who_learns_of_metrics_finds_what_was_measured_read(
         records, "read_ahead",
         lambda refs: loop.call_soon_threadsafe(told.put_nowait, read(refs)),
     )  # fmt: skip
-    for unread in (1, 0):
-        await looker.found(f"{PROJECT}/metrics?jobs={NIGHT}")
+    for jobs, unread in ((NIGHT, 1), (f"{NIGHT},{DAY}", 1), (f"{DAY},{NIGHT}", 0)):
+        await looker.found(f"{PROJECT}/metrics?jobs={jobs}")
         assert await asyncio.wait_for(told.get(), 60) == unread
+
+
+async def test_the_curves_that_a_page_draws_first_are_drawn_before_it_asks(looker: Looker) -> None:
+    names = await looker.found(f"{PROJECT}/metrics?jobs={NIGHT}")
+    query = first_curves(NIGHT, names)
+    key = (f"{PROJECT}/curves", *(f"{name}={query[name]}" for name in sorted(query)))
+    await asyncio.to_thread(eventually, lambda: looker.state.answers.has(key))
+    found = await looker.found(f"{PROJECT}/curves?{urlencode(query)}")
+    assert [curve["metric"] for curve in found["curves"]] == [query["metrics"]]
+
+
+def test_where_nothing_was_measured_no_curves_are_drawn_first() -> None:
+    assert first_curves(NIGHT, {"validation": [], "train": []}) == {}
 
 
 async def test_a_log_is_downloaded_as_it_was_written(looker: Looker) -> None:

@@ -1,13 +1,15 @@
-"""What a page asks first, told to the browser with the page: it asks while it loads the modules.
+"""What a page asks first, known before it asks.
 
+The first questions are told to the browser with the page: it asks while it loads the modules.
 Nothing but what the page asks in any case and at once: an answer that is not taken lies there, and
-would be taken for a later one's. The addresses are spelled as the pages spell them.
+would be taken for a later one's. The answer that depends on an earlier one is made here before the
+page has understood that one. The addresses are spelled as the pages spell them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 API = "/api/v1"
 _PLAIN = re.compile(r"[A-Za-z0-9.-]+")
@@ -46,3 +48,19 @@ def first_asked(page: str, names: Mapping[str, str], jobs: str | None) -> list[s
 def link_of(addresses: list[str]) -> str:
     """The value of the header `Link`."""
     return ", ".join(f"<{each}>; rel=preload; as=fetch; crossorigin" for each in addresses)
+
+
+def first_curves(jobs: str, names: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The query for the curves that a page draws first, unless its address has another view.
+
+    Args:
+        jobs: As the page asked for these names.
+        names: Of metrics, by `validation` and `train`.
+
+    Returns:
+        Parameters by name; none where there is nothing to draw.
+    """
+    metrics = [f"{kind}/{name}" for kind in ("validation", "train") for name in names[kind]]
+    if not metrics:
+        return {}
+    return {"jobs": jobs, "metrics": metrics[0], "axis": "step", "buckets": "500", "ghosts": "1"}

@@ -81,7 +81,7 @@ async def local_state(
     place = named_place(record, endpoint, os.environ)
     state = State(OneStore(place, scratch), LocalPeople(), Owner())
     if place.is_near:
-        state.ahead("", read_early)
+        state.ahead(state.read("", read_early))
     yield state
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,8 @@ from aiohttp import web
 from sihl_dashboard.records import JobRef, Jobs, MissingError, Query, Records, View
 from sihl_dashboard.records.facts import Fact
 from sihl_dashboard.server import asked
-from sihl_dashboard.server.answers import Key, response
+from sihl_dashboard.server.ahead import first_curves
+from sihl_dashboard.server.answers import Answer, Key, response
 from sihl_dashboard.server.documents import (
     Document,
     curves_document,
@@ -23,7 +25,7 @@ from sihl_dashboard.server.documents import (
     troubles_of,
 )
 from sihl_dashboard.server.refusals import BadRequestError, NotThereError
-from sihl_dashboard.server.state import state_of, told
+from sihl_dashboard.server.state import State, state_of, told
 
 _PATIENCE = 0.5
 """Seconds: then those are shown that have been read, and the others as they come."""
@@ -35,8 +37,11 @@ _WHICH = ("best", "last", "min", "max")
 
 def question(request: web.Request) -> Key:
     """What makes two requests the same: the path and the query, in whatever order."""
-    pairs = sorted(request.query.items())
-    return (request.path, *(f"{name}={value}" for name, value in pairs))
+    return _question(request.path, request.query.items())
+
+
+def _question(path: str, query: Iterable[tuple[str, str]]) -> Key:
+    return (path, *(f"{name}={value}" for name, value in sorted(query)))
 
 
 async def jobs(request: web.Request) -> web.StreamResponse:
@@ -80,24 +85,37 @@ async def curves(request: web.Request) -> web.StreamResponse:
     refs = asked.refs_of(request)
     with told():
         view = asked.view_of(request)
-    state = state_of(request)
+    return response(request, await _curves(state_of(request), question(request), refs, view))
+
+
+async def _curves(state: State, key: Key, refs: list[JobRef], view: View) -> Answer:
     version = state.hub.of_jobs(refs)
     age = state.hub.age(refs) if version else 1.0  # what was read since the change has it
 
     def work(records: Records) -> Document:
         return curves_document(records.curves(refs, view, age), view.axis)
 
-    answer = await state.answered(question(request), refs[0].namespace, work, version, refs=refs)
-    return response(request, answer)
+    return await state.answered(key, refs[0].namespace, work, version, refs=refs)
 
 
 async def metrics(request: web.Request) -> web.StreamResponse:
     """GET .../metrics: the names that any of the jobs has, and which way is better."""
-    refs = asked.refs_of(request)
+    refs, state = asked.refs_of(request), state_of(request)
+    is_new = not state.answers.has(question(request))
     answer = await _of_jobs(request, refs, lambda records: _metrics(records, refs))
-    # Who learns of a metric asks for its curves, as soon as there is something to draw them.
-    state_of(request).ahead(refs[0].namespace, lambda records: records.read_ahead(refs))
-    return answer
+    if is_new:
+        state.ahead(_drawn_next(request, refs, orjson.loads(answer.body)))
+    return response(request, answer)
+
+
+async def _drawn_next(request: web.Request, refs: list[JobRef], names: Document) -> None:
+    """Who learns of metrics asks for curves as soon as there is something to draw them."""
+    state = state_of(request)
+    await state.read(refs[0].namespace, lambda records: records.read_ahead(refs))
+    query = first_curves(request.query["jobs"], names)
+    if query:
+        key = _question(f"{request.path.removesuffix('/metrics')}/curves", query.items())
+        await _curves(state, key, refs, View(metrics=[query["metrics"]]))
 
 
 def _metrics(records: Records, refs: list[JobRef]) -> Document:
@@ -133,11 +151,12 @@ async def differences(request: web.Request) -> web.StreamResponse:
     if baseline is not None and baseline not in refs:
         raise BadRequestError("baseline is none of the jobs", "name it in jobs too")
     metrics = asked.listed(request, "metrics") or None
-    return await _of_jobs(
+    answer = await _of_jobs(
         request,
         refs,
         lambda records: differences_document(records.differences(refs, baseline, metrics, which)),
     )
+    return response(request, answer)
 
 
 async def same_images(request: web.Request) -> web.StreamResponse:
@@ -155,18 +174,15 @@ async def same_images(request: web.Request) -> web.StreamResponse:
             found.append(ref)
         return {"images": [same_image_document(i) for i in records.same_images(found, step)]}
 
-    return await _of_jobs(request, refs, work, max_age=_MAX_AGE)
+    return response(request, await _of_jobs(request, refs, work, max_age=_MAX_AGE))
 
 
 async def _of_jobs(
     request: web.Request, refs: list[JobRef], work: Any, max_age: float = 1.0
-) -> web.StreamResponse:
+) -> Answer:
     state = state_of(request)
     version = state.hub.of_jobs(refs)
-    answer = await state.answered(
-        question(request), refs[0].namespace, work, version, max_age, refs
-    )
-    return response(request, answer)
+    return await state.answered(question(request), refs[0].namespace, work, version, max_age, refs)
 
 
 # --- exports ---------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -162,12 +162,12 @@ class State:
 
         return await self.answers.get(key, version, lambda: self.read(namespace, answer), max_age)
 
-    def ahead(self, namespace: str, work: Callable[[Records], object]) -> None:
+    def ahead(self, work: Coroutine[Any, Any, object]) -> None:
         """Begin what will be asked for next; what is wrong with it is told when it is."""
 
         async def begin() -> None:
             with suppress(RefusalError):
-                await self.read(namespace, work)
+                await work
 
         task = asyncio.create_task(begin())
         self._begun.add(task)

@@ -15,6 +15,8 @@ from tests.support.waiting import eventually
 SIZE = {"width": 1440, "height": 900}
 _PATIENCE = 180
 """Seconds."""
+_REST = 1000
+"""Milliseconds before a visit, in which a browser that has just begun gets ready: people's is."""
 _TRIES = 5
 _BREAKS = ("ERR_NETWORK_CHANGED", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION")
 _ARGUMENTS = (
@@ -104,6 +106,7 @@ def seconds_to_see(page: Page, address: str) -> float:
     page.on("requestfailed", note)
     for _ in range(_TRIES):
         page.goto("about:blank")
+        page.wait_for_timeout(_REST)
         broken.clear()
         try:
             page.goto(address, wait_until="commit")

@@ -14,6 +14,8 @@ import { table } from "../parts/table.mjs";
 import { tableBar } from "../parts/tablebar.mjs";
 import { go, href, onView, setView, view } from "../view.mjs";
 
+const LONGEST_WAIT = 1500; // milliseconds
+
 /** @type {function(HTMLElement, import("../main.mjs").Context): {destroy: function()}} */
 export function compare(root, context) {
   const { namespace, project, stream, title, me } = context;
@@ -36,8 +38,8 @@ export function compare(root, context) {
     tableRoot,
   );
   const parts = comparesections(place, stream, { drawn, change, choose, mark, filter, next });
-  // Of jobs that are not known yet it would say that nothing differs.
-  parts.parallel.node.hidden = parts.pictures.node.hidden = true;
+  const below = [parts.parallel, parts.pictures];
+  for (const part of below) part.node.hidden = true;
   replace(
     root,
     el("h1", { class: "compare-title" }, project),
@@ -53,8 +55,9 @@ export function compare(root, context) {
   giveLooks(state.jobs ?? []);
   let found = { rows: [], columns: {}, total: 0, look: {} };
   let shown = comparison(found, state);
-  // Pictures are many requests: what everybody looks at first comes first.
+  // What everybody looks at first comes first: the other parts wait for a curve, but not for long.
   let isDrawn = false;
+  const patience = setTimeout(drawn, LONGEST_WAIT);
   let better = {};
   let betterOf = "";
   let version = 0;
@@ -126,13 +129,15 @@ export function compare(root, context) {
   function drawn() {
     if (isDrawn) return;
     isDrawn = true;
-    if (version) reveal(!jobsPanel.hidden);
+    if (!version) return;
+    reveal(!jobsPanel.hidden);
+    renderParts();
   }
 
   function reveal(isShown) {
     jobsPanel.hidden = !isShown;
     for (const part of Object.values(parts)) {
-      part.node.hidden = !isShown || (part === parts.pictures && !isDrawn);
+      part.node.hidden = !isShown || (below.includes(part) && !isDrawn);
     }
   }
 
@@ -176,6 +181,7 @@ export function compare(root, context) {
     const { rows, chosen, baseline, metric, settings } = shown;
     const { which, axes, step } = state;
     parts.curves.update({ jobs: chosen, view: Object.fromEntries(view()) });
+    if (!isDrawn) return;
     parts.differences.update({ jobs: chosen, baseline, which, version });
     const metrics = metricsOf(found.columns);
     parts.parallel.update({ rows, settings, metric, metrics, which, chosen, choices: axes });
@@ -218,6 +224,7 @@ export function compare(root, context) {
   return {
     destroy() {
       source.stop();
+      clearTimeout(patience);
       for (const end of ends) end();
       for (const part of Object.values(parts)) part.destroy();
       bar?.destroy();
