@@ -6,11 +6,12 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote, urljoin
+from urllib.parse import parse_qsl, quote, urljoin, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from sihl_dashboard.server.ahead import first_curves
 from tests.browser import shown
 from tests.browser.axe import faults
 from tests.browser.conftest import PATIENCE, Opened
@@ -114,6 +115,20 @@ def test_what_a_record_says_is_shown_and_runs_nothing(opened: Opened, path: str)
         expect(page.locator("#pictures")).to_contain_text("This picture cannot be shown.")
     assert page.title() != "PWNED"
     assert page.locator("main img[src='x'], main script").count() == 0
+
+
+@pytest.mark.parametrize("name", ["compare", "job"])
+def test_the_first_curves_are_asked_for_as_they_were_drawn_ahead(opened: Opened, name: str) -> None:
+    sent: list[str] = []
+    page = arrive(
+        opened, name, before=lambda page: page.on("request", lambda r: sent.append(r.url))
+    )
+    expect(page.locator(".chart-told").first).not_to_be_empty()
+    metrics = next(urlsplit(url) for url in sent if "/metrics?" in url)
+    curves = next(urlsplit(url) for url in sent if "/curves?" in url)
+    names = page.request.get(metrics.geturl()).json()
+    drawn = first_curves(dict(parse_qsl(metrics.query))["jobs"], names)
+    assert dict(parse_qsl(curves.query)) == drawn
 
 
 @pytest.mark.parametrize("name", ["compare", "job"])

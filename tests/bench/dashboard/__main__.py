@@ -16,8 +16,9 @@ A curve counts as painted in the frame after the one in which the page has it:
 Each server is started anew each round. `started` is the first visit of a browser that has nothing
 in its cache, once the server answers (TensorBoard: once it knows all runs, as before it shows a
 page without any); `in all` is the same with what the server took to start, as some read everything
-then and others when they are asked; `again` is the same browser's next visit. Medians of the
-rounds.
+then and others when they are asked; `again` is the same browser's next visit. Before each visit a
+second passes, in which a browser that has just begun gets ready, as people's is; our server reads a
+folder's records in it, as TensorBoard's has read its files by then. Medians of the rounds.
 """
 
 from __future__ import annotations
