@@ -192,6 +192,18 @@ async def test_who_learns_of_metrics_finds_what_was_measured_read(
         assert await asyncio.wait_for(told.get(), 60) == unread
 
 
+async def test_who_asks_for_metrics_of_lines_that_cannot_be_read_is_told_so(
+    tmp_path: Path, looker: Looker
+) -> None:
+    torn = recorded(tmp_path, "torn")
+    torn.job()
+    torn.put(torn.paths.metrics(1, 0), b"no line\n" * 3)
+    found = await looker.found(f"{PROJECT}/metrics?jobs={torn.ref.folder}")
+    assert (found["train"], found["validation"]) == ([], [])
+    what = "3 lines of metrics could not be read"
+    assert found["troubles"] == [{"where": torn.ref.folder, "what": what}]
+
+
 async def test_the_curves_that_a_page_draws_first_are_drawn_before_it_asks(looker: Looker) -> None:
     names = await looker.found(f"{PROJECT}/metrics?jobs={NIGHT}")
     query = first_curves(NIGHT, names)

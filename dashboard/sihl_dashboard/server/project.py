@@ -134,12 +134,16 @@ def _metrics(records: Records, refs: list[JobRef]) -> Document:
                 names[kind].add(name)
                 full = f"{kind}/{name}"
                 better[full] = better.get(full) or metric.better
+    troubles: list[Document] = []
     if unknown:  # no summary yet: what the lines have
-        for curve in records.curves(unknown, View(buckets=1, ghosts=False)).curves:
+        lines = records.curves(unknown, View(buckets=1, ghosts=False))
+        troubles = troubles_of(lines.troubles)
+        for curve in lines.curves:
             kind, _, name = curve.metric.partition("/")
             names[kind].add(name)
             better.setdefault(curve.metric, None)
-    return {kind: sorted(found) for kind, found in names.items()} | {"better": better}
+    named = {kind: sorted(found) for kind, found in names.items()}
+    return {**named, "better": better, "troubles": troubles}
 
 
 async def differences(request: web.Request) -> web.StreamResponse:

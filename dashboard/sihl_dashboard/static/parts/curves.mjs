@@ -83,7 +83,7 @@ export function curves(root, given) {
     asking?.abort();
     const mine = (asking = new AbortController());
     if (!props.jobs.length) {
-      names = { train: [], validation: [], better: {} };
+      names = { train: [], validation: [], better: {}, troubles: [] };
       render();
       return;
     }
@@ -142,7 +142,10 @@ export function curves(root, given) {
   function noteText(metrics) {
     if (!props.jobs.length) return "Choose jobs to see their curves.";
     const all = names.train.length + names.validation.length;
-    if (!all) return "No metrics yet.";
+    if (!all) {
+      const [trouble] = names.troubles;
+      return trouble ? `No metrics: ${trouble.where}: ${trouble.what}.` : "No metrics yet.";
+    }
     return metrics.length ? "" : `None of ${all} metrics is called like that.`;
   }
 
