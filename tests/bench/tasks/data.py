@@ -30,11 +30,10 @@ def dataset(kind: str, seed: int = 0, count: int | None = None) -> Path:
     Args:
         kind: Of `examples.digits`.
         seed: Another seed, other images.
-        count: Training images, and for validation a tenth as many, or as many as the kind has if
-            these are fewer; None: the kind's own numbers.
+        count: Training images, and for validation a tenth as many; None: the kind's own numbers.
     """
     name = f"{kind}-{seed}-{count or 'all'}"
-    held_out = None if count is None else min(KINDS[kind].held_out, max(4, count // 10))
+    held_out = None if count is None else max(4, count // 10)
     return kept(name, lambda folder: digits.make(kind, folder, count, None, seed, held_out))
 
 

@@ -149,7 +149,7 @@ PLANS: dict[str, Plan] = {
     ),
     "anomaly": Plan(
         Task.ANOMALY_DETECTION, "anomaly", "auroc_of_anomalies", 0.95,
-        images=MANY, rate=2e-3, neck=PYRAMID, others=("nearest-pixels",),
+        images=MANY, neck=PYRAMID, others=("nearest-pixels",),
     ),
     # Real pictures.
     "depth-motorcycle": Plan(
