@@ -1,5 +1,6 @@
 /** What the compare page shows, from what the server said and what the address says. No page in it. */
 import { MOST_JOBS, NONE } from "./compareview.mjs";
+import { nameOfJob } from "./jobnames.mjs";
 import { arranged, askedPath, firstColumns, metricsOf } from "./jobsmodel.mjs";
 
 /** So many curves show at first, where nobody has chosen yet. */
@@ -55,9 +56,8 @@ export function baselineOf(rows, wanted, chosen) {
   if (chosen.length < 2) return null;
   const madeAt = new Map(rows.map((row) => [row.job, row.values["job.createdAt"]]));
   const age = (job) => madeAt.get(job) ?? "~";
-  const name = (job) => job.slice(0, job.lastIndexOf("."));
   const isBefore = (one, other) =>
-    age(one) === age(other) ? name(one) < name(other) : age(one) < age(other);
+    age(one) === age(other) ? nameOfJob(one) < nameOfJob(other) : age(one) < age(other);
   return chosen.reduce((oldest, job) => (isBefore(job, oldest) ? job : oldest));
 }
 

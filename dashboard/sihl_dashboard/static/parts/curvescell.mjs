@@ -2,7 +2,8 @@
 import { el } from "../dom.mjs";
 import { chart } from "./chart.mjs";
 import { countsText } from "./charttext.mjs";
-import { askCurves, inTurn, labelsOf, stitched } from "./curvesdata.mjs";
+import { askCurves, inTurn, stitched } from "./curvesdata.mjs";
+import { labelsOf } from "./jobnames.mjs";
 
 const RETRY_MS = 4000;
 

@@ -1,6 +1,7 @@
 /** What the server says of one metric, ready for a chart; and how much is asked for at a time. */
 import { get, pathOf } from "../api.mjs";
 import { lowerBound } from "./chartlines.mjs";
+import { nameOfJob } from "./jobnames.mjs";
 
 export const BUCKETS = 500;
 /** Browsers hold six connections to a server open, and the tab's stream takes one. */
@@ -51,26 +52,6 @@ export async function askCurves(place, metric, view, range, signal) {
 
 function lineOf({ job, attempt, last, min, max, clock }) {
   return { job, label: nameOfJob(job), attempt: attempt ?? null, last, min, max, clock };
-}
-
-/**
- * A record's folder without its uid.
- * @param {string} folder
- */
-export function nameOfJob(folder) {
-  const dot = folder.lastIndexOf(".");
-  return dot > 0 ? folder.slice(0, dot) : folder;
-}
-
-/**
- * Names that tell jobs apart: with the uid where two are called the same.
- * @param {string[]} folders
- * @returns {Map<string, string>}
- */
-export function labelsOf(folders) {
-  const count = new Map();
-  for (const folder of folders) count.set(nameOfJob(folder), (count.get(nameOfJob(folder)) ?? 0) + 1);
-  return new Map(folders.map((f) => [f, count.get(nameOfJob(f)) > 1 ? f : nameOfJob(f)]));
 }
 
 /**

@@ -3,7 +3,7 @@ import { get, pathOf } from "../api.mjs";
 import { el, replace } from "../dom.mjs";
 import { NONE, integer, number, signed } from "../format.mjs";
 import { swatch } from "./colours.mjs";
-import { labelsOf } from "./curvesdata.mjs";
+import { labelsOf } from "./jobnames.mjs";
 import { problem, troubles } from "./problem.mjs";
 import { verdicts } from "./verdict.mjs";
 

@@ -1,6 +1,5 @@
 /** A project's jobs as a table has them: columns, conditions, order and groups. No page in it. */
 import { NONE, number, shortTime } from "../format.mjs";
-import { nameOfJob } from "./curvesdata.mjs";
 
 /**
  * @typedef {string|number|boolean|null} Fact
@@ -163,6 +162,3 @@ export function verdict(delta, better) {
   if (!better || delta === 0) return null;
   return delta > 0 === (better === "higher") ? "better" : "worse";
 }
-
-/** A job's name, for people. */
-export const jobName = nameOfJob;

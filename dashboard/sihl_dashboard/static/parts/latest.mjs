@@ -5,7 +5,7 @@ import { el, keyed, write } from "../dom.mjs";
 import { ago, count, dateTime } from "../format.mjs";
 import { loader } from "../loader.mjs";
 import { href, link } from "../view.mjs";
-import { labelsOf } from "./curvesdata.mjs";
+import { labelsOf } from "./jobnames.mjs";
 import { phase, setPhase } from "./phase.mjs";
 import { progress } from "./progress.mjs";
 

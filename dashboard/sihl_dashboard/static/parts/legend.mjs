@@ -1,7 +1,7 @@
 /** The jobs behind the curves: which line is whose, and which are shown. */
 import { el, keyed } from "../dom.mjs";
 import { lookOf, swatch } from "./colours.mjs";
-import { labelsOf } from "./curvesdata.mjs";
+import { labelsOf } from "./jobnames.mjs";
 
 /**
  * @param {HTMLElement} root

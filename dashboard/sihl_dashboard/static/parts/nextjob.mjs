@@ -1,7 +1,7 @@
 /** The next job: one job's YAML with some fields changed, to be copied, kept or submitted. */
 import { address, getText, pathOf, send } from "../api.mjs";
 import { announce, el, replace, uniqueId } from "../dom.mjs";
-import { jobName } from "./jobsmodel.mjs";
+import { nameOfJob } from "./jobnames.mjs";
 
 const PATIENCE_MS = 250;
 
@@ -33,12 +33,12 @@ export function nextJob({ namespace, project, job, differing, paths, canAct }) {
   const yaml = el("pre", { tabindex: "0", role: "region", "aria-label": "YAML of the next job" });
   const wrong = el("p", { class: "wrong", role: "alert" });
   const copy = el("button", { type: "button", onclick: copied }, "Copy");
-  const download = el("a", { class: "button", download: `${jobName(job)}-next.yaml` }, "Download");
+  const download = el("a", { class: "button", download: `${nameOfJob(job)}-next.yaml` }, "Download");
   const submit = el("button", { type: "button", class: "primary", onclick: submitted }, "Submit");
   const dialog = el(
     "dialog",
     { class: "next-job", "aria-labelledby": id, onclose: destroy },
-    el("header", { class: "row" }, el("h2", { id }, `Next job, from ${jobName(job)}`)),
+    el("header", { class: "row" }, el("h2", { id }, `Next job, from ${nameOfJob(job)}`)),
     el(
       "div",
       { class: "scroll" },

@@ -1,7 +1,8 @@
 /** Parallel coordinates: what was tried, from left to right, and what came of it at the end. */
 import { el, replace, svg } from "../dom.mjs";
 import { lookOf } from "./colours.mjs";
-import { askedPath, cellText, jobName, labelOf } from "./jobsmodel.mjs";
+import { nameOfJob } from "./jobnames.mjs";
+import { askedPath, cellText, labelOf } from "./jobsmodel.mjs";
 import { axisOf, conditionsOf, placeOn } from "./parallelaxes.mjs";
 
 const HEIGHT = 250;
@@ -214,7 +215,7 @@ export function parallel(root, props) {
   }
 
   function title(row, all) {
-    return [jobName(row.job), ...all.map((axis) => `${axis.key}: ${row.values[axis.path] ?? "–"}`)].join(
+    return [nameOfJob(row.job), ...all.map((axis) => `${axis.key}: ${row.values[axis.path] ?? "–"}`)].join(
       "\n",
     );
   }

@@ -8,7 +8,7 @@ import { announce, el, keyed, replace, stylesheet, write } from "../dom.mjs";
 import { integer, number } from "../format.mjs";
 import { addKeys } from "../keys.mjs";
 import { loader } from "../loader.mjs";
-import { labelsOf } from "./curvesdata.mjs";
+import { labelsOf } from "./jobnames.mjs";
 import { picture } from "./picture.mjs";
 import { problem } from "./problem.mjs";
 

@@ -3,7 +3,7 @@ import { el, keyed, replace, write } from "../dom.mjs";
 import { signed } from "../format.mjs";
 import { href, link } from "../view.mjs";
 import { swatch } from "./colours.mjs";
-import { labelsOf } from "./curvesdata.mjs";
+import { labelsOf } from "./jobnames.mjs";
 import { askedPath, cellText, grouped, isMetric, labelOf, meanOf, verdict } from "./jobsmodel.mjs";
 
 const ROW = 34;
