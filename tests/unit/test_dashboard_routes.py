@@ -208,7 +208,7 @@ async def test_the_curves_that_a_page_draws_first_are_drawn_before_it_asks(looke
     names = await looker.found(f"{PROJECT}/metrics?jobs={NIGHT}")
     query = first_curves(NIGHT, names)
     key = (f"{PROJECT}/curves", *(f"{name}={query[name]}" for name in sorted(query)))
-    await asyncio.to_thread(eventually, lambda: looker.state.answers.has(key))
+    await asyncio.to_thread(eventually, lambda: looker.state.answers.last(key))
     found = await looker.found(f"{PROJECT}/curves?{urlencode(query)}")
     assert [curve["metric"] for curve in found["curves"]] == [query["metrics"]]
 

@@ -8,8 +8,8 @@ from sihl_dashboard.records.errors import RecordsError
 from sihl_dashboard.records.front import Records
 from sihl_dashboard.records.query import Query
 
-_JOBS = 50
-"""Of a project, the newest: as many as a page compares."""
+MOST_COMPARED = 50
+"""Jobs that a page compares; of a project the newest are read."""
 _LONGEST = 5.0
 """Seconds after which nothing else is begun: who ends the server waits for this."""
 
@@ -25,7 +25,7 @@ def read_early(records: Records) -> None:
             for project in records.projects(namespace):
                 if time.monotonic() > end:
                     return
-                for row in records.jobs(namespace, project, Query(limit=_JOBS)).rows:
+                for row in records.jobs(namespace, project, Query(limit=MOST_COMPARED)).rows:
                     if time.monotonic() < end:
                         records.read_ahead([row.ref])
     except RecordsError:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from sihl_dashboard.records.early import MOST_COMPARED
+
 API = "/api/v1"
 _PLAIN = re.compile(r"[A-Za-z0-9.-]+")
 """Names that are spelled alike everywhere."""
-_MOST_JOBS = 50
-"""As many as the page compares."""
 _LONGEST = 2000
 """Proxies in front take no long headers."""
 
@@ -34,7 +34,7 @@ def first_asked(page: str, names: Mapping[str, str], jobs: str | None) -> list[s
     if "project" not in names or not all(map(_PLAIN.fullmatch, names.values())):
         return found
     base = f"{API}/namespaces/{names['namespace']}/projects/{names['project']}"
-    chosen = [each for each in (jobs or "").split(",") if each not in ("", "-")][:_MOST_JOBS]
+    chosen = [each for each in (jobs or "").split(",") if each not in ("", "-")][:MOST_COMPARED]
     if page == "job":
         chosen = [names["job"]]
         found.append(f"{base}/jobs/{names['job']}")

@@ -123,10 +123,6 @@ class Answers:
         """What was answered last, however long ago; None if that is not kept."""
         return self._kept.get(key)
 
-    def has(self, key: Key) -> bool:
-        """Whether somebody has asked this, and not so long ago that it is forgotten."""
-        return key in self._kept
-
     @staticmethod
     def _will_do(kept: Answer, version: str | None, max_age: float) -> bool:
         age = time.monotonic() - kept.made

@@ -101,7 +101,7 @@ async def _curves(state: State, key: Key, refs: list[JobRef], view: View) -> Ans
 async def metrics(request: web.Request) -> web.StreamResponse:
     """GET .../metrics: the names that any of the jobs has, and which way is better."""
     refs, state = asked.refs_of(request), state_of(request)
-    is_new = not state.answers.has(question(request))
+    is_new = state.answers.last(question(request)) is None
     answer = await _of_jobs(request, refs, lambda records: _metrics(records, refs))
     if is_new:
         state.ahead(_drawn_next(request, refs, orjson.loads(answer.body)))
