@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.support.listening import listening
 from tests.support.sts import Loan
 
 PATH = "/v1/credentials"
@@ -65,9 +65,5 @@ def handing_out(lend: Callable[[], Loan]) -> Iterator[Agent]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     agent = Agent(f"http://127.0.0.1:{server.server_address[1]}{PATH}", lend)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
+    with listening(server):
         yield agent
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 import ssl
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import escape
+
+from tests.support.listening import listening
 
 TIME = "2026-01-01T00:00:00.000Z"
 HTTP_TIME = "Thu, 01 Jan 2026 00:00:00 GMT"
@@ -217,14 +218,13 @@ def answering(
     certificate: tuple[str, str] | None = None,
 ) -> Iterator[AnsweringStore]:
     """The store, as long as the context lasts; with a certificate and its key it speaks https."""
-    with AnsweringStore(dict(objects), manner) as store:
-        if certificate:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*certificate)
-            store.socket = context.wrap_socket(
-                store.socket, server_side=True, do_handshake_on_connect=False
-            )
-            store.scheme = "https"
-        threading.Thread(target=store.serve_forever, args=(0.01,), daemon=True).start()
+    store = AnsweringStore(dict(objects), manner)
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+        store.socket = context.wrap_socket(
+            store.socket, server_side=True, do_handshake_on_connect=False
+        )
+        store.scheme = "https"
+    with listening(store):
         yield store
-        store.shutdown()

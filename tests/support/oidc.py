@@ -7,7 +7,6 @@ import json
 import secrets
 import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from local_cluster.pki import Pki
+from tests.support.listening import listening
 
 CLIENT, SECRET = "kubernetes", "secret-of-the-client"
 KEY_ID = "1"
@@ -97,12 +97,8 @@ def provided(folder: Path, **claims: Any) -> Iterator[Provider]:
     server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     provider = Provider(f"https://127.0.0.1:{server.server_port}", pki.ca, claims, key)
     server.provider = provider  # type: ignore[attr-defined]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with listening(server):
         yield provider
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):

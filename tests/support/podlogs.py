@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 from kubernetes import client
 
 from local_cluster.pki import Pki
+from tests.support.listening import listening
 
 
 class PodLogs:
@@ -84,8 +85,6 @@ def serve(api: client.ApiClient, nodes: list[str], folder: Path) -> Iterator[Pod
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
     where = {
         "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": server.server_port}},
@@ -93,9 +92,5 @@ def serve(api: client.ApiClient, nodes: list[str], folder: Path) -> Iterator[Pod
     core = client.CoreV1Api(api)
     for node in nodes:
         core.patch_node_status(node, {"status": where})
-    try:
+    with listening(server):
         yield logs
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

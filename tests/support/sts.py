@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +12,8 @@ from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs
+
+from tests.support.listening import listening
 
 Loan = tuple[str, str, str]
 """Access key, its secret, its session token."""
@@ -119,10 +120,5 @@ def lending(
 
     server = ThreadingHTTPServer((host, 0), Handler)
     sts = Sts(f"http://{host}:{server.server_address[1]}", lend, trusts, roles)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    with listening(server):
         yield sts
-    finally:
-        server.shutdown()
-        server.server_close()

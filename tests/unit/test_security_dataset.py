@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +19,7 @@ from sihl_api.runtime import Env
 from sihl_trainer.errors import BadData, TrainerError
 from sihl_trainer.fetch.main import fetch_split
 from tests.support.datasets import CLASSES, classification, job, jpeg
+from tests.support.listening import listening
 
 pytestmark = pytest.mark.slow  # a minute together
 ROOT = Path(__file__).parents[2]
@@ -86,10 +86,9 @@ class _Answer(BaseHTTPRequestHandler):
 
 @contextmanager
 def listed(objects: dict[str, bytes]) -> Iterator[HostileStore]:
-    with HostileStore(objects) as store:
-        threading.Thread(target=store.serve_forever, args=(0.01,), daemon=True).start()
+    store = HostileStore(objects)
+    with listening(store):
         yield store
-        store.shutdown()
 
 
 TOLD = "train.fetched.json"

@@ -7,7 +7,6 @@ import os
 import re
 import socketserver
 import subprocess
-import threading
 from email.utils import formatdate
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -43,6 +42,7 @@ from tests.support import objects
 from tests.support.answers import Asked, Manner, Reply, answering, error, listing, page
 from tests.support.datasets import classification, job
 from tests.support.forward import forward_proxy
+from tests.support.listening import listening
 
 KEYS = Keys("test-key", "test-secret")
 FILES = classification(3)
@@ -572,11 +572,9 @@ def test_a_port_that_speaks_something_else_is_told(
             self.request.recv(10_000)
             self.request.sendall(line)
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Speaks) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        with pytest.raises(kind, match=says):
-            bucket_of(f"http://127.0.0.1:{server.server_address[1]}").list()
-        server.shutdown()
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Speaks)
+    with listening(server), pytest.raises(kind, match=says):
+        bucket_of(f"http://127.0.0.1:{server.server_address[1]}").list()
 
 
 def test_a_plain_port_that_is_asked_for_https_is_told() -> None:
